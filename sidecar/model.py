@@ -1,0 +1,657 @@
+"""The words of the data plane: what a call is, what may come of it, and who carries it.
+
+Everything between the listener and the wire is a `Service`: it takes a call and a sink, pushes
+the reply into the sink, and returns the outcome when the exchange is over, last byte included.
+So what a layer owns (a permit, a timer, a slot) is a `with` or a `finally` in its frame.
+
+Three facts have exactly one owner:
+- whether the client has seen anything: the sink (`Sink.stage`); nobody keeps a copy;
+- how an attempt went: its outcome; failures are values, exceptions are bugs or cancellation;
+- what happened to this call so far: its `Record`, the only mutable thing that travels with it.
+
+This module imports nothing of ours, so that every floor may speak it. Seconds everywhere;
+`now` is monotonic, `wall` is Unix time. Headers are raw pairs of bytes in the order they came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+from math import inf
+from typing import Any, Protocol
+
+Headers = tuple[tuple[bytes, bytes], ...]
+
+
+def header(headers: Headers, name: bytes) -> bytes | None:
+    """The first value of a header, or None. `name` in lower case."""
+    for key, value in headers:
+        if key.lower() == name:
+            return value
+    return None
+
+
+# ---- what can go wrong -------------------------------------------------------------------
+
+
+class Fault(StrEnum):
+    """The only error vocabulary: taxonomy, labels, span attributes and logs use these words."""
+
+    RATE_LIMIT_RPM = "rate_limit_rpm"
+    RATE_LIMIT_TPM = "rate_limit_tpm"
+    RATE_LIMIT_DAILY = "rate_limit_daily"
+    RATE_LIMIT_CONCURRENCY = "rate_limit_concurrency"
+    RATE_LIMIT_ACCELERATION = "rate_limit_acceleration"
+    RATE_LIMIT_REQUEST_TOO_LARGE = "rate_limit_request_too_large"
+    RATE_LIMIT_UNKNOWN = "rate_limit_unknown"
+    QUOTA_EXHAUSTED = "quota_exhausted"
+    ORG_LIMIT = "org_limit"
+    BILLING = "billing"
+    OVERLOADED = "overloaded"
+    SERVER_ERROR = "server_error"
+    MODEL_LOADING = "model_loading"
+    TIMEOUT = "timeout"
+    TTFT_TIMEOUT = "ttft_timeout"
+    STREAM_STALL = "stream_stall"
+    STREAM_CUT = "stream_cut"
+    MALFORMED_CHUNK = "malformed_chunk"
+    NETWORK = "network"
+    TLS = "tls"
+    CONTEXT_WINDOW = "context_window"
+    CONTENT_POLICY = "content_policy"
+    REFUSAL = "refusal"
+    AUTH = "auth"
+    PERMISSION = "permission"
+    REGION_BLOCKED = "region_blocked"
+    NOT_FOUND = "not_found"
+    MODEL_GONE = "model_gone"
+    INVALID_REQUEST = "invalid_request"
+    REQUEST_TOO_LARGE = "request_too_large"
+    UNSUPPORTED_PARAMETER = "unsupported_parameter"
+    CAPABILITY_MISMATCH = "capability_mismatch"
+    CONFLICT = "conflict"
+    KEEPALIVE = "keepalive"
+    OK_NO_DONE = "ok_no_done"
+    EMPTY_OUTPUT = "empty_output"
+    TRUNCATED_OUTPUT = "truncated_output"
+    MALFORMED_TOOL_CALL = "malformed_tool_call"
+    STRUCTURED_OUTPUT_FAILED = "structured_output_failed"
+    LOW_QUALITY = "low_quality"
+    CLIENT_CANCELLED = "client_cancelled"
+    LOCAL_OVERLOAD = "local_overload"
+    UNKNOWN = "unknown"
+
+
+class Scope(StrEnum):
+    """How far a verdict reaches beyond the request that met it."""
+
+    REQUEST = "request"
+    MODEL = "model"
+    KEY = "key"
+    PROVIDER = "provider"
+    REGION = "region"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one provider answer means. `wait` is the provider's own hint, in seconds from now."""
+
+    fault: Fault
+    scope: Scope
+    wait: float | None = None
+
+
+# ---- where a call goes -------------------------------------------------------------------
+
+
+class Credential(Protocol):
+    """A reference to a secret. Its repr is a mask; only the upstream calls `reveal`."""
+
+    @property
+    def digest(self) -> str: ...  # 8 hex characters, safe to show; changes when the secret does
+    def reveal(self) -> str | None: ...  # None: there is none now (file missing, variable unset)
+
+
+class AuthStyle(StrEnum):
+    """Which request header carries a provider's key."""
+
+    BEARER = "authorization"  # authorization: Bearer KEY
+    X_API_KEY = "x-api-key"
+    API_KEY = "api-key"
+    X_GOOG_API_KEY = "x-goog-api-key"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provider:
+    """One configured upstream: an origin, the dialect it speaks, how it wants its key."""
+
+    name: str  # also the path prefix on the listener
+    dialect: str  # a name in sidecar.dialects.DIALECTS, or "" for pass-through only
+    scheme: str
+    host: str
+    port: int
+    base_path: str = ""  # without a trailing slash and without the version segment
+    version: str = ""  # "v1": inserted where the client sent no version segment
+    version_known: bool = True  # False: inserted for the dialect's own operations only
+    auth: AuthStyle = AuthStyle.BEARER
+    key: Credential | None = None  # None: the application's own key is passed through
+    private: bool = False  # may resolve to loopback and private addresses
+    ca_file: str | None = None
+    proxy: str | None = None
+    processor: str = ""
+    region: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Where an attempt may go: a provider, a model (None: the one the client asked for), a key."""
+
+    name: str
+    provider: Provider
+    model: str | None = None
+    key: Credential | None = None  # wins over the provider's
+
+    @property
+    def credential(self) -> Credential | None:
+        return self.key or self.provider.key
+
+
+# ---- what is asked -----------------------------------------------------------------------
+
+
+class Operation(StrEnum):
+    CHAT = "chat"
+    EMBEDDINGS = "embeddings"
+    OTHER = "other"
+
+
+class Traffic(StrEnum):
+    INTERACTIVE = "interactive"
+    BACKGROUND = "background"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """What a request wants, as far as policy has to know. Read by the dialect from the body."""
+
+    operation: Operation
+    model: str
+    stream: bool = False
+    json: bool = False  # structured output was asked for
+    schema: bytes | None = None  # the JSON schema the answer has to meet, if one was given
+    tools: frozenset[str] = frozenset()  # names of the tools the model may call
+    reasoning: bool = False
+    max_output: int | None = None
+    choices: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Status line and headers of an answer."""
+
+    status: int
+    reason: str = ""
+    headers: Headers = ()
+
+    def get(self, name: bytes) -> bytes | None:
+        return header(self.headers, name)
+
+
+# ---- what comes back, as a neutral side view ---------------------------------------------
+
+
+class FinishReason(StrEnum):
+    STOP = "stop"
+    LENGTH = "length"
+    TOOL = "tool"
+    FILTER = "filter"
+    REFUSAL = "refusal"
+    CONTEXT_FULL = "context_full"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    text: str
+    choice: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reasoning:
+    text: str  # may be empty where the provider hides it but shows that it happens
+    choice: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    text: str
+    choice: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A piece of a tool call; `id` and `name` come once, `arguments` in pieces."""
+
+    index: int
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+    choice: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """Content that is neither text nor a call: an image, audio, an embedding, a citation."""
+
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens. Last value of a key wins in a stream; None where the provider said nothing."""
+
+    input_total: int | None = None
+    output_total: int | None = None
+    cache_read: int | None = None
+    cache_write: int | None = None
+    reasoning: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    reason: FinishReason
+    choice: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Answering:
+    """Which model says it answers."""
+
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """An error inside an answer of HTTP 200; `status` is the one it names, 0 where it names none."""
+
+    status: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """A piece that could not be read; what is around it still counts."""
+
+    where: str
+
+
+Delta = (
+    Text
+    | Reasoning
+    | Refusal
+    | ToolCall
+    | Media
+    | Usage
+    | Finish
+    | Answering
+    | Trouble
+    | Malformed
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """What flows down the sink: bytes ready to write, and what they say.
+
+    In a stream `raw` holds whole events only, so that an error event can always follow.
+    """
+
+    raw: bytes
+    deltas: tuple[Delta, ...] = ()
+
+
+# ---- what becomes of an attempt, and of a call --------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A quality signal that fired: what was seen and what the limit was."""
+
+    signal: str
+    action: str  # observe, count or reject
+    fault: Fault
+    value: float = 0.0
+    limit: float = 0.0
+
+
+class Tier(StrEnum):
+    """How good an answer the client got."""
+
+    FULL = "full"
+    REDUCED = "reduced"
+    CACHED = "cached"
+    STATIC = "static"
+    DEFERRED = "deferred"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A whole answer went (or, while held, can go) to the client."""
+
+    status: int
+    usage: Usage | None = None
+    findings: tuple[Finding, ...] = ()
+    tier: Tier = Tier.FULL
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The provider or the wire let us down. `head` and `body` pass to the client byte for byte.
+
+    `detail` is ours, safe to log: it never quotes a provider.
+    """
+
+    fault: Fault
+    scope: Scope = Scope.REQUEST
+    wait: float | None = None
+    head: Head | None = None
+    body: bytes = b""
+    detail: str = ""
+    findings: tuple[Finding, ...] = ()
+
+
+class RefusedBy(StrEnum):
+    BREAKER = "breaker"
+    QUALITY_BREAKER = "quality_breaker"
+    KNOWN_WAIT = "known_wait"
+    ADMISSION = "admission"
+    NO_CREDENTIAL = "no_credential"
+    NOT_ALLOWED = "not_allowed"
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """We did not even try. `until` is when it may be worth asking again (inf: not by waiting)."""
+
+    by: RefusedBy
+    until: float = inf
+    fault: Fault = Fault.UNKNOWN  # what made us refuse, where that is known
+    detail: str = ""
+
+
+Outcome = Answered | Failed | Refused
+
+
+# ---- the call and its record --------------------------------------------------------------
+
+
+class Kind(StrEnum):
+    """Why an attempt was made."""
+
+    INITIAL = "initial"
+    RETRY = "retry"
+    FALLBACK = "fallback"
+    PROBE = "probe"
+
+
+@dataclass(slots=True, kw_only=True)
+class Attempt:
+    """One exchange with a provider, filled in while it runs."""
+
+    number: int  # from 1, over the whole call
+    target: str
+    provider: str
+    model: str
+    kind: Kind
+    breaker: str  # its state when the attempt was let through
+    started: float
+    first_content: float | None = None
+    last_content: float | None = None
+    ended: float | None = None
+    status: int = 0
+    outcome: Outcome | None = None  # None while running, and for ever if it was cut short
+    answering: str = ""
+    request_id: str = ""  # the provider's own
+    chunks: int = 0
+    max_gap: float = 0.0
+    held: int = 0  # bytes held at the most
+
+
+@dataclass(slots=True, kw_only=True)
+class Record:
+    """What happened to a call so far; telemetry reads it when the call is over."""
+
+    attempts: list[Attempt] = field(default_factory=list)
+    notes: list[Event] = field(default_factory=list)  # what was told of this call, in order
+    waited: float = 0.0  # seconds slept between attempts
+    client_blocked: float = 0.0  # seconds a slow client made us wait
+    answering: bool = False  # content arrives: the deadline bounds waiting, not answering
+    nested: int = 0  # the SDK's own retry count, or 1 where we found out ourselves
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the request's own headers changed, where configuration allows it."""
+
+    fallback: bool = True
+    retry: bool = True
+    cache: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One request of the application or, with `target` set, one attempt's copy of it."""
+
+    id: str
+    route: str
+    provider: str  # the prefix the client used
+    dialect: str
+    method: str
+    path: str  # after the prefix, with the version segment if the client sent one
+    query: str
+    headers: Headers
+    body: bytes
+    ask: Ask
+    traffic: Traffic
+    arrived: float
+    deadline: float  # no attempt starts after it; a call without content ends at it
+    record: Record
+    options: Options = Options()
+    patience: float = inf  # the SDK's own read timeout, times 0.9: limits silence, not answers
+    key_digest: str = ""  # of the application's own credential
+    trace_id: str = ""
+    upload: AsyncIterator[bytes] | None = None  # a body that is passed on, not held
+    # the attempt's copy:
+    target: Target | None = None
+    kind: Kind = Kind.INITIAL
+    leave_at: float = inf  # when a silent target is left for the next one
+    alone: bool = False  # no other target can take this call now
+    stretch: float = 1.0  # of the silence limits, on the one more try of a lonely target
+
+
+# ---- who carries it -----------------------------------------------------------------------
+
+
+class Stage(IntEnum):
+    """What the client has seen. Opened: headers or comments are out, the target may still change."""
+
+    UNTOUCHED = 0
+    OPENED = 1
+    COMMITTED = 2
+
+
+class Sink(Protocol):
+    @property
+    def stage(self) -> Stage: ...
+    async def start(self, head: Head) -> None: ...
+    async def send(self, chunk: Chunk) -> None: ...
+
+
+class Service(Protocol):
+    async def __call__(self, call: Call, sink: Sink) -> Outcome: ...
+
+
+class Clock(Protocol):
+    def now(self) -> float: ...  # monotonic; equals the running loop's time()
+    def wall(self) -> float: ...  # Unix time, for dates in headers only
+    async def sleep(self, seconds: float) -> None: ...
+
+
+class Rng(Protocol):
+    def uniform(self, a: float, b: float, /) -> float: ...
+
+
+# ---- what is told -------------------------------------------------------------------------
+
+
+class BreakerState(StrEnum):
+    CLOSED = "closed"
+    HALF_OPEN = "half_open"
+    OPEN = "open"
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """A breaker changed its state. `trigger`: run, ratio, probe, manual, pardon."""
+
+    old: BreakerState
+    new: BreakerState
+    trigger: str
+    bad: int = 0
+    samples: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptEnded:
+    call: Call
+    attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPlanned:
+    call: Call
+    fault: Fault
+    wait: float
+    source: str  # backoff or provider
+
+
+@dataclass(frozen=True, slots=True)
+class RetryDenied:
+    call: Call
+    fault: Fault
+    cause: str  # budget, deadline, attempts, not_retryable, committed, breaker
+
+
+@dataclass(frozen=True, slots=True)
+class FellBack:
+    call: Call
+    left: Target
+    to: Target
+    reason: str  # a Fault, or a RefusedBy
+
+
+@dataclass(frozen=True, slots=True)
+class TargetSkipped:
+    """A target refused without being asked."""
+
+    call: Call
+    target: Target
+    refused: Refused
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerMoved:
+    call: Call | None  # None: an operator did it
+    kind: str  # "transport" or "quality"
+    route: str  # "" for transport breakers
+    target: str
+    provider: str
+    model: str
+    transition: Transition
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A signal was evaluated and fired; `done`: observed, rejected or served."""
+
+    call: Call
+    target: Target
+    finding: Finding
+    done: str
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorAlert:
+    """Somebody has to act: a quota, a key, a model that is gone."""
+
+    call: Call
+    target: Target
+    fault: Fault
+
+
+@dataclass(frozen=True, slots=True)
+class Degraded:
+    call: Call
+    tier: Tier
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shed:
+    call: Call
+    reason: str  # concurrency, memory, draining
+
+
+@dataclass(frozen=True, slots=True)
+class NestedRetry:
+    call: Call
+    source: str  # sdk_header, same_body, idempotency_key
+
+
+@dataclass(frozen=True, slots=True)
+class CallEnded:
+    """The call is over. `outcome` None: the client left or the process had to stop it."""
+
+    call: Call
+    outcome: Outcome | None
+    ended: float
+    status: int  # what the client saw; 0: nothing
+    committed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Reloaded:
+    ok: bool
+    digest: str
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Bug:
+    """Our own code failed; the call went past the policy, straight to its provider."""
+
+    call: Call
+    error: str  # the exception's type, nothing else
+
+
+Event = (
+    AttemptEnded
+    | RetryPlanned
+    | RetryDenied
+    | FellBack
+    | TargetSkipped
+    | BreakerMoved
+    | Judged
+    | OperatorAlert
+    | Degraded
+    | Shed
+    | NestedRetry
+    | CallEnded
+    | Reloaded
+    | Bug
+)
+
+Tell = Callable[[Event], None]
+Fields = Mapping[str, Any]
