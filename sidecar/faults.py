@@ -19,10 +19,10 @@ again would cost the next target its time. A lonely target gets one more try (R6
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from sidecar.model import Fault, Scope
+from sidecar.model import Failed, Fault, Scope
 
 HOLD_CAP = 600.0
 
@@ -49,20 +49,38 @@ class Handling:
 _BAD, _NEUTRAL, _GOOD = Charge.BAD, Charge.NEUTRAL, Charge.GOOD
 
 
-def _limit(*, again: bool = True, hold: float = 0.0, alert: bool = False, scope: Scope = Scope.MODEL) -> Handling:
+def _limit(
+    *, again: bool = True, hold: float = 0.0, alert: bool = False, scope: Scope = Scope.MODEL
+) -> Handling:
     return Handling(
-        again=again, elsewhere=True, charge=_NEUTRAL, status=429, scope=scope, alert=alert, waits=True, hold=hold
+        again=again,
+        elsewhere=True,
+        charge=_NEUTRAL,
+        status=429,
+        scope=scope,
+        alert=alert,
+        waits=True,
+        hold=hold,
     )
 
 
 def _verdict(status: int, scope: Scope) -> Handling:
     """A quota, a bill, a key: no retry helps, somebody has to act, it holds for ten minutes."""
     return Handling(
-        again=False, elsewhere=True, charge=_NEUTRAL, status=status, scope=scope, alert=True, waits=True, hold=HOLD_CAP
+        again=False,
+        elsewhere=True,
+        charge=_NEUTRAL,
+        status=status,
+        scope=scope,
+        alert=True,
+        waits=True,
+        hold=HOLD_CAP,
     )
 
 
-def _target(status: int, *, again: bool = True, suspect: bool = False, scope: Scope = Scope.MODEL) -> Handling:
+def _target(
+    status: int, *, again: bool = True, suspect: bool = False, scope: Scope = Scope.MODEL
+) -> Handling:
     return Handling(
         again=again, elsewhere=True, charge=_BAD, status=status, scope=scope, suspect=suspect, waits=True
     )
@@ -128,3 +146,16 @@ HANDLING: Mapping[Fault, Handling] = {
     Fault.KEEPALIVE: Handling(again=False, elsewhere=False, charge=_NEUTRAL, status=200),
     Fault.OK_NO_DONE: Handling(again=False, elsewhere=False, charge=_GOOD, status=200),
 }
+
+# The application's own key: its refusal is the application's affair, its bytes go back to it.
+OWN_KEY = Handling(again=False, elsewhere=False, charge=_NEUTRAL, status=401)
+
+
+def handling(failed: Failed, *, own_key: bool) -> Handling:
+    """The table's row for one failure; `own_key`: it was met with the application's own key."""
+    if own_key and failed.fault in (Fault.AUTH, Fault.PERMISSION):
+        return OWN_KEY
+    row = HANDLING[failed.fault]
+    if failed.again is None or failed.again is row.again:
+        return row
+    return replace(row, again=failed.again)

@@ -95,11 +95,13 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What one provider answer means. `wait` is the provider's own hint, in seconds from now."""
+    """What one provider answer means. `wait` is the provider's own hint, in seconds from now;
+    `again` overrules the fault's row where the answer itself says more (a 408, a 500 that never heals)."""
 
     fault: Fault
     scope: Scope
     wait: float | None = None
+    again: bool | None = None
 
 
 # ---- where a call goes -------------------------------------------------------------------
@@ -286,18 +288,7 @@ class Malformed:
     where: str
 
 
-Delta = (
-    Text
-    | Reasoning
-    | Refusal
-    | ToolCall
-    | Media
-    | Usage
-    | Finish
-    | Answering
-    | Trouble
-    | Malformed
-)
+Delta = Text | Reasoning | Refusal | ToolCall | Media | Usage | Finish | Answering | Trouble | Malformed
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,6 +351,8 @@ class Failed:
     body: bytes = b""
     detail: str = ""
     findings: tuple[Finding, ...] = ()
+    again: bool | None = None  # overrides the table's `again` for this one answer
+    told: bool = False  # the provider's own error event went to the client: nothing to add
 
 
 class RefusedBy(StrEnum):
@@ -467,8 +460,10 @@ class Call:
     target: Target | None = None
     kind: Kind = Kind.INITIAL
     leave_at: float = inf  # when a silent target is left for the next one
-    alone: bool = False  # no other target can take this call now
+    alone: bool = False  # no other target is left for this call
+    insist: bool = False  # all targets refused: an open breaker may stop retries, not the call
     stretch: float = 1.0  # of the silence limits, on the one more try of a lonely target
+    breaker: BreakerState | None = None  # the state that let this attempt through
 
 
 # ---- who carries it -----------------------------------------------------------------------

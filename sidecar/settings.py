@@ -8,67 +8,94 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import inf
+from typing import Annotated
 
 from sidecar.model import Fault, Operation, Provider, Target, Traffic
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What a field takes beyond its type. `unit` is "seconds", "bytes" or nothing."""
+
+    low: float = -inf
+    high: float = inf
+    unit: str = ""
+    choices: tuple[str, ...] = ()
+
+
+DAY = 86400.0
+Seconds = Annotated[float, Bound(0.001, DAY, "seconds")]
+Pause = Annotated[float, Bound(0.0, DAY, "seconds")]  # seconds that may be none
+Bytes = Annotated[int, Bound(1, 2**40, "bytes")]
+Count = Annotated[int, Bound(1, 1_000_000)]
+Zero = Annotated[int, Bound(0, 1_000_000)]  # a count that may be none
+Amount = Annotated[float, Bound(0.0, 1_000_000.0)]
+Share = Annotated[float, Bound(0.0, 1.0)]
+Growth = Annotated[float, Bound(1.0, 100.0)]
+Port = Annotated[int, Bound(0, 65535)]
+Action = Annotated[str, Bound(choices=("off", "observe", "count", "reject"))]
+CommitMode = Annotated[str, Bound(choices=("first_content", "complete"))]
+LogLevel = Annotated[str, Bound(choices=("debug", "info", "warning", "error"))]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """[R6] How long one phase of an attempt may last, each also bounded by what is left."""
 
-    connect: float = 3.0
-    tls: float = 5.0
-    headers: float = 15.0  # of a stream; a non-stream answer's headers come with the answer
-    first_content: float = 15.0
-    reasoning: float = 120.0  # first content, and headers, of a request that asked for reasoning
-    answer: float = 120.0  # a whole non-stream answer
-    gap: float = 60.0  # between two contents of a stream
-    total: float = 600.0  # a committed stream, whatever it still sends
-    linger: float = 1.0  # after the last finish reason, for the sentinel that may not come
-    write: float = 60.0  # to a slow client
+    connect: Seconds = 3.0  # TCP, to the address
+    tls: Seconds = 5.0  # the TLS handshake
+    headers: Seconds = 15.0  # of a stream; a non-stream answer's headers come with the answer
+    first_content: Seconds = 15.0  # of a stream: text, a tool call, visible reasoning; keep-alives are none
+    reasoning: Seconds = 120.0  # first content, and headers, of a request that asked for reasoning
+    answer: Seconds = 120.0  # a whole non-stream answer
+    gap: Seconds = 60.0  # between two contents of a stream
+    total: Seconds = 600.0  # a committed stream, whatever it still sends
+    linger: Pause = 1.0  # after the last finish reason, for the sentinel that may not come
+    write: Seconds = 60.0  # to a slow client
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryRules:
     """[R4] Attempts count the first try too; to switch retries off use `attempts: 1`."""
 
-    attempts: int = 3
-    per_call: int = 6
-    quality_attempts: int = 2  # a rejected answer is paid for: asked again once at the most
-    base: float = 0.5
-    cap: float = 8.0
-    longest_wait: float = 5.0  # [R2] for a provider's hint, where another target exists
+    attempts: Count = 3  # on one target, the first one included
+    per_call: Count = 6  # over all targets
+    quality_attempts: Count = 2  # a rejected answer is paid for: asked again once at the most
+    base: Pause = 0.5  # full jitter: a wait is drawn from 0 to min(cap, base * 2^n)
+    cap: Pause = 8.0
+    longest_wait: Pause = 5.0  # [R2] for a provider's hint, where another target exists
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetRules:
     """[R7] A bucket of retries per target, sized for one pod."""
 
-    size: float = 10.0
-    per_call: float = 0.2
-    per_minute: float = 1.0
+    size: Amount = 10.0  # retries at rest
+    per_call: Amount = 0.2  # added by each call
+    per_minute: Amount = 1.0  # added by time alone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BreakerRules:
     """[R9] When a breaker trips, how long it rests, how it comes back."""
 
-    run: int = 5  # BAD in a row, from at least `run_calls` distinct calls; 0: no run rule
-    run_calls: int = 2
-    run_window: float = 60.0
-    quiet_window: float = 600.0  # instead, where fewer than `quiet_rate` samples came in 60 s
-    quiet_rate: int = 10
-    ratio: float = 0.5
-    samples: int = 20
-    min_samples: int = 10
-    min_bodies: int = 1  # distinct requests among the BAD ones
-    oldest: float = 600.0
-    open: float = 60.0
-    growth: float = 2.0
-    longest: float = 300.0
-    jitter: float = 0.1  # upwards only: a rest is never cut short
-    successes: int = 2
-    ramp: float = 30.0
+    run: Zero = 5  # BAD in a row, from at least `run_calls` distinct calls; 0: no run rule
+    run_calls: Count = 2
+    run_window: Seconds = 60.0
+    quiet_window: Seconds = 600.0  # instead, where fewer than `quiet_rate` samples came in 60 s
+    quiet_rate: Zero = 10
+    ratio: Share = 0.5  # trips when this share of the last `samples` is BAD
+    samples: Count = 20
+    min_samples: Count = 10  # below it the ratio is silent
+    min_bodies: Count = 1  # distinct requests among the BAD ones
+    oldest: Seconds = 600.0  # samples beyond it are forgotten
+    open: Seconds = 60.0  # the first rest
+    growth: Growth = 2.0  # of the rest, at each failed probe; 1: none
+    longest: Seconds = 300.0  # rest
+    jitter: Share = 0.1  # upwards only: a rest is never cut short
+    successes: Count = 2  # good probes that close it
+    ramp: Pause = 30.0  # from closing to full traffic
 
 
 QUALITY_BREAKER = BreakerRules(run=0, min_samples=5, min_bodies=3)
@@ -78,21 +105,22 @@ QUALITY_BREAKER = BreakerRules(run=0, min_samples=5, min_bodies=3)
 class Signals:
     """[R10] What each quality signal does: off, observe, count or reject (rejecting counts too)."""
 
-    empty: str = "reject"
-    structured: str = "reject"
-    tool_arguments: str = "reject"
-    truncated: str = "count"
-    refusal: str = "observe"
+    empty: Action = "reject"  # an answer without content
+    structured: Action = "reject"  # JSON was asked for and this is none, or breaks its schema
+    tool_arguments: Action = "reject"  # of a tool call, no JSON
+    truncated: Action = "count"  # cut at a length the client did not ask for
+    refusal: Action = "observe"  # the model declines
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Commit:
     """[R18] When held bytes go to the client: at first content, except that structured output
-    is held until it is whole (it can be judged only then), within these bounds."""
+    is held until it is whole (it can be judged only then), within these bounds.
+    """
 
-    mode: str = "first_content"
-    structured_seconds: float = 10.0
-    hold_bytes: int = 1024 * 1024
+    mode: CommitMode = "first_content"  # complete: hold every answer until it is whole
+    structured_seconds: Pause = 10.0  # structured output is held no longer
+    hold_bytes: Bytes = 1024 * 1024  # of one answer; beyond it it commits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,9 +136,9 @@ class StaticAnswer:
 class Match:
     """[R13a] Which calls a route takes; None matches all. `model` is a glob."""
 
-    provider: str | None = None
+    provider: str | None = None  # the prefix the client uses
     operation: Operation | None = None
-    model: str | None = None
+    model: str | None = None  # a glob, "gpt-4o*"
     stream: bool | None = None
     header: str | None = None  # value of x-llm-sidecar-route, or of the path form /openai@name
 
@@ -118,12 +146,13 @@ class Match:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
     """One way through the stack. `chain` is asked in order; `chains` replaces what is left of it
-    after a failure of that class. `deadline` None: by traffic class; see layers/deadline.py."""
+    after a failure of that class. `deadline` None: by traffic class; see layers/deadline.py.
+    """
 
     name: str
     match: Match = Match()
     traffic: Traffic = Traffic.INTERACTIVE
-    deadline: float | None = None
+    deadline: Seconds | None = None  # none: by traffic class
     chain: tuple[Target, ...] = ()
     chains: Mapping[Fault, tuple[Target, ...]] = field(default_factory=dict)
     limits: Limits = Limits()
@@ -141,10 +170,10 @@ class Route:
 class Deadlines:
     """[R6] Seconds per traffic class, and for routes nobody configured."""
 
-    interactive: float = 30.0
-    background: float = 300.0
-    unconfigured: float = 300.0
-    background_attempts: int = 6  # per target, unless the route says otherwise
+    interactive: Seconds = 30.0
+    background: Seconds = 300.0
+    unconfigured: Seconds = 300.0  # where the SDK names no timeout of its own
+    background_attempts: Count = 6  # per target, unless the route says otherwise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,23 +191,23 @@ class RequestHeaders:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listen:
     hosts: tuple[str, ...] = ("127.0.0.1", "::1")
-    port: int = 4000
+    port: Port = 4000
     allow_remote: bool = False  # anything but loopback also needs `client_token`
     client_token: str | None = None  # path of a file; compared with x-llm-sidecar-token
     names: tuple[str, ...] = ("127.0.0.1", "localhost", "[::1]")  # accepted in Host
     origins: tuple[str, ...] = ()  # accepted in Origin
-    head_seconds: float = 10.0
-    body_idle: float = 30.0
-    body_rate: int = 1024  # bytes/s, after 10 s
-    max_body: int = 32 * 1024 * 1024  # of a held body; what is passed on has no cap
-    max_connections: int = 1024
-    keepalive: float = 75.0
+    head_seconds: Seconds = 10.0  # for a whole request head
+    body_idle: Seconds = 30.0  # between two pieces of a request body
+    body_rate: Zero = 1024  # bytes/s, after 10 s
+    max_body: Bytes = 32 * 1024 * 1024  # of a held body; what is passed on has no cap
+    max_connections: Count = 1024
+    keepalive: Seconds = 75.0  # an idle connection of a client
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admin:
     hosts: tuple[str, ...] = ("127.0.0.1", "::1")
-    port: int = 9901
+    port: Port = 9901
     token: str | None = None  # path of a file; verbs need it
 
 
@@ -186,8 +215,8 @@ class Admin:
 class Admission:
     """What one sidecar takes on at a time; above it calls are shed at once."""
 
-    in_flight: int = 512
-    held_bytes: int = 128 * 1024 * 1024
+    in_flight: Count = 512  # calls
+    held_bytes: Bytes = 128 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,9 +226,10 @@ class Settings:
     admission: Admission = Admission()
     deadlines: Deadlines = Deadlines()
     request_headers: RequestHeaders = RequestHeaders()
-    drain: float = 20.0
-    bypass: bool = False
-    log_level: str = "info"
-    providers: Mapping[str, Provider] = field(default_factory=dict)
+    drain: Pause = 20.0  # for calls in flight, after SIGTERM
+    bypass: bool = False  # pass everything on, untouched by any policy
+    log_level: LogLevel = "info"
+    providers: Mapping[str, Provider] = field(default_factory=dict)  # the well-known ones too
     routes: tuple[Route, ...] = ()
+    defaults: Route = Route(name="defaults")  # what every route starts from, implicit ones too
     digest: str = ""  # of the file it was read from

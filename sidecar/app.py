@@ -1,0 +1,286 @@
+"""The composition root: real clock, real chance, sockets; start, reload, drain.
+
+Everything that has a memory is made once here and handed down. A configuration becomes a
+`Generation` (settings, routes, stacks), and a reload is one assignment: parse, build, swap. What
+is wrong with a new file is reported and the last good generation stays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import random
+import signal
+import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from sidecar import config, stack
+from sidecar.admin import Admin, watch_lag
+from sidecar.classify import classify
+from sidecar.core.admission import Admission
+from sidecar.dialects import DIALECTS
+from sidecar.listener import Generation, Listener
+from sidecar.model import BreakerMoved, BreakerState, Event, Head, Reloaded, Verdict
+from sidecar.routing import Router
+from sidecar.schema import compile_schema
+from sidecar.settings import Limits, Settings
+from sidecar.signals.judging import Schemas
+from sidecar.telemetry.logs import Logs
+from sidecar.telemetry.metrics import Metrics
+from sidecar.upstream import Pool, Upstream
+
+RELOAD_EVERY = 1.0  # seconds between two looks at the configuration file
+HEARTBEAT = 1.0
+
+
+class RealClock:
+    """The loop's monotonic time, so that timers and arithmetic agree."""
+
+    def now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    def wall(self) -> float:
+        return time.time()  # noqa: TID251  # the one place where wall time enters
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+class App:
+    """One sidecar. `write` takes log lines; `path` is the configuration that is watched."""
+
+    def __init__(self, settings: Settings, *, path: Path | None, write: Callable[[str], None]) -> None:
+        self.path = path
+        self.clock = RealClock()
+        self.rng = random.Random()  # noqa: S311  # jitter, not secrets
+        self.memory = stack.Memory(self.rng)
+        self.admission = Admission(settings.admission.in_flight, settings.admission.held_bytes)
+        self.metrics = Metrics()
+        self.logs = Logs(write, self.clock.wall, level=settings.log_level)
+        self.pool = Pool(clock=self.clock)
+        self.schemas = Schemas(compile_schema)
+        self.started = False
+        self.draining = False
+        self.heartbeat = 0.0
+        self._stop = asyncio.Event()
+        self.generation = self._generation(settings)
+        self.listener = Listener(
+            current=lambda: self.generation,
+            admission=self.admission,
+            clock=self.clock,
+            tell=self.tell,
+            new_id=lambda: f"{self.rng.getrandbits(128):032x}",
+        )
+        self.listener.bypass = settings.bypass
+        self.admin = Admin(view=self)
+
+    # ---- life
+
+    async def run(self, ready: Callable[[list[tuple[str, int]]], None] = lambda _: None) -> None:
+        """Serve until SIGTERM or SIGINT, then drain. Raises OSError if a port is taken."""
+        loop = asyncio.get_running_loop()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(name, self._stop.set)
+        loop.add_signal_handler(signal.SIGHUP, self.reload)
+        addresses = await self.start()
+        ready(addresses)
+        keepers = (self._keep_beating(), self._keep_reloading(), watch_lag(self.clock, self.metrics.set_lag))
+        tasks = [_task(keeper) for keeper in keepers]
+        try:
+            await self._stop.wait()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self.stop()
+
+    async def start(self) -> list[tuple[str, int]]:
+        """Bind both ports; what was bound is given back if the second one is taken."""
+        self.heartbeat = self.clock.now()
+        addresses = await self.listener.start()
+        try:
+            await self.admin.start()
+        except OSError:
+            await self.listener.drain(0)
+            raise
+        self.started = True
+        gc.collect()
+        gc.freeze()  # what is there now stays: the collector need not look at it again
+        return addresses
+
+    async def stop(self) -> None:
+        self.drain()
+        await self.listener.drain(self.settings.drain)
+        await self.admin.stop()
+        await self.pool.close()
+
+    async def _keep_beating(self) -> None:
+        while True:
+            self.heartbeat = self.clock.now()
+            await asyncio.sleep(HEARTBEAT)
+
+    # ---- configuration
+
+    def _generation(self, settings: Settings) -> Generation:
+        """Build everything that one configuration needs. Raises nothing but bugs."""
+        router = Router(settings)
+        self.pool.prepare(settings.providers.values())
+        env = stack.Env(
+            settings=settings,
+            memory=self.memory,
+            admission=self.admission,
+            dialects=DIALECTS,
+            upstream=self._upstream,
+            classify=self._classify,
+            schemas=self.schemas,
+            clock=self.clock,
+            rng=self.rng,
+            tell=self.tell,
+        )
+        self.memory.keep(settings)
+        self.metrics.configure(settings)
+        self.admission.slots = settings.admission.in_flight
+        self.admission.bytes = settings.admission.held_bytes
+        return Generation(
+            settings=settings,
+            dialects=DIALECTS,
+            route=router.route,
+            stacks={route.name: stack.build(route, env) for route in router.routes},
+            passthrough=stack.build_passthrough(env),
+        )
+
+    def _upstream(self, limits: Limits) -> Upstream:
+        return Upstream(self.pool, limits, self.clock)
+
+    def _classify(self, provider: str, status: int, head: Head, body: bytes) -> Verdict:
+        return classify(
+            provider=provider, status=status, headers=head.headers, body=body, wall=self.clock.wall(), streamed=True
+        )
+
+    def reload(self) -> None:
+        """Take the file as it is now; keep the last good generation if it is wrong."""
+        try:
+            settings = config.load(self.path)
+        except config.ConfigError as error:
+            problems = tuple(f"{problem.path}: {problem.message}" for problem in error.problems)
+            self.tell(Reloaded(False, self.settings.digest, problems))
+            return
+        self.generation = self._generation(settings)
+        self.listener.bypass = settings.bypass
+        self.tell(Reloaded(True, settings.digest))
+
+    async def _keep_reloading(self) -> None:
+        if self.path is None:
+            return
+        seen = _signature(self.path)
+        while True:
+            await asyncio.sleep(RELOAD_EVERY)
+            now = _signature(self.path)
+            if now != seen and now is not None:
+                seen = now
+                self.reload()
+
+    # ---- telling
+
+    def tell(self, event: Event) -> None:
+        """Every event, to everybody who tells the truth about it."""
+        self.metrics.count(event)
+        self.logs.write(event)
+        self.admin.note(event)
+
+    # ---- what the admin surface sees and does
+
+    @property
+    def settings(self) -> Settings:
+        return self.generation.settings
+
+    @property
+    def ready(self) -> bool:
+        return self.started and not self.draining
+
+    @property
+    def heartbeat_age(self) -> float:
+        return self.clock.now() - self.heartbeat
+
+    @property
+    def in_flight(self) -> int:
+        return self.admission.in_flight
+
+    @property
+    def bypass(self) -> bool:
+        return self.listener.bypass
+
+    @bypass.setter
+    def bypass(self, on: bool) -> None:
+        self.listener.bypass = on
+
+    def render(self, accept: str) -> tuple[bytes, str]:
+        return self.metrics.render(accept)
+
+    def stack_text(self) -> str:
+        lines = []
+        for name, service in self.generation.stacks.items():
+            lines.append(f"{name}: {' > '.join(stack.describe(service))}")
+        return "\n".join(lines) + "\n"
+
+    def breakers(self) -> list[dict[str, Any]]:
+        now = self.clock.now()
+        rows = []
+        for key, breaker in self._breakers().items():
+            bad, samples = breaker.counts()
+            rows.append(
+                {
+                    "key": key,
+                    "state": breaker.shown.value,
+                    "forced": breaker.forced is not None,
+                    "bad": bad,
+                    "samples": samples,
+                    "probe_in_s": round(max(0.0, breaker.until - now), 1)
+                    if breaker.shown is BreakerState.OPEN
+                    else 0.0,
+                }
+            )
+        return rows
+
+    def force(self, key: str, state: str) -> bool:
+        breaker = self._breakers().get(key)
+        if breaker is None:
+            return False
+        wanted = {"open": BreakerState.OPEN, "closed": BreakerState.CLOSED, "auto": None}[state]
+        breaker.force(wanted, self.clock.now())
+        kind, _, rest = key.partition(":")
+        first, second = rest.split("/", 1)
+        for moved in breaker.moves():
+            if kind == "quality":
+                self.tell(BreakerMoved(None, kind, first, second, second, "", moved))
+            else:
+                model, _, _ = second.rpartition("/")
+                self.tell(BreakerMoved(None, kind, "", first, first, model, moved))
+        return True
+
+    def _breakers(self) -> dict[str, Any]:
+        named: dict[str, Any] = {
+            f"transport:{provider}/{model}/{digest or 'none'}": breaker
+            for (provider, model, digest), breaker in self.memory.breakers.items()
+        }
+        for (route, target), breaker in self.memory.quality.items():
+            named[f"quality:{route}/{target}"] = breaker
+        return named
+
+    def drain(self) -> None:
+        """Not ready any more; what comes is still served."""
+        self.draining = True
+
+
+def _task(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    return asyncio.create_task(work)  # noqa: TID251  # the app's keepers live as long as the process
+
+
+def _signature(path: Path) -> tuple[int, int, int] | None:
+    with contextlib.suppress(OSError):
+        status = path.stat()  # follows the symlink that a ConfigMap swaps
+        return status.st_mtime_ns, status.st_ino, status.st_size
+    return None

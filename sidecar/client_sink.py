@@ -1,0 +1,214 @@
+"""Writes one answer to one client: the only place that knows what the client has seen.
+
+Bytes go straight to the transport: the provider's headers in their order and case, nothing added
+but our own x-llm-sidecar-* and, where a connection ends, `connection: close`. `send` returns when
+there is room again, so a slow client slows the reading from the provider; one that takes nothing
+for `write_limit` is treated as gone. After the client is gone no call here returns: the handler's
+task is being cancelled, and whoever waits here is unwound by that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from http import HTTPStatus
+
+from sidecar.connection import Connection
+from sidecar.http_rules import outgoing, tame
+from sidecar.model import Chunk, Clock, Head, Record, Stage
+
+NOTICED = 0.001  # seconds of waiting for a client that are worth adding up
+
+_FIELD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]++: [^\x00-\x08\x0a-\x1f\x7f]*+\r\n")
+_FIELDS = re.compile(rb"(?:%b)*+" % _FIELD.pattern)
+_REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
+_TIER = b"x-llm-sidecar-tier"
+_OWN = frozenset((b"x-llm-sidecar-trace-id", b"x-llm-sidecar-attempts", b"x-llm-sidecar-served-by"))
+
+
+class ClientSink:
+    """A `Sink`. Stage is COMMITTED from the head of an answer on."""
+
+    __slots__ = (
+        "_chunked",
+        "_clock",
+        "_connection",
+        "_head_only",
+        "_held",
+        "_keep",
+        "_left",
+        "_record",
+        "_trace_id",
+        "_version",
+        "_write_limit",
+        "event_stream",
+        "stage",
+        "status",
+    )
+
+    def __init__(
+        self,
+        connection: Connection,
+        record: Record,
+        trace_id: str,
+        clock: Clock,
+        *,
+        write_limit: float,
+        keep_alive: bool,
+        http10: bool = False,
+        head_only: bool = False,
+    ) -> None:
+        self._connection = connection
+        self._record = record
+        self._trace_id = trace_id
+        self._clock = clock
+        self._write_limit = write_limit
+        self._keep = keep_alive
+        self._version = b"HTTP/1.0 " if http10 else b"HTTP/1.1 "
+        self._head_only = head_only
+        self._held = b""  # a head that leaves with the first bytes of its body
+        self._left: int | None = None  # of an announced length
+        self._chunked = False
+        self.stage = Stage.UNTOUCHED
+        self.status = 0
+        self.event_stream = False
+
+    async def start(self, head: Head) -> None:
+        fields = outgoing(head.headers)
+        if head.status >= 400:
+            fields = tame(fields, self._clock.wall())
+        lengths: list[bytes] = []
+        tiered = False
+        lines: list[bytes] = []
+        for field in fields:
+            lower = field[0].lower()
+            if lower == b"content-length":
+                lengths.append(field[1])
+            elif lower == b"content-type":
+                self.event_stream = field[1][:17].lower() == b"text/event-stream"
+            elif lower == _TIER:
+                tiered = True
+            elif lower in _OWN:
+                continue
+            lines.append(b"%b: %b\r\n" % field)
+        self._frame(head.status, lengths)
+        if lengths and self._left is None and not self._head_only:
+            lines = [line for line in lines if not line.lower().startswith(b"content-length:")]
+        block = b"".join(
+            [
+                self._status_line(head),
+                _checked(lines),
+                self._labels(tiered=tiered),
+                b"transfer-encoding: chunked\r\n" if self._chunked else b"",
+                b"" if self._keep else b"connection: close\r\n",
+                b"\r\n",
+            ]
+        )
+        self.status = head.status
+        self.stage = Stage.COMMITTED
+        if self._left:
+            self._held = block  # its body follows at once; together they are one write
+        else:
+            await self._write(block)
+
+    async def send(self, chunk: Chunk) -> None:
+        raw = chunk.raw
+        if not raw or self._head_only:
+            return
+        if self._chunked:
+            raw = b"%x\r\n%b\r\n" % (len(raw), raw)
+        elif self._left is not None:
+            raw = raw[: self._left]
+            self._left -= len(raw)
+        if self._held:
+            raw = self._held + raw
+            self._held = b""
+        await self._write(raw)
+
+    async def finish(self) -> bool:
+        """Ends the answer properly; whether the connection can be used again. An answer that is
+        shorter than it announced is not ended: the client has to see that it was cut."""
+        if self._held:
+            await self._write(self._held)
+            self._held = b""
+        if self._left and not self._head_only:
+            self.cut()
+            return False
+        if self._chunked:
+            await self._write(b"0\r\n\r\n")
+        return self._keep
+
+    def cut(self) -> None:
+        """Ends the connection so that the answer cannot be taken for a whole one."""
+        transport = self._connection.transport
+        if transport is None:
+            return
+        if self._chunked or self._left:
+            transport.close()  # what was sent still arrives; the terminator never does
+        else:
+            transport.abort()  # a body that ends with its connection: only a reset tells the truth
+
+    # ---- the head --------------------------------------------------------------------------
+
+    def _frame(self, status: int, lengths: list[bytes]) -> None:
+        if self._head_only or status in {204, 304} or status < 200:
+            self._head_only = True
+            return
+        if len(lengths) == 1 and lengths[0].isdigit():
+            self._left = int(lengths[0])
+        elif self._version == b"HTTP/1.1 ":
+            self._chunked = True
+        else:
+            self._keep = False
+
+    def _status_line(self, head: Head) -> bytes:
+        reason = head.reason.encode("latin-1", "replace") if head.reason else _REASONS.get(head.status, b"")
+        return b"%b%d %b\r\n" % (self._version, head.status, reason)
+
+    def _labels(self, *, tiered: bool) -> bytes:
+        attempts = self._record.attempts
+        served = attempts[-1].target.encode("ascii", "replace") if attempts else b"-"
+        return (
+            b"x-llm-sidecar-trace-id: %b\r\nx-llm-sidecar-attempts: %d\r\nx-llm-sidecar-served-by: %b\r\n%b"
+            % (
+                self._trace_id.encode("ascii"),
+                len(attempts),
+                served,
+                b"" if tiered else b"x-llm-sidecar-tier: full\r\n",
+            )
+        )
+
+    # ---- bytes -----------------------------------------------------------------------------
+
+    async def _write(self, data: bytes) -> None:
+        transport = self._connection.transport
+        if transport is None or transport.is_closing():
+            await self._gone()
+        else:
+            transport.write(data)
+            if self._connection.writing_paused:
+                await self._drain(transport)
+
+    async def _drain(self, transport: asyncio.Transport) -> None:
+        before = self._clock.now()
+        try:
+            async with asyncio.timeout(self._write_limit):
+                await self._connection.drained()
+        except (TimeoutError, ConnectionError):
+            transport.abort()
+            await self._gone()
+        finally:
+            blocked = self._clock.now() - before
+            if blocked > NOTICED:
+                self._record.client_blocked += blocked
+
+    async def _gone(self) -> None:
+        await asyncio.get_running_loop().create_future()
+
+
+def _checked(lines: list[bytes]) -> bytes:
+    """The header block; what would break it apart is left out (T7)."""
+    block = b"".join(lines)
+    if _FIELDS.fullmatch(block):
+        return block
+    return b"".join(line for line in lines if _FIELD.fullmatch(line))

@@ -1,0 +1,286 @@
+"""From plain values to Settings: providers first, then the routes that name them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from sidecar.config.convert import BAD, Converter
+from sidecar.config.problems import Path, Problems, nearest, quote
+from sidecar.config.urls import VERSION, BadUrl, Origin, check_proxy, parse_url
+from sidecar.dialects import DIALECTS
+from sidecar.model import AuthStyle, Provider, Target, Traffic
+from sidecar.secret import Secret
+from sidecar.settings import Route, Settings
+from sidecar.vendors import VENDORS, Vendor
+
+NAME: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
+_TARGET_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/@-]{0,127}")
+_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+_MODEL: Final = re.compile(r"[\x21-\x7e]{1,256}")
+
+# Not settable: made while reading. `defaults` has the fields that routes may share.
+FIXED: Final = frozenset({
+    (Settings, "providers"), (Settings, "routes"), (Settings, "defaults"), (Settings, "digest"),
+    (Route, "implicit"),
+})  # fmt: skip
+NOT_SHARED: Final = frozenset({"name", "match", "chain", "chains"})
+ALIASES: Final[dict[tuple[type, str], str]] = {(Route, "class"): "traffic"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderEntry:
+    """An upstream. A well-known name needs nothing more; others need `vendor`, or `url` and `dialect`."""
+
+    vendor: str | None = None  # a well-known provider whose url, dialect and key header this one shares
+    url: str | None = None  # https://host/path, ending in the version segment if the provider has one
+    dialect: str | None = None  # openai_chat, anthropic, or "" for pass-through only
+    version: str | None = None  # where the url does not end in one and the client sends none
+    auth: AuthStyle | None = None  # the header that carries the key
+    key: Secret | None = None  # {file: PATH} or {env: NAME}; none: the application's own is passed through
+    private: bool | None = None  # may be loopback or a private address, and plain http
+    ca_file: str | None = None  # certificates to trust instead of the system's
+    proxy: str | None = None  # http://host:port
+    processor: str = ""  # who processes the data, for people and policies
+    region: str = ""  # where
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetEntry:
+    """A place an attempt may go: a provider's name alone, or this."""
+
+    provider: str
+    model: str | None = None  # none: the one the client asked for
+    key: Secret | None = None  # wins over the provider's
+    name: str | None = None  # in metrics and logs; provider or provider/model unless given
+
+
+def provider_of(vendor: Vendor, name: str = "") -> Provider:
+    """A well-known provider as it is without configuration."""
+    origin = parse_url(vendor.url)
+    return _provider(name or vendor.name, origin, vendor.dialect, vendor.auth, vendor)
+
+
+def _provider(name: str, origin: Origin, dialect: str, auth: AuthStyle, vendor: Vendor | None) -> Provider:
+    bare = dialect in DIALECTS and not origin.base_path and not (vendor and vendor.unversioned)
+    guess = DIALECTS[dialect].version if bare else ""
+    return Provider(
+        name=name,
+        dialect=dialect,
+        scheme=origin.scheme,
+        host=origin.host,
+        port=origin.port,
+        base_path=origin.base_path,
+        version=origin.version or guess,
+        version_known=bool(origin.version),
+        auth=auth,
+    )
+
+
+class Builder:
+    """One reading of one configuration."""
+
+    def __init__(self, problems: Problems) -> None:
+        self.problems = problems
+        self.providers: dict[str, Provider] = {v.name: provider_of(v) for v in VENDORS.values() if v.url}
+        self._broken: set[str] = set()  # named in the file, told already
+        self._attempts_shared = False
+        self._convert = Converter(problems, {Secret: self._secret, Target: self._target}, FIXED, ALIASES)
+
+    def settings(self, raw: Any) -> Settings:
+        if raw is None:
+            raw = {}
+        if not isinstance(raw, dict):
+            self.problems.add((), f"expected a mapping of settings, got {quote(raw)}")
+            return Settings(providers=self.providers)
+        rest = {key: raw[key] for key in raw if key not in {"providers", "routes", "defaults"}}
+        self._unknown_sections(rest)
+        settings: Settings = self._convert.record(Settings, rest, (), Settings())
+        self._providers(raw.get("providers"))
+        defaults = self._defaults(raw.get("defaults"))
+        settings = replace(settings, providers=self.providers, defaults=defaults)
+        routes = self._list(raw.get("routes"), ("routes",))
+        read = [self._route(item, ("routes", index), settings) for index, item in enumerate(routes)]
+        return replace(settings, routes=tuple(route for route in read if route is not None))
+
+    def _unknown_sections(self, rest: dict[str, Any]) -> None:
+        known = {name for name in Settings.__dataclass_fields__ if name != "digest"}
+        for key in [key for key in rest if key not in known]:
+            self.problems.add((key,), f"unknown key{nearest(key, known)}")
+            del rest[key]
+
+    def _list(self, raw: Any, path: Path) -> list[Any]:
+        if raw is None or isinstance(raw, list):
+            return raw or []
+        self.problems.add(path, f"expected a list, got {quote(raw)}")
+        return []
+
+    # ---- providers --------------------------------------------------------------------------
+
+    def _providers(self, raw: Any) -> None:
+        if raw is None:
+            return
+        if not isinstance(raw, dict):
+            self.problems.add(("providers",), f"expected a mapping of names to providers, got {quote(raw)}")
+            return
+        for name, item in raw.items():
+            path: Path = ("providers", name)
+            if not NAME.fullmatch(name):
+                self.problems.add(
+                    path, "a provider's name is made of a-z, 0-9 and _ . - (it is a path prefix)"
+                )
+            read = self._one_provider(name, item, path)
+            if read is None:
+                self._broken.add(name)
+                self.providers.pop(name, None)
+            else:
+                self.providers[name] = read
+
+    def _one_provider(self, name: str, raw: Any, path: Path) -> Provider | None:
+        entry = self._convert.record(ProviderEntry, raw, path)
+        if entry is BAD:
+            return None
+        row = VENDORS.get(entry.vendor or name)
+        if entry.vendor is not None and row is None:
+            self.problems.add(
+                (*path, "vendor"), f"no well-known provider has this name{nearest(entry.vendor, VENDORS)}"
+            )
+        dialect = row.dialect if entry.dialect is None and row else entry.dialect
+        if dialect is None:
+            hint = "" if entry.url else nearest(name, VENDORS)
+            self.problems.add(
+                path, f"is no well-known provider; it needs `vendor`, or `url` and `dialect`{hint}"
+            )
+            return None
+        if dialect and dialect not in DIALECTS:
+            self.problems.add(
+                (*path, "dialect"),
+                f'expected one of {", ".join(DIALECTS)}, or "" to pass everything through, got {quote(dialect)}',
+            )
+        private = entry.private if entry.private is not None else bool(row and row.private)
+        origin = self._origin(entry, row, private, path)
+        if origin is None or self.problems.at(path):
+            return None
+        own = row if row and not entry.url else None
+        provider = _provider(
+            name, origin, dialect, entry.auth or (row.auth if row else AuthStyle.BEARER), own
+        )
+        if entry.version is not None:
+            provider = replace(provider, version=entry.version, version_known=bool(entry.version))
+        return replace(
+            provider,
+            key=entry.key,
+            private=private,
+            ca_file=entry.ca_file,
+            proxy=entry.proxy,
+            processor=entry.processor,
+            region=entry.region,
+        )
+
+    def _origin(self, entry: ProviderEntry, row: Vendor | None, private: bool, path: Path) -> Origin | None:
+        if entry.version and not VERSION.fullmatch(entry.version):
+            self.problems.add(
+                (*path, "version"), f"expected a version segment such as v1, got {quote(entry.version)}"
+            )
+        if entry.proxy is not None:
+            try:
+                check_proxy(entry.proxy)
+            except BadUrl as bad:
+                self.problems.add((*path, "proxy"), bad.message)
+        url = entry.url or (row.url if row else "")
+        if not url:
+            self.problems.add((*path, "url"), "is missing; expected a url such as http://10.0.0.5:8000/v1")
+            return None
+        try:
+            return parse_url(url, private=private)
+        except BadUrl as bad:
+            self.problems.add((*path, "url"), bad.message)
+            return None
+
+    def _secret(self, raw: Any, path: Path) -> Any:
+        """Never quotes what it got: whatever stands where a key belongs may be one."""
+        if not isinstance(raw, dict) or len(raw) != 1:
+            self.problems.add(path, "expected {file: PATH} or {env: NAME}, never the key itself")
+            return BAD
+        ((kind, where),) = raw.items()
+        if kind not in {"file", "env"}:
+            self.problems.add((*path, kind), f"unknown key{nearest(kind, ['file', 'env'])}")
+        elif not isinstance(where, str) or not where or "\0" in where:
+            self.problems.add(
+                (*path, kind), f"expected the {'path of a file' if kind == 'file' else 'name of a variable'}"
+            )
+        elif kind == "env" and not _VARIABLE.fullmatch(where):
+            self.problems.add((*path, kind), "expected the name of a variable, letters, digits and _")
+        else:
+            return Secret(kind, where)
+        return BAD
+
+    # ---- routes -----------------------------------------------------------------------------
+
+    def _target(self, raw: Any, path: Path) -> Any:
+        entry = self._convert.record(TargetEntry, {"provider": raw} if isinstance(raw, str) else raw, path)
+        if entry is BAD:
+            return BAD
+        place = path if isinstance(raw, str) else (*path, "provider")
+        provider = self.providers.get(entry.provider)
+        if provider is None:
+            if entry.provider not in self._broken:
+                hint = nearest(entry.provider, self.providers)
+                self.problems.add(place, f"no provider named {quote(entry.provider)}{hint}")
+            return BAD
+        if entry.model is not None and not _MODEL.fullmatch(entry.model):
+            self.problems.add((*path, "model"), "a model's name has no blanks and only ASCII")
+        if entry.name is not None and not _TARGET_NAME.fullmatch(entry.name):
+            self.problems.add((*path, "name"), "a target's name is made of letters, digits and _ . : / @ -")
+        name = entry.name or (f"{provider.name}/{entry.model}" if entry.model else provider.name)
+        return Target(name=name, provider=provider, model=entry.model, key=entry.key)
+
+    def _defaults(self, raw: Any) -> Route:
+        self._attempts_shared = _has_attempts(raw)
+        for key in (raw if isinstance(raw, dict) else {}).keys() & NOT_SHARED:
+            self.problems.add(("defaults", key), "is each route's own and has no default")
+        shared: Route = self._convert.record(Route, raw, ("defaults",), Settings().defaults)
+        return shared
+
+    def _route(self, raw: Any, path: Path, settings: Settings) -> Route | None:
+        if raw is not None and not isinstance(raw, dict):
+            self.problems.add(path, f"expected a mapping, got {quote(raw)}")
+            return None
+        raw = raw or {}
+        route: Route = self._convert.record(Route, raw, path, replace(settings.defaults, name=""))
+        if raw.get("name") is None:
+            self.problems.add((*path, "name"), "is missing; it names the route in metrics and in requests")
+        elif not NAME.fullmatch(route.name):
+            self.problems.add((*path, "name"), "a route's name is made of a-z, 0-9 and _ . -")
+        self._match(route, path)
+        if route.traffic is Traffic.BACKGROUND and not (self._attempts_shared or _has_attempts(raw)):
+            route = replace(
+                route, retry=replace(route.retry, attempts=settings.deadlines.background_attempts)
+            )
+        if route.chain or raw.get("chain"):
+            return route
+        own = self.providers.get(route.match.provider or "")
+        if own is not None:
+            return replace(route, chain=(Target(name=own.name, provider=own),))
+        if not self.problems.at((*path, "match")) and route.match.provider not in self._broken:
+            message = "is missing; a route without it needs match.provider, and asks that one"
+            self.problems.add((*path, "chain"), message)
+        return None
+
+    def _match(self, route: Route, path: Path) -> None:
+        match = route.match
+        if match.provider is not None and match.provider not in self.providers.keys() | self._broken:
+            hint = nearest(match.provider, self.providers)
+            self.problems.add(
+                (*path, "match", "provider"), f"no provider named {quote(match.provider)}{hint}"
+            )
+        if match.model is not None and not _MODEL.fullmatch(match.model):
+            self.problems.add((*path, "match", "model"), 'expected a glob without blanks, such as "gpt-4o*"')
+        if match.header is not None and not NAME.fullmatch(match.header):
+            self.problems.add((*path, "match", "header"), "a route's name is made of a-z, 0-9 and _ . -")
+
+
+def _has_attempts(raw: Any) -> bool:
+    retry = raw.get("retry") if isinstance(raw, dict) else None
+    return isinstance(retry, dict) and "attempts" in retry

@@ -1,0 +1,212 @@
+"""What no single value shows: settings that contradict each other (problems) and settings that are
+allowed and probably not meant (warnings).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
+
+from sidecar.config.problems import Path, Problem, Problems, quote, show
+from sidecar.config.urls import is_loopback
+from sidecar.secret import Secret
+from sidecar.settings import BreakerRules, RetryRules, Route, Settings, StaticAnswer
+
+_HOST: Final = re.compile(r"[A-Za-z0-9_.-]{1,253}|\[[0-9a-fA-F:.]+\]")
+_ORIGIN: Final = re.compile(r"https?://(?:[A-Za-z0-9_.-]{1,253}|\[[0-9a-fA-F:.]+\])(?::[0-9]{1,5})?")
+
+# type, field that is told, condition, what is wrong
+_PAIRS: Final[tuple[tuple[type, str, Callable[[Any], bool], str], ...]] = (
+    (RetryRules, "cap", lambda r: r.cap >= r.base, "has to be at least `base`"),
+    (
+        BreakerRules,
+        "min_samples",
+        lambda b: b.min_samples <= b.samples,
+        "is more than `samples`",
+    ),
+    (
+        BreakerRules,
+        "run_calls",
+        lambda b: not b.run or b.run_calls <= b.run,
+        "is more than `run`",
+    ),
+    (
+        BreakerRules,
+        "min_bodies",
+        lambda b: b.min_bodies <= b.samples,
+        "is more than `samples`",
+    ),
+    (BreakerRules, "longest", lambda b: b.longest >= b.open, "has to be at least `open`"),
+)
+
+
+def check(settings: Settings, problems: Problems) -> None:
+    _listen(settings, problems)
+    _route_parts(settings.defaults, ("defaults",), problems)
+    names: dict[str, int] = {}
+    for index, route in enumerate(settings.routes):
+        path: Path = ("routes", index)
+        if route.name in names:
+            problems.add((*path, "name"), f"routes[{names[route.name]}] has this name already")
+        elif route.name in settings.providers:
+            problems.add(
+                (*path, "name"),
+                f"is the name of a provider's own route; choose another, such as {route.name}-calls",
+            )
+        names.setdefault(route.name, index)
+        _route_parts(route, path, problems)
+        _chains(route, settings, path, problems)
+
+
+def _listen(settings: Settings, problems: Problems) -> None:
+    listen, admin = settings.listen, settings.admin
+    for section, hosts in (("listen", listen.hosts), ("admin", admin.hosts)):
+        if not hosts:
+            problems.add((section, "hosts"), "expected at least one address")
+        for index, host in enumerate(hosts):
+            if not _is_address(host):
+                problems.add(
+                    (section, "hosts", index), f"expected an address such as 127.0.0.1, got {quote(host)}"
+                )
+    remote = [host for host in listen.hosts if _is_address(host) and not is_loopback(host)]
+    if remote and not listen.allow_remote:
+        problems.add(
+            ("listen", "hosts"),
+            f"{', '.join(remote)} can be reached from outside the pod; "
+            "that needs allow_remote: true and client_token",
+        )
+    elif remote and listen.client_token is None:
+        problems.add(
+            ("listen", "client_token"),
+            "is missing; hosts that are not loopback need it, as the path of a file",
+        )
+    if listen.port and listen.port == admin.port:
+        problems.add(("admin", "port"), f"{admin.port} is the port of `listen` already")
+    for index, name in enumerate(listen.names):
+        if not _HOST.fullmatch(name):
+            problems.add(
+                ("listen", "names", index), f"expected a host name without a port, got {quote(name)}"
+            )
+    for index, origin in enumerate(listen.origins):
+        if not _ORIGIN.fullmatch(origin):
+            problems.add(
+                ("listen", "origins", index),
+                f"expected an origin such as https://app.example.com, got {quote(origin)}",
+            )
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return host == "localhost"
+    return True
+
+
+def _route_parts(route: Route, path: Path, problems: Problems) -> None:
+    for name in Route.__dataclass_fields__:
+        part = getattr(route, name)
+        for kind, field, holds, message in _PAIRS:
+            if isinstance(part, kind) and not holds(part) and problems.lines.keys() & {(*path, name)}:
+                problems.add((*path, name, field), message)
+    if route.static is not None:
+        _static(route.static, (*path, "static"), problems)
+
+
+def _static(static: StaticAnswer, path: Path, problems: Problems) -> None:
+    if not static.text.strip():
+        problems.add((*path, "text"), "is empty")
+    if static.link is not None and not re.fullmatch(r"(?:https?://|mailto:)[\x21-\x7e]{1,500}", static.link):
+        problems.add((*path, "link"), "expected a link such as https://example.com/help")
+    if static.json is not None:
+        try:
+            json.loads(static.json)
+        except ValueError:
+            problems.add((*path, "json"), "expected JSON, as a text")
+
+
+def _lists(route: Route) -> Iterator[tuple[Path, tuple[Any, ...]]]:
+    yield ("chain",), route.chain
+    for fault, targets in route.chains.items():
+        yield ("chains", fault.value), targets
+
+
+def _chains(route: Route, settings: Settings, path: Path, problems: Problems) -> None:
+    own = settings.providers.get(route.match.provider or "") or (
+        route.chain[0].provider if route.chain else None
+    )
+    for part, targets in _lists(route):
+        names: set[str] = set()
+        for index, target in enumerate(targets):
+            place = (*path, *part, index)
+            if target.name in names:
+                problems.add(
+                    place, f"a second target named {quote(target.name)}; give one of them another `name`"
+                )
+            names.add(target.name)
+            if own is None or target.provider.name == own.name:
+                continue
+            if target.provider.dialect != own.dialect:
+                problems.add(
+                    place,
+                    f"{target.provider.name} speaks {target.provider.dialect or 'a dialect of its own'}, "
+                    f"{own.name} speaks {own.dialect or 'a dialect of its own'}; "
+                    "fallback across dialects comes later, targets of one chain speak one dialect",
+                )
+            elif not own.dialect:
+                problems.add(place, f"{own.name} is passed through only: nothing can take its calls over")
+
+
+# ---- warnings -------------------------------------------------------------------------------
+
+
+def warnings(settings: Settings) -> list[Problem]:
+    """Looks at secrets and certificates too, so it says what holds now and here."""
+    found: list[Problem] = []
+    for index, route in enumerate(settings.routes):
+        for part, targets in _lists(route):
+            path: Path = ("routes", index, *part)
+            providers = {target.provider.name for target in targets}
+            if part == ("chain",) and len(providers) < 2:
+                found.append(
+                    _warn(path, f"has no second provider: when {min(providers)} is down, nothing answers")
+                )
+            if len(targets) > 4:
+                found.append(
+                    _warn(path, f"{len(targets) - 1} fallbacks; more than 3 rarely find the time to answer")
+                )
+            for number, target in enumerate(targets):
+                if target.provider.name != route.match.provider and target.credential is None:
+                    message = f"{target.name} has no key, so it is skipped (no_credential)"
+                    found.append(_warn((*path, number), message))
+    return found + [
+        _warn(path, f"{secret!r}: {secret.trouble}") for path, secret in _secrets(settings) if secret.trouble
+    ]
+
+
+def _warn(path: Path, message: str) -> Problem:
+    return Problem(show(path), message)
+
+
+def _secrets(settings: Settings) -> Iterator[tuple[Path, Secret]]:
+    for name, provider in settings.providers.items():
+        if isinstance(provider.key, Secret):
+            yield ("providers", name, "key"), provider.key
+        if provider.ca_file is not None and not os.access(provider.ca_file, os.R_OK):
+            yield ("providers", name, "ca_file"), Secret("file", provider.ca_file)
+    for index, route in enumerate(settings.routes):
+        for part, targets in _lists(route):
+            for number, target in enumerate(targets):
+                if isinstance(target.key, Secret):
+                    yield ("routes", index, *part, number, "key"), target.key
+    files: Mapping[Path, str | None] = {
+        ("listen", "client_token"): settings.listen.client_token,
+        ("admin", "token"): settings.admin.token,
+    }
+    for path, file in files.items():
+        if file is not None:
+            yield path, Secret("file", file)

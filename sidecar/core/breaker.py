@@ -1,0 +1,272 @@
+"""Circuit breaker: keeps calls away from a target that is not worth asking.
+
+What it counts. One sample per attempt, judged at the end of its answer: GOOD or BAD. NEUTRAL ones
+(the caller's fault, a limit, a cancellation) touch no count and only give a probe's slot back.
+
+Why two conditions. A run of failures sees a hard outage at once but misses a target that fails
+every other call; a ratio over the last samples sees that, but needs a minimum of them. A run must
+come from more than one call, since the retries of one unlucky call prove little; and it has a
+window, wider where little traffic makes samples rare.
+
+Whom it blames. A fault that the next target repeats for the same request is charged to the
+request (`pardon`): such samples count only once they come from three different requests. And
+when every BAD sample stems from one request body while other bodies got answers, the body is the
+poison, not the target.
+
+Coming back. After a rest, grown on each failed probe and decaying with time, one probe at a time
+is let through. Its slot is free at its first content, so that a long answer does not block the
+next probe; a bad end still reopens. After `successes` good ones it closes, and traffic ramps up
+over `ramp` seconds, so that a target that has just stood up is not run over.
+
+Nowhere else to go (`insist`). Without another target an open breaker must not make things worse:
+while the last five samples held a GOOD it lets calls pass (it only stops their retries), and the
+good ones close it early; only a target that answered nothing is refused until the next probe.
+
+Pure: `now` and chance come in, transitions are kept until the caller takes them (`moves`). A
+permit carries the generation it was given in, so that a late answer to an old question is not
+mistaken for a new one.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from math import inf
+
+from sidecar.faults import Charge
+from sidecar.model import BreakerState, Rng, Transition
+from sidecar.settings import BreakerRules
+
+RECENT = 5  # samples that tell whether a target still answers at all
+SUSPECTS = 3  # distinct requests that make charged samples evidence again
+PROBE_POLL = 0.5  # seconds after which to ask again while another call holds the probe
+PASSED_PER_SECOND = 1.0  # what a ramp always lets through: at low volume there is no herd
+
+
+@dataclass(frozen=True, slots=True)
+class Permit:
+    generation: int
+    probe: bool = False
+    insisted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    until: float  # when to ask again
+
+
+@dataclass(slots=True)
+class _Sample:
+    at: float
+    bad: bool
+    call: str
+    body: int
+    charged: bool = False  # to the request, not to the target
+
+
+@dataclass(slots=True)
+class Breaker:
+    rules: BreakerRules
+    rng: Rng
+    state: BreakerState = BreakerState.CLOSED
+    forced: BreakerState | None = None
+    until: float = 0.0  # while open: when the next probe may go
+    _generation: int = 0
+    _samples: deque[_Sample] = field(default_factory=deque)
+    _good_bodies: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=4))
+    _probing: Permit | None = None
+    _successes: int = 0
+    _failed_probes: int = 0
+    _closed_at: float = -inf
+    _ramped: list[int] = field(default_factory=lambda: [0, 0])  # passed, seen
+    _moves: list[Transition] = field(default_factory=list)
+
+    # ---- asking
+
+    def allow(self, now: float) -> Permit | Denied:
+        """May this attempt go? A Permit must come back through `record`."""
+        if self.forced is BreakerState.CLOSED:
+            return Permit(self._generation)
+        if self.forced is BreakerState.OPEN:
+            return Denied(inf)
+        if self.state is BreakerState.CLOSED:
+            return self._ramp(now)
+        if self.state is BreakerState.OPEN:
+            if now < self.until:
+                return Denied(self.until)
+            self._move(BreakerState.HALF_OPEN, "rest_over")
+            self._successes = 0
+            self._probing = None
+        if self._probing is not None:
+            return Denied(now + PROBE_POLL)
+        self._probing = Permit(self._generation, probe=True)
+        return self._probing
+
+    def insist(self, now: float) -> Permit | Denied:
+        """The same, for a call that has nowhere else to go."""
+        permit = self.allow(now)
+        if isinstance(permit, Permit) or self.forced is BreakerState.OPEN:
+            return permit
+        if self.state is BreakerState.CLOSED:  # the ramp alone said no
+            return Permit(self._generation)
+        recent = list(self._samples)[-RECENT:]
+        if self.state is BreakerState.OPEN and any(not sample.bad for sample in recent):
+            return Permit(self._generation, insisted=True)
+        return permit
+
+    def proved(self, permit: Permit) -> None:
+        """First content of a probe: the next one may go, whatever becomes of this one."""
+        if self._probing is permit:
+            self._probing = None
+
+    # ---- learning
+
+    def record(self, permit: Permit, charge: Charge, now: float, *, call: str, body: int) -> None:
+        """The attempt is over. `call` and `body` tell distinct calls and requests apart."""
+        self.proved(permit)
+        if permit.generation != self._generation or charge is Charge.NEUTRAL:
+            return
+        bad = charge is Charge.BAD
+        if not bad:
+            self._good_bodies.append((now, body))
+        if self.state is BreakerState.HALF_OPEN:
+            if permit.probe:
+                self._after_probe(bad, now)
+            return
+        self._samples.append(_Sample(now, bad, call, body))
+        while len(self._samples) > self.rules.samples:
+            self._samples.popleft()
+        if self.state is BreakerState.OPEN:
+            self._after_insisted(bad, now)
+        elif bad:
+            self._trip(now)
+
+    def pardon(self, call: str, now: float) -> None:
+        """The next target repeated this call's fault: charge it to the request."""
+        for sample in self._samples:
+            if sample.call == call and sample.bad:
+                sample.charged = True
+        if self.state is BreakerState.OPEN and self._failed_probes == 0 and self._reason(now) is None:
+            self._close("pardon", now)
+
+    def force(self, state: BreakerState | None, now: float) -> None:
+        """An operator's word: OPEN refuses all, CLOSED lets all pass, None gives the reins back."""
+        before = self.shown
+        self.forced = state
+        if state is None:
+            self._reset(now)
+        if self.shown is not before:
+            self._moves.append(Transition(before, self.shown, "manual"))
+
+    @property
+    def shown(self) -> BreakerState:
+        return self.forced or self.state
+
+    def counts(self) -> tuple[int, int]:
+        """(BAD, all) among the samples kept."""
+        return sum(sample.bad for sample in self._samples), len(self._samples)
+
+    def moves(self) -> tuple[Transition, ...]:
+        """The transitions since the last time this was asked."""
+        if not self._moves:
+            return ()
+        taken = tuple(self._moves)
+        self._moves.clear()
+        return taken
+
+    # ---- deciding
+
+    def _trip(self, now: float) -> None:
+        reason = self._reason(now)
+        if reason is None:
+            return
+        rested = max(0.0, now - self._closed_at)
+        self._failed_probes = max(0, self._failed_probes - int(min(rested / self.rules.open, 99)))
+        self._open(reason, now)
+
+    def _reason(self, now: float) -> str | None:
+        rules = self.rules
+        live = [sample for sample in self._samples if sample.at > now - rules.oldest]
+        suspects = {sample.body for sample in live if sample.bad and sample.charged}
+        if len(suspects) < SUSPECTS:
+            live = [sample for sample in live if not sample.charged]
+        bad = [sample for sample in live if sample.bad]
+        if self._poisoned(bad, now):
+            return None
+        if rules.run and self._is_run(live[-rules.run :], live, now):
+            return "run"
+        enough = len(live) >= rules.min_samples and len({s.body for s in bad}) >= rules.min_bodies
+        if enough and len(bad) >= rules.ratio * len(live):
+            return "ratio"
+        return None
+
+    def _poisoned(self, bad: list[_Sample], now: float) -> bool:
+        bodies = {sample.body for sample in bad}
+        if len(bodies) != 1:
+            return False
+        return any(body not in bodies and at > now - self.rules.oldest for at, body in self._good_bodies)
+
+    def _is_run(self, last: list[_Sample], live: list[_Sample], now: float) -> bool:
+        rules = self.rules
+        if len(last) < rules.run or not all(sample.bad for sample in last):
+            return False
+        busy = sum(sample.at > now - rules.run_window for sample in live) >= rules.quiet_rate
+        window = rules.run_window if busy else rules.quiet_window
+        return last[0].at > now - window and len({sample.call for sample in last}) >= rules.run_calls
+
+    def _after_probe(self, bad: bool, now: float) -> None:
+        if bad:
+            self._failed_probes += 1
+            self._open("probe", now)
+            return
+        self._successes += 1
+        if self._successes >= self.rules.successes:
+            self._close("probe", now)
+
+    def _after_insisted(self, bad: bool, now: float) -> None:
+        self._successes = 0 if bad else self._successes + 1
+        if self._successes >= self.rules.successes:
+            self._close("probe", now)
+
+    def _ramp(self, now: float) -> Permit | Denied:
+        since = now - self._closed_at
+        if since >= self.rules.ramp:
+            return Permit(self._generation)
+        passed, seen = self._ramped
+        share = 0.1 + 0.9 * since / self.rules.ramp
+        self._ramped[1] = seen + 1
+        if passed > 1 + since * PASSED_PER_SECOND and passed > share * seen:
+            return Denied(now + PROBE_POLL)
+        self._ramped[0] = passed + 1
+        return Permit(self._generation)
+
+    # ---- moving
+
+    def _open(self, trigger: str, now: float) -> None:
+        rules = self.rules
+        rest = min(rules.longest, rules.open * rules.growth ** min(self._failed_probes, 32))
+        self.until = now + rest * (1 + self.rng.uniform(0.0, rules.jitter))
+        self._successes = 0
+        self._probing = None
+        self._move(BreakerState.OPEN, trigger)
+
+    def _close(self, trigger: str, now: float) -> None:
+        self._move(BreakerState.CLOSED, trigger)
+        self._closed_at = now
+        self._ramped = [0, 0]
+        self._samples.clear()
+        self._probing = None
+
+    def _reset(self, now: float) -> None:
+        self.state = BreakerState.CLOSED
+        self._generation += 1
+        self._failed_probes = 0
+        self._closed_at = now - self.rules.ramp
+        self._samples.clear()
+        self._probing = None
+
+    def _move(self, new: BreakerState, trigger: str) -> None:
+        bad, samples = self.counts()
+        self._moves.append(Transition(self.state, new, trigger, bad, samples))
+        self.state = new
+        self._generation += 1

@@ -1,0 +1,184 @@
+"""OpenAI chat completions, version 1, and everybody who speaks it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import quote, unquote
+
+import msgspec
+
+from sidecar.dialects import splice
+from sidecar.dialects.base import BadBody, Reader, Wire
+from sidecar.dialects.openai_answer import OpenAIAnswer
+from sidecar.dialects.reading import BodyReader, StreamReader
+from sidecar.dialects.reasoners import thinks
+from sidecar.dialects.shapes import Shape
+from sidecar.dialects.writing import LABEL, STATIC_ID, encode, events_wire, is_event_stream, json_wire
+from sidecar.faults import HANDLING
+from sidecar.model import Ask, Fault, Operation
+
+_PATH = "/chat/completions"
+_DEPLOYMENT = re.compile(r"(?<=/deployments/)[^/]+(?=/)")  # Azure names the model in the path
+
+_TYPES = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    429: "rate_limit_error",
+}
+
+
+class SchemaFormat(msgspec.Struct, gc=False):
+    schema: msgspec.Raw | None = None
+
+
+class Format(msgspec.Struct, gc=False):
+    type: str | None = None
+    json_schema: SchemaFormat | None = None
+
+
+class Named(msgspec.Struct, gc=False):
+    name: str | None = None
+
+
+class Tool(msgspec.Struct, gc=False):
+    function: Named | None = None
+    custom: Named | None = None
+
+
+class Effort(msgspec.Struct, gc=False):
+    effort: str | None = None
+    enabled: bool | None = None
+
+
+class Thinking(msgspec.Struct, gc=False):
+    type: str | None = None
+
+
+class Request(msgspec.Struct, gc=False):
+    model: str | None = None
+    stream: bool | None = None
+    n: int | None = None
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    response_format: Format | None = None
+    tools: list[Tool] | None = None
+    functions: list[Named] | None = None
+    reasoning_effort: str | None = None
+    reasoning: Effort | None = None  # OpenRouter
+    thinking: Thinking | None = None  # DeepSeek, Zhipu, Moonshot
+    enable_thinking: bool | None = None  # Qwen
+
+
+_REQUEST = Shape(Request)
+
+
+class OpenAIChat:
+    """Implements base.Dialect."""
+
+    name = "openai_chat"
+    version = "v1"
+
+    def operation(self, method: str, path: str) -> Operation | None:
+        return Operation.CHAT if method == "POST" and path.endswith(_PATH) else None
+
+    def canonical(self, operation: Operation, path: str) -> str:
+        return _PATH if operation is Operation.CHAT else path
+
+    def ask(self, operation: Operation, path: str, body: bytes) -> Ask:
+        request = _REQUEST.request(body)
+        model = request.model
+        if model is None:
+            deployment = _DEPLOYMENT.search(path)
+            if deployment is None:
+                raise BadBody('"model" is missing or not a string: name the model to ask')
+            model = unquote(deployment[0])
+        form = request.response_format or Format()
+        schema = form.json_schema.schema if form.json_schema is not None else None
+        return Ask(
+            operation=operation,
+            model=model,
+            stream=bool(request.stream),
+            json=form.type in ("json_object", "json_schema"),
+            schema=bytes(schema) if form.type == "json_schema" and schema is not None else None,
+            tools=_tools(request),
+            reasoning=_reasoning(request, model),
+            max_output=request.max_completion_tokens or request.max_tokens,
+            choices=max(1, request.n or 1),
+        )
+
+    def with_model(self, path: str, body: bytes, model: str) -> tuple[str, bytes]:
+        path = _DEPLOYMENT.sub(lambda _: quote(model, safe=""), path, count=1)
+        return path, splice.replace(body, "model", encode(model))
+
+    def reader(self, ask: Ask, content_type: bytes) -> Reader:
+        answer = OpenAIAnswer(ask.choices)
+        return StreamReader(answer) if is_event_stream(content_type) else BodyReader(answer)
+
+    def complain(self, status: int, fault: Fault, message: str) -> Wire:
+        return json_wire(status, _error(status, fault, message))
+
+    def error_event(self, fault: Fault, message: str) -> bytes:
+        return _data(_error(HANDLING[fault].status, fault, message))
+
+    def static(self, ask: Ask, text: str) -> Wire:
+        usage = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+        head = {"id": STATIC_ID, "created": 0, "model": ask.model}
+        if not ask.stream:
+            message = {"role": "assistant", "content": text, "refusal": None}
+            choices = [
+                {"index": index, "message": message, "logprobs": None, "finish_reason": "stop"}
+                for index in range(ask.choices)
+            ]
+            whole = {**head, "object": "chat.completion", "choices": choices, "usage": usage}
+            return json_wire(200, {**whole, "llm_sidecar": LABEL})
+
+        def chunk(index: int, delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
+            choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}
+            return {**head, "object": "chat.completion.chunk", "choices": [choice]}
+
+        chunks = []
+        for index in range(ask.choices):
+            chunks.append(chunk(index, {"role": "assistant", "content": ""}))
+            chunks.append(chunk(index, {"content": text}))
+            chunks.append(chunk(index, {}, "stop"))
+        chunks[0]["llm_sidecar"] = LABEL
+        # usage on the last choice: a chunk without choices is only for clients that asked for it
+        chunks[-1]["usage"] = usage
+        return events_wire(*map(_data, chunks), b"data: [DONE]\n\n")
+
+
+def _tools(request: Request) -> frozenset[str]:
+    named = [*(request.functions or ())]
+    for tool in request.tools or ():
+        named += [each for each in (tool.function, tool.custom) if each is not None]
+    return frozenset(each.name for each in named if each.name)
+
+
+def _reasoning(request: Request, model: str) -> bool:
+    """What the request says about reasoning, in the words of several vendors; else the model's name."""
+    effort = request.reasoning_effort or (request.reasoning and request.reasoning.effort)
+    if effort:
+        return effort not in ("none", "minimal")
+    if request.reasoning is not None:
+        return request.reasoning.enabled is not False
+    if request.thinking is not None and request.thinking.type:
+        return request.thinking.type != "disabled"
+    if request.enable_thinking is not None:
+        return request.enable_thinking
+    return thinks(model)
+
+
+def _error(status: int, fault: Fault, message: str) -> dict[str, Any]:
+    kind = _TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
+    if fault is Fault.QUOTA_EXHAUSTED:
+        kind = "insufficient_quota"
+    return {"error": {"message": message, "type": kind, "param": None, "code": fault}}
+
+
+def _data(content: Any) -> bytes:
+    return b"data: " + encode(content) + b"\n\n"
+
+
+OPENAI_CHAT = OpenAIChat()

@@ -1,0 +1,164 @@
+"""The two ways an answer arrives, as a stream of events or as one body, for every dialect.
+
+A reader never keeps bytes from the client: what is whole goes on at once, whatever we make of it.
+What the bytes say is the business of an `Answer`, one per dialect and per answer, which is fed
+whole events or one whole body and so knows nothing of how they were cut.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Protocol
+
+from sidecar.dialects.sse import EventStream
+from sidecar.model import Chunk, Delta, Malformed, Media
+
+BODY_CAP = 8 * 1024 * 1024
+
+
+class Answer(Protocol):
+    """What one answer has said so far."""
+
+    @property
+    def done(self) -> bool: ...
+    @property
+    def finished(self) -> bool: ...
+    def event(self, kind: bytes, data: bytes, out: list[Delta]) -> bool:
+        """Read one event of a stream into `out`. False: it is no JSON object."""
+
+    def body(self, data: bytes, out: list[Delta]) -> bool:
+        """Read a whole body into `out`. False: it is no JSON object."""
+
+
+class StreamReader:
+    __slots__ = ("_answer", "_count", "_events")
+
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+        self._events = EventStream()
+        self._count = 0
+
+    @property
+    def done(self) -> bool:
+        return self._answer.done
+
+    @property
+    def finished(self) -> bool:
+        return self._answer.finished
+
+    def feed(self, data: bytes) -> Chunk:
+        raw, events = self._events.feed(data)
+        if not events:
+            return Chunk(raw)
+        out: list[Delta] = []
+        for kind, content in events:
+            self._count += 1
+            if content is None:
+                # too large to be read, but surely content: an image, or audio
+                out.append(Media("oversized"))
+            elif not self._answer.event(kind, content, out):
+                out.append(Malformed(f"event {self._count}"))
+        return Chunk(raw, tuple(out))
+
+    def close(self) -> Chunk:
+        raw, events = self._events.close()
+        out: list[Delta] = []
+        for kind, content in events:
+            # the last event may be cut: if it cannot be read that is no malformed event
+            if content is not None:
+                self._answer.event(kind, content, out)
+        return Chunk(raw, tuple(out))
+
+
+class BodyReader:
+    """Passes a body on as it comes and reads it at its end, if it was not too large to be kept."""
+
+    __slots__ = ("_answer", "_kept", "_over")
+
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+        self._kept = bytearray()
+        self._over = False
+
+    # a body that nobody could read is not called incomplete: its length says whether it is
+    @property
+    def done(self) -> bool:
+        return self._over or self._answer.done
+
+    @property
+    def finished(self) -> bool:
+        return self._over or self._answer.finished
+
+    def feed(self, data: bytes) -> Chunk:
+        if not self._over:
+            self._kept += data
+            if len(self._kept) > BODY_CAP:
+                self._kept.clear()
+                self._over = True
+        return Chunk(data)
+
+    def close(self) -> Chunk:
+        out: list[Delta] = []
+        if self._over:
+            out.append(Media("oversized"))
+        elif not self._answer.body(bytes(self._kept), out):
+            out.append(Malformed("body"))
+        return Chunk(b"", tuple(out))
+
+
+_STATUS = {
+    "invalid_request_error": 400,
+    "invalid_request": 400,
+    "badrequesterror": 400,
+    "unsupported_value": 400,
+    "context_length_exceeded": 400,
+    "content_filter": 400,
+    "content_policy_violation": 400,
+    "authentication_error": 401,
+    "invalid_api_key": 401,
+    "billing_error": 402,
+    "insufficient_credits": 402,
+    "permission_error": 403,
+    "permission_denied": 403,
+    "not_found_error": 404,
+    "model_not_found": 404,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "too_many_requests": 429,
+    "resource_exhausted": 429,
+    "insufficient_quota": 429,
+    "quota_exceeded": 429,
+    "api_error": 500,
+    "server_error": 500,
+    "internal_error": 500,
+    "internal_server_error": 500,
+    "internalservererror": 500,
+    "service_unavailable": 503,
+    "service_unavailable_error": 503,
+    "unavailable": 503,
+    "engine_overloaded": 503,
+    "timeout_error": 504,
+    "overloaded_error": 529,
+    "overloaded": 529,
+}
+
+
+def named_status(error: Any) -> int:
+    """The HTTP status that an error object names, by number or by word; 0 where it names none.
+
+    Numbers first, then `code` before `type`: the code is the narrower word.
+    """
+    if not isinstance(error, dict):
+        return 0
+    named = [error.get(key) for key in ("code", "status", "status_code", "type")]
+    for value in named:
+        number = int(value) if isinstance(value, str) and re.fullmatch("[45][0-9]{2}", value) else value
+        if isinstance(number, int) and 400 <= number <= 599:
+            return number
+    for value in named:
+        if isinstance(value, str):
+            status = _STATUS.get(value.lower().replace(" ", "_"))
+            if status is not None:
+                return status
+    return 0

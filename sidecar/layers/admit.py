@@ -1,0 +1,22 @@
+"""Admit: takes on only as many calls as the sidecar can carry, and says no at once to the rest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sidecar.core.admission import Admission
+from sidecar.model import Call, Fault, Outcome, Refused, RefusedBy, Service, Shed, Sink, Tell
+
+
+@dataclass(frozen=True, slots=True)
+class Admit:
+    inner: Service
+    admission: Admission
+    tell: Tell
+
+    async def __call__(self, call: Call, sink: Sink) -> Outcome:
+        with self.admission.slot() as taken:
+            if taken:
+                return await self.inner(call, sink)
+        self.tell(Shed(call, "concurrency"))
+        return Refused(RefusedBy.ADMISSION, fault=Fault.LOCAL_OVERLOAD, detail="too many calls in flight")

@@ -1,0 +1,88 @@
+"""Degrade: what the application gets when nobody gave a good answer [R19, R21].
+
+Outside Deadline and Admit, so that a call whose time is spent or that was shed still gets it. In
+order: an answer that was rejected for its quality, if it is the best there was (tier reduced); the
+route's static answer (tier static); else the failure itself. Every degraded answer is labelled in
+the head and, where the dialect allows it, in the body; none is counted as a full success.
+
+Not for the application's own mistakes: an invalid request has to be seen, not papered over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import msgspec
+
+from sidecar.dialects.base import Dialect
+from sidecar.faults import HANDLING
+from sidecar.model import (
+    Answered,
+    Call,
+    Chunk,
+    Degraded,
+    Failed,
+    Fault,
+    Head,
+    Outcome,
+    Refused,
+    Service,
+    Sink,
+    Stage,
+    Tell,
+    Tier,
+)
+from sidecar.settings import StaticAnswer
+from sidecar.signals.judging import Schemas
+
+TIER = b"x-llm-sidecar-tier"
+LABEL = b"x-llm-sidecar-degraded"
+
+
+@dataclass(frozen=True, slots=True)
+class Degrade:
+    inner: Service
+    static: StaticAnswer | None
+    dialects: Mapping[str, Dialect]
+    schemas: Schemas
+    tell: Tell
+
+    async def __call__(self, call: Call, sink: Sink) -> Outcome:
+        outcome = await self.inner(call, sink)
+        if isinstance(outcome, Answered) or sink.stage is not Stage.UNTOUCHED:
+            return outcome
+        head = outcome.head if isinstance(outcome, Failed) else None
+        rejected = head is not None and head.status < 300
+        empty = isinstance(outcome, Failed) and outcome.fault is Fault.EMPTY_OUTPUT
+        static = None if rejected and not empty else self._static(call, outcome)
+        if static is not None:
+            return await self._serve(call, sink, Tier.STATIC, *static, outcome)
+        if isinstance(outcome, Failed) and head is not None and rejected:
+            return await self._serve(call, sink, Tier.REDUCED, head, outcome.body, outcome)
+        return outcome
+
+    def _static(self, call: Call, outcome: Failed | Refused) -> tuple[Head, bytes] | None:
+        if self.static is None or not (isinstance(outcome, Refused) or HANDLING[outcome.fault].elsewhere):
+            return None
+        text = self.static.text if not self.static.link else f"{self.static.text}\n\n{self.static.link}"
+        if call.ask.json:
+            if self.static.json is None or not self._meets(self.static.json, call.ask.schema):
+                return None  # an answer that breaks the application's parser is worse than an error
+            text = self.static.json
+        wire = self.dialects[call.dialect].static(call.ask, text)
+        return wire.head, wire.body
+
+    def _meets(self, text: str, schema: bytes | None) -> bool:
+        return schema is None or self.schemas.valid(schema, msgspec.json.decode(text))
+
+    async def _serve(
+        self, call: Call, sink: Sink, tier: Tier, head: Head, body: bytes, instead_of: Failed | Refused
+    ) -> Outcome:
+        reason = instead_of.fault.value if isinstance(instead_of, Failed) else instead_of.by.value
+        self.tell(Degraded(call, tier, reason))
+        labels = ((TIER, tier.value.encode()), (LABEL, reason.encode()))
+        await sink.start(replace(head, headers=head.headers + labels))
+        await sink.send(Chunk(body))
+        findings = instead_of.findings if isinstance(instead_of, Failed) else ()
+        return Answered(head.status, findings=findings, tier=tier)

@@ -1,0 +1,184 @@
+"""Fallback: walks the chain until somebody answers [R13].
+
+A target is left when its failure is one that another target may not have; a caller's mistake ends
+the chain, because everybody else would say the same and the application has to see it. A class
+of failure may have a chain of its own (a larger window for context_window), which then replaces
+what is left.
+
+Nobody left. When every target refused without being asked (open breakers, known waits) and no
+degraded answer stands behind us, the refusal is not the last word: the call insists with the
+target that can be asked soonest, and waits for it if its time comes before the deadline. Once.
+
+Whom to blame. If the next target fails the same request in the same way, the request is the
+likelier cause, and the first target's samples are charged to it (core/breaker).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from math import inf
+
+from sidecar.core.deadline import share
+from sidecar.faults import HANDLING, handling
+from sidecar.model import (
+    Answered,
+    Call,
+    Clock,
+    Failed,
+    Fault,
+    FellBack,
+    Kind,
+    Outcome,
+    Refused,
+    RefusedBy,
+    Service,
+    Sink,
+    Stage,
+    Target,
+    TargetSkipped,
+    Tell,
+)
+
+SOON = 2.0  # seconds: a second wait this short is the same wait (another call holds the probe)
+ASK_AGAIN = frozenset({RefusedBy.BREAKER, RefusedBy.QUALITY_BREAKER, RefusedBy.KNOWN_WAIT})
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    target: Target
+    service: Service
+
+
+@dataclass(slots=True)
+class _Walk:
+    """What a call has met on its way along the chain."""
+
+    failed: list[tuple[Lane, Failed]] = field(default_factory=list)
+    refused: dict[str, tuple[Lane, Refused]] = field(default_factory=dict)
+    left: tuple[Target, str] | None = None  # the target we come from, and why
+
+
+@dataclass(frozen=True, slots=True)
+class Fallback:
+    lanes: tuple[Lane, ...]
+    by_fault: Mapping[Fault, tuple[Lane, ...]]
+    content_policy: bool  # the route opted in to asking others after a content filter
+    degradable: bool  # a degraded answer stands behind us
+    clock: Clock
+    tell: Tell
+    pardon: Callable[[Target, Call, float], None]
+
+    async def __call__(self, call: Call, sink: Sink) -> Outcome:
+        walk = _Walk()
+        queue = list(self.lanes if call.options.fallback else self.lanes[:1])
+        asked: set[str] = set()
+        while queue:
+            lane = queue.pop(0)
+            if self.clock.now() >= call.deadline:
+                break
+            asked.add(lane.target.name)
+            outcome = await self._ask(lane, call, sink, walk, others=len(queue))
+            if isinstance(outcome, Answered) or sink.stage is Stage.COMMITTED:
+                return outcome
+            if isinstance(outcome, Failed):
+                if self._is_final(outcome, lane, walk):
+                    return outcome
+                if call.options.fallback and outcome.fault in self.by_fault:
+                    others = self.by_fault[outcome.fault]
+                    queue = [other for other in others if other.target.name not in asked]
+        if walk.refused and not self.degradable:
+            insisted = await self._insist(call, sink, walk)
+            if insisted is not None:
+                return insisted
+        return _last(walk)
+
+    async def _ask(
+        self, lane: Lane, call: Call, sink: Sink, walk: _Walk, *, others: int, insist: bool = False
+    ) -> Outcome:
+        now = self.clock.now()
+        first = not call.record.attempts
+        attempt = replace(
+            call,
+            target=lane.target,
+            kind=Kind.INITIAL if first and walk.left is None else Kind.FALLBACK,
+            leave_at=share(call.deadline, now, others),
+            alone=others == 0,
+            insist=insist,
+        )
+        before = len(call.record.attempts)
+        outcome = await lane.service(attempt, sink)
+        if walk.left is not None and len(call.record.attempts) > before and walk.left[0] is not lane.target:
+            self.tell(FellBack(attempt, walk.left[0], lane.target, walk.left[1]))
+        match outcome:
+            case Refused():
+                walk.refused[lane.target.name] = (lane, outcome)
+                walk.left = walk.left or (lane.target, outcome.by.value)
+                self.tell(TargetSkipped(attempt, lane.target, outcome))
+            case Failed():
+                self._blame(attempt, outcome, walk)
+                walk.failed.append((lane, outcome))
+                walk.refused.pop(lane.target.name, None)
+                walk.left = (lane.target, outcome.fault.value)
+            case Answered():
+                pass
+        return outcome
+
+    def _is_final(self, failed: Failed, lane: Lane, walk: _Walk) -> bool:
+        """Is this failure the application's to see, whoever else is in the chain?"""
+        rules = handling(failed, own_key=lane.target.credential is None)
+        if rules.elsewhere or failed.fault in self.by_fault:
+            return False
+        if failed.fault is Fault.CONTENT_POLICY and self.content_policy:
+            return False
+        # a stand-in's complaint about a request it was never meant for is no reason to stop
+        return len(walk.failed) == 1
+
+    def _blame(self, call: Call, failed: Failed, walk: _Walk) -> None:
+        if not walk.failed:
+            return
+        lane, before = walk.failed[-1]
+        if before.fault is failed.fault and HANDLING[failed.fault].suspect:
+            now = self.clock.now()
+            self.pardon(lane.target, call, now)
+            assert call.target is not None
+            self.pardon(call.target, call, now)
+
+    async def _insist(self, call: Call, sink: Sink, walk: _Walk) -> Outcome | None:
+        """Ask the target that can be asked soonest; None if that is not before the deadline."""
+        waited = False
+        while True:
+            open_ways = [(lane, no) for lane, no in walk.refused.values() if no.by in ASK_AGAIN]
+            if not open_ways or self.clock.now() >= call.deadline:
+                return None
+            lane, _ = min(open_ways, key=lambda way: way[1].until)
+            outcome = await self._ask(lane, call, sink, walk, others=0, insist=True)
+            if not isinstance(outcome, Refused):
+                return outcome
+            now = self.clock.now()
+            soonest = min((no.until for _, no in walk.refused.values() if no.by in ASK_AGAIN), default=inf)
+            pause = soonest - now
+            if now + pause >= call.deadline or (waited and pause > SOON):
+                return None
+            waited = True
+            call.record.waited += max(pause, 0.0)
+            await self.clock.sleep(max(pause, 0.01))
+
+
+def _last(walk: _Walk) -> Outcome:
+    """What the application is told when nobody answered.
+
+    A whole answer that was rejected for its quality is better than an error, so it is kept for
+    the layer that may serve it; else the last failure, the first target's own before a stand-in's
+    complaint about the request; else the refusal that would end soonest.
+    """
+    failures = [failed for _, failed in walk.failed]
+    answers = [failed for failed in failures if failed.head is not None and failed.head.status < 300]
+    if answers:
+        return min(answers, key=lambda failed: failed.fault is Fault.EMPTY_OUTPUT)
+    telling = failures[:1] + [failed for failed in failures[1:] if HANDLING[failed.fault].elsewhere]
+    if telling:
+        return telling[-1]
+    refusals = [refused for _, refused in walk.refused.values()]
+    spent = Failed(Fault.TIMEOUT, detail="the deadline was over before anybody could be asked")
+    return min(refusals, key=lambda refused: refused.until, default=spent)

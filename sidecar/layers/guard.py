@@ -1,0 +1,146 @@
+"""Guard: nothing reaches a target that is known not to answer; every try teaches [R9, R10, R2].
+
+Three things can close the way, and none of them counts as an attempt: a wait or a verdict that
+the provider has spoken, the target's breaker (errors), and the route's quality breaker for this
+target (bad answers), so that one route with an impossible schema cannot take a target from all.
+
+An attempt is charged once, at its end. A try that was cut short proves nothing, except when the
+client itself gave up on a target that had been silent for longer than is usual.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from sidecar.core.baseline import Baseline
+from sidecar.core.breaker import Breaker, Denied, Permit
+from sidecar.core.waits import Waits
+from sidecar.faults import Charge, handling
+from sidecar.layers.retry import digest
+from sidecar.model import (
+    Answered,
+    BreakerMoved,
+    Call,
+    Chunk,
+    Clock,
+    Failed,
+    Fault,
+    Head,
+    Outcome,
+    Refused,
+    RefusedBy,
+    Service,
+    Sink,
+    Stage,
+    Target,
+    Tell,
+)
+from sidecar.signals.judging import counted
+
+TIMES_USUAL = 3.0
+GIVEN_UP = 10.0  # seconds of silence after which a client that leaves is evidence
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    inner: Service
+    target: Target
+    breaker: Callable[[str, str, str], Breaker]  # by provider, model, key digest
+    quality: Breaker
+    waits: Waits
+    baseline: Baseline
+    clock: Clock
+    tell: Tell
+
+    async def __call__(self, call: Call, sink: Sink) -> Outcome:
+        now = self.clock.now()
+        provider, model = self.target.provider.name, self.target.model or call.ask.model
+        key = digest(self.target, call)
+        hold = self.waits.refusal(now, provider=provider, model=model, digest=key, insist=call.insist)
+        if hold is not None:
+            return Refused(RefusedBy.KNOWN_WAIT, hold.until, hold.fault)
+        breaker = self.breaker(provider, model, key)
+        permit = breaker.insist(now) if call.insist else breaker.allow(now)
+        if isinstance(permit, Denied):
+            return Refused(RefusedBy.BREAKER, permit.until, Fault.OVERLOADED)
+        approval = self.quality.insist(now) if call.insist else self.quality.allow(now)
+        if isinstance(approval, Denied):
+            breaker.record(permit, Charge.NEUTRAL, now, call=call.id, body=0)
+            self._report(call, breaker)
+            return Refused(RefusedBy.QUALITY_BREAKER, approval.until, Fault.LOW_QUALITY)
+        self._report(call, breaker)  # asking alone may have half-opened it
+        if permit.probe:
+            sink = _Proving(sink, breaker, permit)
+        outcome: Outcome | None = None
+        try:
+            outcome = await self.inner(replace(call, breaker=breaker.shown), sink)
+            return outcome
+        finally:
+            self._learn(call, outcome, breaker, permit, approval, now)
+
+    def _learn(
+        self,
+        call: Call,
+        outcome: Outcome | None,
+        breaker: Breaker,
+        permit: Permit,
+        approval: Permit,
+        began: float,
+    ) -> None:
+        now = self.clock.now()
+        body = hash(call.body)
+        breaker.record(permit, self._charge(call, outcome, now - began), now, call=call.id, body=body)
+        self.quality.record(approval, _quality(outcome), now, call=call.id, body=body)
+        self._report(call, breaker)
+
+    def _charge(self, call: Call, outcome: Outcome | None, took: float) -> Charge:
+        match outcome:
+            case Answered():
+                return Charge.GOOD
+            case Failed():
+                return handling(outcome, own_key=self.target.credential is None).charge
+            case Refused():
+                return Charge.NEUTRAL
+            case None:
+                usual = self.baseline.median or 0.0
+                silent = call.record.attempts[-1].first_content is None
+                gave_up = silent and took > max(TIMES_USUAL * usual, GIVEN_UP)
+                return Charge.BAD if gave_up else Charge.NEUTRAL
+
+    def _report(self, call: Call | None, breaker: Breaker) -> None:
+        provider = self.target.provider.name
+        model = self.target.model or (call.ask.model if call else "")
+        for moved in breaker.moves():
+            self.tell(BreakerMoved(call, "transport", "", self.target.name, provider, model, moved))
+        route = call.route if call else ""
+        for moved in self.quality.moves():
+            self.tell(BreakerMoved(call, "quality", route, self.target.name, provider, model, moved))
+
+
+def _quality(outcome: Outcome | None) -> Charge:
+    match outcome:
+        case Answered(findings=findings) | Failed(findings=(_, *_) as findings):
+            return Charge.BAD if counted(tuple(findings)) else Charge.GOOD
+        case Failed() | Refused() | None:
+            return Charge.NEUTRAL
+
+
+@dataclass(frozen=True, slots=True)
+class _Proving:
+    """Frees a probe's slot at the first content, which is when the answer starts."""
+
+    sink: Sink
+    breaker: Breaker
+    permit: Permit
+
+    @property
+    def stage(self) -> Stage:
+        return self.sink.stage
+
+    async def start(self, head: Head) -> None:
+        self.breaker.proved(self.permit)
+        await self.sink.start(head)
+
+    async def send(self, chunk: Chunk) -> None:
+        await self.sink.send(chunk)

@@ -1,0 +1,182 @@
+"""The one place of assembly: what stands on what, and why at that height.
+
+Read `build` from the bottom line up for the way of a call, outermost layer first. A stack is
+built once per route; a reload builds anew, and calls in flight finish on the old one. What has a
+memory (breakers, budgets, waits, baselines) lives in `Memory` and survives.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from sidecar.core.admission import Admission
+from sidecar.core.baseline import Baseline
+from sidecar.core.breaker import Breaker
+from sidecar.core.budget import Budget
+from sidecar.core.waits import Waits
+from sidecar.dialects.base import Dialect
+from sidecar.layers.adapt import Adapt
+from sidecar.layers.admit import Admit
+from sidecar.layers.attempt import AttemptSpan
+from sidecar.layers.deadline import Deadline
+from sidecar.layers.degrade import Degrade
+from sidecar.layers.direct import Direct
+from sidecar.layers.fallback import Fallback, Lane
+from sidecar.layers.guard import Guard
+from sidecar.layers.judge import Classify, Judge
+from sidecar.layers.retry import Retry, digest
+from sidecar.model import BreakerMoved, Call, Clock, Fault, Rng, Service, Target, Tell
+from sidecar.settings import BreakerRules, Limits, Route, Settings
+from sidecar.signals.judging import Schemas
+
+BREAKERS = 256  # kept; the least recently used go first
+
+
+@dataclass(slots=True)
+class Memory:
+    """What a sidecar has learned. One per process; survives every reload."""
+
+    rng: Rng
+    waits: Waits = field(default_factory=Waits)
+    breakers: OrderedDict[tuple[str, str, str], Breaker] = field(default_factory=OrderedDict)
+    quality: dict[tuple[str, str], Breaker] = field(default_factory=dict)
+    budgets: dict[str, Budget] = field(default_factory=dict)
+    baselines: dict[tuple[str, str], Baseline] = field(default_factory=dict)
+
+    def breaker(self, provider: str, model: str, key: str, rules: BreakerRules) -> Breaker:
+        """One per (provider, model, key): never shared between providers."""
+        name = (provider, model, key)
+        breaker = self.breakers.get(name)
+        if breaker is None:
+            breaker = self.breakers[name] = Breaker(rules, self.rng)
+            if len(self.breakers) > BREAKERS:
+                self.breakers.popitem(last=False)
+        else:
+            self.breakers.move_to_end(name)
+            breaker.rules = rules
+        return breaker
+
+    def quality_breaker(self, route: Route, target: Target) -> Breaker:
+        breaker = self.quality.setdefault((route.name, target.name), Breaker(route.quality_breaker, self.rng))
+        breaker.rules = route.quality_breaker
+        return breaker
+
+    def budget(self, route: Route, target: Target) -> Budget:
+        budget = self.budgets.setdefault(target.name, Budget(route.budget))
+        budget.rules = route.budget
+        return budget
+
+    def baseline(self, route: Route, target: Target) -> Baseline:
+        return self.baselines.setdefault((route.name, target.name), Baseline())
+
+    def keep(self, settings: Settings) -> None:
+        """Forget the routes and targets that are configured no more."""
+        used = {(route.name, target.name) for route in settings.routes for target in _targets(route)}
+        named = {name for name, _ in used} | set(settings.providers)
+        self.quality = {key: value for key, value in self.quality.items() if key in used or key[0] in named}
+        self.baselines = {key: value for key, value in self.baselines.items() if key[0] in named}
+        for name in [name for name in self.breakers if name[0] not in settings.providers]:
+            del self.breakers[name]
+
+
+@dataclass(frozen=True, slots=True)
+class Env:
+    """What a stack is built from."""
+
+    settings: Settings
+    memory: Memory
+    admission: Admission
+    dialects: Mapping[str, Dialect]
+    upstream: Callable[[Limits], Service]
+    classify: Classify
+    schemas: Schemas
+    clock: Clock
+    rng: Rng
+    tell: Tell
+
+
+def build(route: Route, env: Env) -> Service:
+    """The stack of one route."""
+    clock, tell, memory = env.clock, env.tell, env.memory
+
+    def breaker(provider: str, model: str, key: str) -> Breaker:
+        return memory.breaker(provider, model, key, route.breaker)
+
+    def pardon(target: Target, call: Call, now: float) -> None:
+        provider, model = target.provider.name, target.model or call.ask.model
+        pardoned = breaker(provider, model, digest(target, call))
+        pardoned.pardon(call.id, now)
+        for moved in pardoned.moves():
+            tell(BreakerMoved(call, "transport", "", target.name, provider, model, moved))
+
+    def lane(target: Target) -> Lane:
+        baseline = memory.baseline(route, target)
+        s: Service = env.upstream(route.limits)  # the wire: connect, headers, bytes as they come
+        s = Adapt(s, env.dialects, route.limits, clock)  # bytes become deltas: judges know no vendor
+        s = Judge(  # a bad answer still held becomes a Failed, so that it can be repeated elsewhere
+            s,
+            target,
+            route.signals,
+            route.limits,
+            route.commit,
+            baseline,
+            env.schemas,
+            env.classify,
+            clock,
+            tell,
+        )
+        s = AttemptSpan(s, clock, tell)  # one record per try, verdict included
+        s = Guard(  # outside the record: a refusal is no try; inside the retries: each one is a sample
+            s, target, breaker, memory.quality_breaker(route, target), memory.waits, baseline, clock, tell
+        )
+        s = Retry(  # the same target again; it alone knows whether this call asks it once more
+            s,
+            target,
+            route.retry,
+            env.settings.deadlines.background_attempts,
+            memory.budget(route, target),
+            memory.waits,
+            clock,
+            env.rng,
+            tell,
+        )
+        return Lane(target, s)
+
+    s: Service = Fallback(  # somebody else: after the retries, within the one deadline
+        tuple(lane(target) for target in route.chain),
+        {fault: tuple(lane(target) for target in chain) for fault, chain in route.chains.items()},
+        Fault.CONTENT_POLICY in route.chains,
+        route.static is not None,
+        clock,
+        tell,
+        pardon,
+    )
+    s = Deadline(s, route.limits)  # bounds all the waiting above the wire, whoever waits
+    s = Admit(s, env.admission, tell)  # sheds before any work is done
+    # outside both: a spent deadline or a shed call can still get the static answer
+    return Degrade(s, route.static, env.dialects, env.schemas, tell)
+
+
+def build_passthrough(env: Env) -> Service:
+    """The way for what we do not judge, and past the policy: one try, streamed, recorded."""
+    s: Service = env.upstream(Limits())
+    s = AttemptSpan(s, env.clock, env.tell)
+    s = Direct(s, env.settings.providers)  # the provider the client named is the target
+    return Admit(s, env.admission, env.tell)
+
+
+def _targets(route: Route) -> tuple[Target, ...]:
+    return route.chain + tuple(target for chain in route.chains.values() for target in chain)
+
+
+def describe(service: Service) -> list[str]:
+    """The names of the layers, outermost first; what `explain` and its test print."""
+    names = []
+    at: object = service
+    while at is not None:
+        names.append(type(at).__name__)
+        lanes = getattr(at, "lanes", None)
+        at = lanes[0].service if lanes else getattr(at, "inner", None)
+    return names

@@ -1,0 +1,132 @@
+"""What a pod without a dashboard can tell: how providers did lately, and what was decided last.
+
+Everything here is of fixed size: five minutes in slices of one, and the last twenty decisions.
+It also owns the pulse: how late the event loop runs, and when it last ran at all.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from sidecar.model import (
+    AttemptEnded,
+    BreakerMoved,
+    Bug,
+    CallEnded,
+    Clock,
+    Degraded,
+    Event,
+    FellBack,
+    Judged,
+    OperatorAlert,
+    Reloaded,
+    RetryDenied,
+    Shed,
+)
+from sidecar.telemetry import logs, words
+
+_SLICES = 5
+_WIDTH = 60.0  # seconds
+_DECISIONS = (
+    FellBack,
+    BreakerMoved,
+    Judged,
+    OperatorAlert,
+    Degraded,
+    RetryDenied,
+    Shed,
+    Reloaded,
+    Bug,
+)
+
+
+@dataclass(slots=True)
+class Status:
+    """`note` every event; `view` is safe to show: it says what the logs may say."""
+
+    clock: Clock
+    _decisions: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=20))
+    _slices: deque[tuple[int, dict[tuple[str, str], int]]] = field(
+        default_factory=lambda: deque(maxlen=_SLICES)
+    )
+
+    def note(self, event: Event) -> None:
+        if isinstance(event, AttemptEnded):
+            self._count(event.attempt.provider, words.went(event.attempt.outcome))
+        elif isinstance(event, CallEnded):
+            self._count("", words.ended(event.outcome))
+        elif isinstance(event, _DECISIONS):
+            self._decide(event)
+
+    def _decide(self, event: Event) -> None:
+        what, fields = logs.describe(event)
+        which = {key: fields[key] for key in ("call", "trace") if fields.get(key)}
+        shown = {k: v for k, v in fields.items() if k not in which and v not in ("", None)}
+        last = self._decisions[-1] if self._decisions else {}
+        times = 1
+        if shown == last.get("what") and what == last.get("event"):
+            times += self._decisions.pop()["times"]  # a storm is one line, not the whole list
+        at = round(self.clock.wall(), 3)
+        self._decisions.append({"at": at, "event": what, "times": times, **which, "what": shown})
+
+    def view(self) -> dict[str, Any]:
+        counts: dict[str, dict[str, int]] = {}
+        oldest = self._slice() - _SLICES + 1
+        for number, tally in self._slices:
+            if number >= oldest:
+                for (who, word), count in tally.items():
+                    ours = counts.setdefault(who, {})
+                    ours[word] = ours.get(word, 0) + count
+        calls = counts.pop("", {})
+        return {
+            "window_seconds": int(_SLICES * _WIDTH),
+            "calls": calls,
+            "providers": {who: counts[who] for who in sorted(counts)},
+            "decisions": list(reversed(self._decisions)),
+        }
+
+    def _slice(self) -> int:
+        return int(self.clock.now() // _WIDTH)
+
+    def _count(self, who: str, word: str) -> None:
+        number = self._slice()
+        if not self._slices or self._slices[-1][0] != number:
+            self._slices.append((number, {}))
+        tally = self._slices[-1][1]
+        tally[who, word] = tally.get((who, word), 0) + 1
+
+
+@dataclass(slots=True)
+class Pulse:
+    """The event loop's delay: the longest of the last minute, whoever reads it and how often."""
+
+    clock: Clock
+    last: float = 0.0  # when it beat
+    _slots: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=6))
+
+    def beat(self, lag: float) -> None:
+        self.last = self.clock.now()
+        slot = int(self.last // 10)
+        if self._slots and self._slots[-1][0] == slot:
+            lag = max(lag, self._slots.pop()[1])
+        self._slots.append((slot, lag))
+
+    @property
+    def age(self) -> float:
+        return self.clock.now() - self.last
+
+    @property
+    def longest(self) -> float:
+        oldest = int(self.clock.now() // 10) - 5
+        return max((lag for slot, lag in self._slots if slot >= oldest), default=0.0)
+
+
+async def watch_lag(clock: Clock, beat: Callable[[float], None], *, every: float = 0.1) -> None:
+    """Runs until cancelled; tells after each sleep how many seconds too long it was."""
+    while True:
+        before = clock.now()
+        await clock.sleep(every)
+        beat(max(0.0, clock.now() - before - every))

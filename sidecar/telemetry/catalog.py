@@ -1,0 +1,274 @@
+"""Every metric as a row of data, named once: exporter, reference, dashboards and alerts read it here.
+
+What the rows promise. Units are base units and stand in the name. No label value comes from a
+client as it is: routes, providers and targets are the configured ones, models are the configured
+ones and the first `MODELS` that answered, everything else is `OTHER`, and what was folded into it
+is counted. Pod, namespace and application are the scrape's business.
+
+`bound` is how many label combinations of a metric one pod keeps for up to six targets and eight
+routes; a larger configuration gets proportionally more. From three quarters of it on new
+combinations lose their model, at the bound everything, so sums over a metric stay true.
+
+Counters of what configuration names exist at 0 from the start: a counter that is born at 1 has an
+increase of 0, so the first opened breaker and the first refused key would be invisible.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+PREFIX = "llm_sidecar_"
+OTHER = "other"
+MODELS = 32  # unconfigured models that get a label of their own
+
+
+class MetricKind(StrEnum):
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    name: str  # as scraped, except for the suffixes of a histogram
+    kind: MetricKind
+    unit: str  # "" or the word before _total in the name
+    labels: tuple[str, ...]
+    help: str
+    buckets: tuple[float, ...] = ()
+    bound: int = 1  # label combinations, see above
+
+    @property
+    def series(self) -> int:
+        """Most time series of this metric in a pod of usual size."""
+        per_child = len(self.buckets) + 3 if self.kind is MetricKind.HISTOGRAM else 1  # +Inf, sum, count
+        return self.bound * per_child
+
+
+def _counter(name: str, labels: tuple[str, ...], bound: int, text: str, *, unit: str = "") -> Metric:
+    return Metric(PREFIX + name, MetricKind.COUNTER, unit, labels, text, bound=bound)
+
+
+def _gauge(name: str, labels: tuple[str, ...], bound: int, text: str, *, unit: str = "") -> Metric:
+    return Metric(PREFIX + name, MetricKind.GAUGE, unit, labels, text, bound=bound)
+
+
+def _seconds(name: str, labels: tuple[str, ...], bound: int, text: str, buckets: tuple[float, ...]) -> Metric:
+    return Metric(PREFIX + name, MetricKind.HISTOGRAM, "seconds", labels, text, buckets, bound)
+
+
+# the grid of the GenAI conventions, shifted: reasoning calls pass its 82 s
+DURATION = (0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92, 163.84, 327.68, 655.36)
+FIRST = (0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96)
+OVERHEAD = (0.00025, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256)
+
+# ---- what the application sees ------------------------------------------------------------
+
+REQUESTS = _counter(
+    "requests_total",
+    ("route", "operation", "primary_provider", "outcome", "tier", "path"),
+    90,
+    "Calls of the application, by what it got: outcome is success, error, client_error or cancelled; "
+    "path is direct, retry, fallback or degraded. primary_provider is the chain's first, answering or not.",
+)
+REQUEST_DURATION = _seconds(
+    "request_duration_seconds",
+    ("route", "path", "outcome"),
+    15,
+    "From a call's arrival to its last byte, waits included; successes and errors only.",
+    DURATION,
+)
+IN_FLIGHT = _gauge("requests_in_flight", ("route",), 10, "Calls that are being served now.")
+
+# ---- what the providers do -----------------------------------------------------------------
+
+ATTEMPTS = _counter(
+    "attempts_total",
+    ("provider", "model", "kind", "outcome", "error_type"),
+    100,
+    "Exchanges with providers. kind is initial, retry, fallback or probe; outcome is success, "
+    "provider_error, timeout, throttled, quality, caller_error or cancelled; error_type is the fault, "
+    "empty on success.",
+)
+ATTEMPT_DURATION = _seconds(
+    "attempt_duration_seconds",
+    ("provider", "model", "outcome"),
+    15,
+    "One exchange with a provider, by success or failure; cancelled ones are not counted.",
+    DURATION,
+)
+FIRST_TOKEN = _seconds(
+    "time_to_first_token_seconds",
+    ("provider", "model"),
+    8,
+    "From an attempt's start to its first content; streams only. Keep-alives are not content.",
+    FIRST,
+)
+INTERRUPTIONS = _counter(
+    "stream_interruptions_total",
+    ("provider", "phase", "recovered"),
+    12,
+    "Streams that stalled, were cut or became unreadable, before their first content (before_first) or "
+    "after it (mid); recovered says whether the application got a whole answer all the same.",
+)
+TOKENS = _counter(
+    "tokens_total",
+    ("provider", "model", "type", "purpose"),
+    48,
+    "Tokens as providers report them. cache_read, cache_write and reasoning are parts of input and output; "
+    "purpose is served, or overhead for answers nobody got.",
+    unit="tokens",
+)
+CONNECTIONS = _gauge("upstream_connections", ("provider", "state"), 12, "Connections, active and idle.")
+
+# ---- what the sidecar does about it ---------------------------------------------------------
+
+RETRIES_DENIED = _counter(
+    "retries_denied_total", ("provider", "cause"), 20, "Retries that were not made, by what forbade them."
+)
+RETRY_WAIT = _counter(
+    "retry_wait_seconds_total",
+    ("provider", "source"),
+    8,
+    "Seconds planned between attempts, by who asked for them: our backoff or the provider.",
+    unit="seconds",
+)
+NESTED = _counter(
+    "nested_retries_total",
+    ("source",),
+    4,
+    "Calls that are retries of the application's own client, stacked on ours.",
+)
+FALLBACKS = _counter(
+    "fallbacks_total",
+    ("from_provider", "from_model", "to_provider", "to_model", "reason"),
+    40,
+    "Moves to the next target, by the fault or the refusal that caused them.",
+)
+SKIPPED = _counter(
+    "targets_skipped_total", ("provider", "reason"), 20, "Targets that were passed over without being asked."
+)
+BREAKER_STATE = _gauge(
+    "breaker_state",
+    ("provider", "model", "kind"),
+    12,
+    "0 closed, 1 half open, 2 open: the worst breaker of this kind (transport or quality) on the target.",
+)
+BREAKER_TRANSITIONS = _counter(
+    "breaker_transitions_total",
+    ("provider", "model", "kind", "to", "trigger"),
+    48,
+    "Changes of breakers, by the new state and what triggered it: run, ratio, probe, manual or pardon.",
+)
+BREAKER_REJECTED = _counter(
+    "breaker_rejected_total", ("provider", "model"), 12, "Attempts an open breaker did not let through."
+)
+QUALITY = _counter(
+    "quality_violations_total",
+    ("provider", "model", "signal", "action"),
+    36,
+    "Answers a quality signal objected to, by what was done: observed, rejected or served all the same.",
+)
+ALERTS = _counter(
+    "operator_alerts_total",
+    ("provider", "model", "error_type"),
+    54,
+    "Answers that need a human: a quota, a bill, a key, a permission, a model that is gone.",
+)
+SHED = _counter(
+    "admission_rejected_total", ("reason",), 5, "Calls refused at the door: concurrency, memory or draining."
+)
+
+# ---- the sidecar itself ----------------------------------------------------------------------
+
+OVERHEAD_TIME = _seconds(
+    "overhead_seconds",
+    ("stream",),
+    2,
+    "A call's time that was neither a provider's, nor a wait between attempts, nor a slow client's.",
+    OVERHEAD,
+)
+LAG = _gauge(
+    "event_loop_lag_max_seconds", (), 1, "Longest delay of the event loop in the last minute.", unit="seconds"
+)
+BUGS = _counter(
+    "internal_errors_total", (), 1, "Calls that met an error of ours and went straight to their provider."
+)
+RELOAD_OK = _gauge(
+    "config_last_reload_successful", (), 1, "1 if the configuration on disk is the one in use, else 0."
+)
+RELOAD_TIME = _gauge(
+    "config_last_reload_timestamp_seconds",
+    (),
+    1,
+    "When the configuration in use was loaded, Unix time.",
+    unit="seconds",
+)
+RELOADS = _counter("config_reloads_total", ("result",), 2, "Reloads of the configuration: ok or failed.")
+CONFIG = _gauge(
+    "config_info", ("config_hash",), 1, "1, labelled with the digest of the configuration in use."
+)
+OVERFLOW = _counter(
+    "label_overflow_total", ("label",), 8, "Times a label value was folded into other to keep series few."
+)
+BUILD = _gauge("build_info", ("version", "python"), 1, "1, labelled with the versions that run.")
+
+CATALOG: tuple[Metric, ...] = (
+    REQUESTS,
+    REQUEST_DURATION,
+    IN_FLIGHT,
+    ATTEMPTS,
+    ATTEMPT_DURATION,
+    FIRST_TOKEN,
+    INTERRUPTIONS,
+    TOKENS,
+    CONNECTIONS,
+    RETRIES_DENIED,
+    RETRY_WAIT,
+    NESTED,
+    FALLBACKS,
+    SKIPPED,
+    BREAKER_STATE,
+    BREAKER_TRANSITIONS,
+    BREAKER_REJECTED,
+    QUALITY,
+    ALERTS,
+    SHED,
+    OVERHEAD_TIME,
+    LAG,
+    BUGS,
+    RELOAD_OK,
+    RELOAD_TIME,
+    RELOADS,
+    CONFIG,
+    OVERFLOW,
+    BUILD,
+)
+
+
+def reference() -> str:
+    """The page docs/reference/metrics.md, whole."""
+    lines = [
+        "# Metrics",
+        "",
+        "Written from `sidecar/telemetry/catalog.py`; do not edit.",
+        "A test compares the two.",
+        "",
+        f"Models are the configured ones and the first {MODELS} that answered, everything else is `{OTHER}`.",
+        "Combinations is how many a pod keeps for up to six targets and eight routes.",
+        "Histograms add `_bucket`, `_sum` and `_count`; the usual `process_*` metrics are there too.",
+        "",
+        "| Metric | Type | Labels | Combinations | Meaning |",
+        "|---|---|---|---|---|",
+    ]
+    for m in CATALOG:
+        labels = ", ".join(f"`{label}`" for label in m.labels) or "-"
+        lines.append(f"| `{m.name}` | {m.kind} | {labels} | {m.bound} | {m.help} |")
+    lines += ["", "Buckets of the histograms, in seconds:", ""]
+    lines += [f"- `{m.name}`: {', '.join(f'{b:g}' for b in m.buckets)}" for m in CATALOG if m.buckets]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(reference(), end="")  # noqa: T201  # the page, for a shell to put in its place

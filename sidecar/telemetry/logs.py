@@ -1,0 +1,303 @@
+"""One JSON line for what an operator may have to explain tomorrow.
+
+What it promises. Fields come from `FIELDS` and nowhere else; a value is a number, a flag, a word of
+ours, or a name that was checked to be no more than a name. Bodies, headers, queries, keys and
+exception texts have no field, so no level shows them. A failing pipe loses lines, never a call.
+
+A clean call is a debug line: what is worth reading at info is what did not go straight.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from enum import IntEnum
+from typing import assert_never
+
+import msgspec
+
+from sidecar.model import (
+    AttemptEnded,
+    BreakerMoved,
+    BreakerState,
+    Bug,
+    Call,
+    CallEnded,
+    Degraded,
+    Event,
+    Failed,
+    FellBack,
+    Judged,
+    NestedRetry,
+    OperatorAlert,
+    Refused,
+    Reloaded,
+    RetryDenied,
+    RetryPlanned,
+    Shed,
+    Target,
+    TargetSkipped,
+    Tier,
+)
+from sidecar.telemetry import words
+from sidecar.telemetry.words import Ended, Path
+
+Value = str | int | float | bool | None
+Fields = dict[str, Value]
+
+
+class Level(IntEnum):
+    DEBUG = 10
+    INFO = 20
+    WARNING = 30
+    ERROR = 40
+
+
+FIELDS = frozenset(
+    {
+        "action",
+        "answering",
+        "attempt",
+        "attempts",
+        "bad",
+        "breaker",
+        "call",
+        "cause",
+        "committed",
+        "config",
+        "detail",
+        "duration",
+        "error",
+        "fault",
+        "first_content",
+        "kind",
+        "limit",
+        "model",
+        "nested",
+        "new",
+        "old",
+        "operation",
+        "outcome",
+        "path",
+        "primary",
+        "problems",
+        "provider",
+        "reason",
+        "request_id",
+        "route",
+        "samples",
+        "signal",
+        "source",
+        "status",
+        "stream",
+        "target",
+        "tier",
+        "to",
+        "trace",
+        "traffic",
+        "trigger",
+        "value",
+        "wait",
+        "waited",
+    }
+)
+
+# Sheds and nested retries come with every call of a storm: a few a second say it all.
+_STORMY = 10
+_NAME = re.compile(r"[\w./:@+~-]+( [\w./:@+~-]+){0,3}", re.ASCII)
+_LOOKS_LIKE_A_KEY = re.compile(r"(sk|pk|rk|gsk|xai|pplx|hf|AIza|Bearer|eyJ)[-_A-Za-z0-9]{16,}")
+
+
+def name(value: str) -> str:
+    """A name as it is, or a word that says it is none: clients choose model names."""
+    if len(value) <= 100 and _NAME.fullmatch(value) and not _LOOKS_LIKE_A_KEY.search(value):
+        return value
+    return "" if not value else "(unprintable)"
+
+
+def _prose(text: str) -> str:
+    """Our own words about a failure, on one line."""
+    return _LOOKS_LIKE_A_KEY.sub("(masked)", " ".join(text.split()))[:300]
+
+
+def _of(call: Call) -> Fields:
+    return {"call": name(call.id), "trace": name(call.trace_id), "route": name(call.route)}
+
+
+def _at(call: Call, target: Target) -> Fields:
+    return {
+        **_of(call),
+        "target": name(target.name),
+        "provider": name(target.provider.name),
+        "model": name(words.model_of(target, call)),
+    }
+
+
+def level_of(event: Event) -> Level:
+    match event:
+        case AttemptEnded() | RetryPlanned() | RetryDenied() | TargetSkipped():
+            return Level.DEBUG
+        case CallEnded(call=call, outcome=outcome):
+            clean = words.ended(outcome) is Ended.SUCCESS and words.tier(outcome) is Tier.FULL
+            straight = words.path(call.record.attempts, outcome) is Path.DIRECT
+            return Level.DEBUG if clean and straight else Level.INFO
+        case FellBack() | NestedRetry():
+            return Level.INFO
+        case Judged(done=done):
+            return Level.DEBUG if done == "observed" else Level.INFO
+        case BreakerMoved(transition=moved):
+            return Level.WARNING if moved.new is BreakerState.OPEN else Level.INFO
+        case Degraded() | Shed():
+            return Level.WARNING
+        case OperatorAlert() | Bug():
+            return Level.ERROR
+        case Reloaded(ok=ok):
+            return Level.INFO if ok else Level.ERROR
+        case _:
+            assert_never(event)
+
+
+def describe(event: Event) -> tuple[str, Fields]:
+    """An event's name and what may be shown of it."""
+    match event:
+        case AttemptEnded():
+            return "attempt", _attempt(event)
+        case CallEnded():
+            return "call", _call(event)
+        case RetryPlanned(call=call, fault=fault, wait=wait, source=source):
+            return "retry", {**_of(call), "fault": fault, "wait": round(wait, 3), "source": name(source)}
+        case RetryDenied(call=call, fault=fault, cause=cause):
+            return "retry_denied", {**_of(call), "fault": fault, "cause": name(cause)}
+        case FellBack(call=call, left=left, to=to, reason=reason):
+            return "fallback", {**_at(call, left), "to": name(to.name), "reason": name(reason)}
+        case TargetSkipped(call=call, target=target, refused=refused):
+            fields = {**_at(call, target), "reason": refused.by.value, "fault": refused.fault.value}
+            return "target_skipped", fields | {"detail": _prose(refused.detail)}
+        case BreakerMoved():
+            return "breaker", _moved(event)
+        case Judged(call=call, target=target, finding=found, done=done):
+            what = {"signal": name(found.signal), "fault": found.fault.value, "action": name(done)}
+            return "quality", {**_at(call, target), **what, "value": found.value, "limit": found.limit}
+        case OperatorAlert(call=call, target=target, fault=fault):
+            return "operator_alert", {**_at(call, target), "fault": fault}
+        case Degraded(call=call, tier=tier, reason=reason):
+            return "degraded", {**_of(call), "tier": tier, "reason": name(reason)}
+        case Shed(call=call, reason=reason):
+            return "shed", {**_of(call), "reason": name(reason)}
+        case NestedRetry(call=call, source=source):
+            return "nested_retry", {**_of(call), "source": name(source), "nested": call.record.nested}
+        case Reloaded(ok=ok, digest=digest, problems=problems):
+            result = "ok" if ok else "failed"
+            told = _prose("; ".join(problems))
+            return "reload", {"outcome": result, "config": name(digest), "problems": told}
+        case Bug(call=call, error=error):
+            return "bug", {**_of(call), "error": name(error)}
+        case _:
+            assert_never(event)
+
+
+def _attempt(event: AttemptEnded) -> Fields:
+    call, a = event.call, event.attempt
+    fields: Fields = {
+        **_of(call),
+        "attempt": a.number,
+        "target": name(a.target),
+        "provider": name(a.provider),
+        "model": name(a.model),
+        "kind": a.kind,
+        "breaker": name(a.breaker),
+        "status": a.status,
+        "outcome": words.went(a.outcome),
+        "fault": words.error_type(a.outcome),
+        "answering": name(a.answering),
+        "request_id": name(a.request_id),
+        "first_content": None if a.first_content is None else round(a.first_content - a.started, 4),
+        "duration": None if a.ended is None else round(a.ended - a.started, 4),
+    }
+    return fields | _why(a.outcome)
+
+
+def _call(event: CallEnded) -> Fields:
+    call, outcome = event.call, event.outcome
+    fields: Fields = {
+        **_of(call),
+        "operation": call.ask.operation,
+        "traffic": call.traffic,
+        "stream": call.ask.stream,
+        "primary": name(call.provider),
+        "model": name(call.ask.model),
+        "outcome": words.ended(outcome),
+        "fault": words.error_type(outcome),
+        "tier": words.tier(outcome),
+        "path": words.path(call.record.attempts, outcome),
+        "status": event.status,
+        "committed": event.committed,
+        "attempts": len(call.record.attempts),
+        "waited": round(call.record.waited, 3),
+        "duration": round(event.ended - call.arrived, 4),
+    }
+    return fields | _why(outcome)
+
+
+def _why(outcome: object) -> Fields:
+    match outcome:
+        case Failed(detail=detail) | Refused(detail=detail) if detail:
+            return {"detail": _prose(detail)}
+        case _:
+            return {}
+
+
+def _moved(event: BreakerMoved) -> Fields:
+    moved = event.transition
+    fields: Fields = {} if event.call is None else _of(event.call)
+    return fields | {
+        "kind": name(event.kind),
+        "route": name(event.route),
+        "target": name(event.target),
+        "provider": name(event.provider),
+        "model": name(event.model),
+        "old": moved.old,
+        "new": moved.new,
+        "trigger": name(moved.trigger),
+        "bad": moved.bad,
+        "samples": moved.samples,
+    }
+
+
+class Logs:
+    """`write` takes one line without its end; `wall` is Unix time."""
+
+    def __init__(
+        self, write: Callable[[str], None], wall: Callable[[], float], *, level: str = "info"
+    ) -> None:
+        self._write = write
+        self._wall = wall
+        self.level = Level[level.upper()]  # may be set again on a reload
+        self.lost = 0  # lines the pipe did not take
+        self._storm: dict[str, tuple[int, int]] = {}  # event -> (second, lines in it)
+
+    def write(self, event: Event) -> None:
+        level = level_of(event)
+        if level < self.level:
+            return
+        what, fields = describe(event)
+        wall = self._wall()
+        if isinstance(event, Shed | NestedRetry) and self._too_many(what, int(wall)):
+            return
+        line = {
+            "time": datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds"),
+            "level": level.name.lower(),
+            "event": what,
+        }
+        shown = {key: value for key, value in fields.items() if key in FIELDS and value not in ("", None)}
+        try:
+            self._write(msgspec.json.encode(line | shown).decode())
+        except OSError:
+            self.lost += 1
+
+    def _too_many(self, what: str, second: int) -> bool:
+        last, count = self._storm.get(what, (second, 0))
+        count = count + 1 if last == second else 1
+        self._storm[what] = (second, count)
+        return count > _STORMY

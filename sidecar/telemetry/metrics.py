@@ -1,0 +1,363 @@
+"""Events in, Prometheus out: one function that counts, one that renders.
+
+Nothing here is called per chunk. A call costs one `count` per attempt and one at its end; children
+are kept in dicts keyed by their label values, because looking them up in the library costs more
+than counting. What a client can choose never becomes a label: labels.py sees to that.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+from math import ceil
+from typing import assert_never
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+)
+from prometheus_client.exposition import choose_encoder
+
+import sidecar
+from sidecar.faults import HANDLING
+from sidecar.model import (
+    Answered,
+    Attempt,
+    AttemptEnded,
+    BreakerMoved,
+    BreakerState,
+    Bug,
+    Call,
+    CallEnded,
+    Degraded,
+    Event,
+    Failed,
+    FellBack,
+    Judged,
+    Kind,
+    NestedRetry,
+    Operation,
+    OperatorAlert,
+    RefusedBy,
+    Reloaded,
+    RetryDenied,
+    RetryPlanned,
+    Shed,
+    Target,
+    TargetSkipped,
+    Tier,
+    Usage,
+)
+from sidecar.settings import Route, Settings
+from sidecar.telemetry import catalog, words
+from sidecar.telemetry.catalog import OTHER, Metric, MetricKind
+from sidecar.telemetry.labels import Family, Key, Labels, targets_of
+from sidecar.telemetry.words import Ended, Path, Went
+
+_LEVEL = {BreakerState.CLOSED: 0, BreakerState.HALF_OPEN: 1, BreakerState.OPEN: 2}
+_BREAKERS = (RefusedBy.BREAKER, RefusedBy.QUALITY_BREAKER)
+
+
+class Metrics:
+    """`wall` is Unix time. `configure` on load and on every reload; `count` for every event."""
+
+    def __init__(
+        self, settings: Settings, *, wall: Callable[[], float], registry: CollectorRegistry | None = None
+    ) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # one more series per child, for nothing
+        self.registry = CollectorRegistry() if registry is None else registry
+        ProcessCollector(registry=self.registry)
+        self._wall = wall
+        self._running: dict[str, str] = {}  # call id -> route label
+        self._breakers: dict[Key, dict[tuple[str, str], int]] = {}  # gauge -> (route, target) -> level
+        self._families: list[Family[Counter] | Family[Gauge] | Family[Histogram]] = []
+        self._overflows = self._counter(catalog.OVERFLOW)
+        self._labels = Labels(self._overflow)
+
+        self._requests = self._counter(catalog.REQUESTS)
+        self._request_duration = self._histogram(catalog.REQUEST_DURATION)
+        self._in_flight = self._gauge(catalog.IN_FLIGHT)
+        self._attempts = self._counter(catalog.ATTEMPTS)
+        self._attempt_duration = self._histogram(catalog.ATTEMPT_DURATION)
+        self._first_token = self._histogram(catalog.FIRST_TOKEN)
+        self._interruptions = self._counter(catalog.INTERRUPTIONS)
+        self._tokens = self._counter(catalog.TOKENS)
+        self._connections = self._gauge(catalog.CONNECTIONS)
+        self._denied = self._counter(catalog.RETRIES_DENIED)
+        self._retry_wait = self._counter(catalog.RETRY_WAIT)
+        self._nested = self._counter(catalog.NESTED)
+        self._fallbacks = self._counter(catalog.FALLBACKS)
+        self._skipped = self._counter(catalog.SKIPPED)
+        self._breaker_state = self._gauge(catalog.BREAKER_STATE)
+        self._transitions = self._counter(catalog.BREAKER_TRANSITIONS)
+        self._breaker_rejected = self._counter(catalog.BREAKER_REJECTED)
+        self._quality = self._counter(catalog.QUALITY)
+        self._alerts = self._counter(catalog.ALERTS)
+        self._shed = self._counter(catalog.SHED)
+        self._overhead = self._histogram(catalog.OVERHEAD_TIME)
+        self._reloads = self._counter(catalog.RELOADS)
+        self._config = self._gauge(catalog.CONFIG)
+        self._build = self._gauge(catalog.BUILD)
+        self._lag = self._plain_gauge(catalog.LAG)
+        self._reload_ok = self._plain_gauge(catalog.RELOAD_OK)
+        self._reload_time = self._plain_gauge(catalog.RELOAD_TIME)
+        self._bugs = Counter(catalog.BUGS.name, catalog.BUGS.help, registry=self.registry)
+
+        self._build[sidecar.__version__, platform.python_version()].set(1)
+        for reason in ("concurrency", "memory", "draining"):
+            self._shed.declare(reason)
+        for source in ("sdk_header", "same_body", "idempotency_key"):
+            self._nested.declare(source)
+        for result in ("ok", "failed"):
+            self._reloads.declare(result)
+        for stream in ("true", "false"):
+            self._overhead.declare(stream)
+        for label in ("model", "provider", "route"):
+            self._overflows.declare(label)
+        self.configure(settings)
+
+    # ---- configuration ---------------------------------------------------------------------
+
+    def configure(self, settings: Settings) -> None:
+        """What is named now exists at 0; gauges of what is gone go, counters stay."""
+        self._labels.learn(settings)
+        configured = [route for route in settings.routes if not route.implicit]
+        named = {
+            (target.provider.name, target.model or OTHER)
+            for route in configured
+            for target in targets_of(route)
+        }
+        room = max(1, ceil(len(named) / 6), ceil(len(configured) / 8))
+        for family in self._families:
+            family.limit = family.metric.bound * room
+        for route in configured:
+            self._declare_route(route)
+        for provider, model in sorted(named):
+            self._declare_target(provider, model)
+        self._forget_gone()
+        self._config[(settings.digest,)].set(1)
+        self._reload_ok.set(1)
+        self._reload_time.set(self._wall())
+
+    def _forget_gone(self) -> None:
+        for gauge in [g for g in self._breakers if not self._still_named(g)]:
+            del self._breakers[gauge]
+            self._breaker_state.forget(gauge)
+        for key in [k for k in self._connections if k[0] not in self._labels.providers]:
+            self._connections.forget(key)
+        for key in list(self._config):
+            self._config.forget(key)
+
+    def _still_named(self, gauge: Key) -> bool:
+        provider, model, _kind = gauge
+        return provider in self._labels.providers and (
+            model == OTHER or (provider, model) in self._labels.models
+        )
+
+    def _declare_route(self, route: Route) -> None:
+        primary = route.chain[0].provider.name if route.chain else ""
+        self._in_flight.declare(route.name)
+        self._request_duration.declare(route.name, Path.DIRECT, Ended.SUCCESS)
+        if not primary:
+            return  # the prefix a client uses says it; learned with the first call
+        for path in (Path.DIRECT, Path.RETRY, Path.FALLBACK):
+            self._requests.declare(route.name, Operation.CHAT, primary, Ended.SUCCESS, Tier.FULL, path)
+            self._requests.declare(route.name, Operation.CHAT, primary, Ended.ERROR, Tier.NONE, path)
+        if route.static is not None:
+            self._requests.declare(
+                route.name, Operation.CHAT, primary, Ended.SUCCESS, Tier.STATIC, Path.DEGRADED
+            )
+
+    def _declare_target(self, provider: str, model: str) -> None:
+        self._attempts.declare(provider, model, Kind.INITIAL, Went.SUCCESS, "")
+        for word in ("success", "failure"):
+            self._attempt_duration.declare(provider, model, word)
+        self._first_token.declare(provider, model)
+        self._breaker_rejected.declare(provider, model)
+        for kind in ("transport", "quality"):
+            gauge = (provider, model, kind)
+            self._breakers.setdefault(gauge, {})
+            self._breaker_state.declare(*gauge)
+            self._transitions.declare(provider, model, kind, BreakerState.OPEN, "ratio")
+        self._transitions.declare(provider, model, "transport", BreakerState.OPEN, "run")
+        for fault, row in HANDLING.items():
+            if row.alert:
+                self._alerts.declare(provider, model, fault)
+        for source in ("backoff", "provider"):
+            self._retry_wait.declare(provider, source)
+        for cause in ("budget", "deadline"):
+            self._denied.declare(provider, cause)
+
+    # ---- what the app sets -------------------------------------------------------------------
+
+    def began(self, call: Call) -> None:
+        """A call is in flight from here to its CallEnded."""
+        self._running[call.id] = route = self._labels.route(call.route)
+        self._in_flight[(route,)].inc()
+
+    def set_lag(self, seconds: float) -> None:
+        self._lag.set(seconds)
+
+    def set_connections(self, provider: str, *, active: int, idle: int) -> None:
+        name = self._labels.provider(provider)
+        self._connections[name, "active"].set(active)
+        self._connections[name, "idle"].set(idle)
+
+    def render(self, accept: str) -> tuple[bytes, str]:
+        """The body and content type for an Accept header: text, or OpenMetrics where it is asked for."""
+        encode, content_type = choose_encoder(accept)
+        return encode(self.registry), content_type
+
+    # ---- what is told ------------------------------------------------------------------------
+
+    def count(self, event: Event) -> None:
+        labels = self._labels
+        match event:
+            case AttemptEnded(call=call, attempt=attempt):
+                self._attempt_ended(call, attempt)
+            case CallEnded():
+                self._call_ended(event)
+            case RetryPlanned(call=call, wait=wait, source=source):
+                self._retry_wait[labels.provider(words.provider_of(call)), source].inc(max(0.0, wait))
+            case RetryDenied(call=call, cause=cause):
+                self._denied[labels.provider(words.provider_of(call)), cause].inc()
+            case FellBack(call=call, left=left, to=to, reason=reason):
+                self._fallbacks[(*self._named(call, left), *self._named(call, to), reason)].inc()
+            case TargetSkipped(call=call, target=target, refused=refused):
+                self._skipped[labels.provider(target.provider.name), refused.by].inc()
+                if refused.by in _BREAKERS:
+                    self._breaker_rejected[self._named(call, target)].inc()
+            case BreakerMoved():
+                self._breaker_moved(event)
+            case Judged(call=call, target=target, finding=finding, done=done):
+                self._quality[(*self._named(call, target), finding.signal, done)].inc()
+            case OperatorAlert(call=call, target=target, fault=fault):
+                self._alerts[(*self._named(call, target), fault)].inc()
+            case Shed(reason=reason):
+                self._shed[(reason,)].inc()
+            case NestedRetry(source=source):
+                self._nested[(source,)].inc()
+            case Reloaded(ok=ok):
+                self._reloaded(ok=ok)
+            case Bug():
+                self._bugs.inc()
+            case Degraded():
+                pass  # the call's own end carries the tier
+            case _:
+                assert_never(event)
+
+    def _named(self, call: Call, target: Target) -> Key:
+        return self._labels.target(target.provider.name, words.model_of(target, call))
+
+    def _attempt_ended(self, call: Call, attempt: Attempt) -> None:
+        outcome = attempt.outcome
+        went = words.went(outcome, own_key=attempt.target not in self._labels.keyed)
+        ok = went is Went.SUCCESS
+        key = self._labels.target(attempt.provider, attempt.model, answered=ok)
+        self._attempts[(*key, attempt.kind, went, words.error_type(outcome))].inc()
+        if attempt.ended is not None and went is not Went.CANCELLED:
+            self._attempt_duration[(*key, "success" if ok else "failure")].observe(
+                attempt.ended - attempt.started
+            )
+        if attempt.first_content is not None and call.ask.stream:
+            self._first_token[key].observe(attempt.first_content - attempt.started)
+
+    def _call_ended(self, event: CallEnded) -> None:
+        call, outcome = event.call, event.outcome
+        attempts, labels = call.record.attempts, self._labels
+        running = self._running.pop(call.id, None)
+        if running is not None:
+            self._in_flight[(running,)].dec()
+        route = running or labels.route(call.route)
+        own_key = not attempts or attempts[-1].target not in labels.keyed
+        ended, path = words.ended(outcome, own_key=own_key), words.path(attempts, outcome)
+        self._requests[
+            route, call.ask.operation, labels.primary(call), ended, words.tier(outcome), path
+        ].inc()
+        if ended is Ended.SUCCESS or ended is Ended.ERROR:
+            self._request_duration[route, path, ended].observe(event.ended - call.arrived)
+        ours = words.overhead(call, event.ended)
+        if ours is not None:
+            self._overhead[("true" if call.ask.stream else "false",)].observe(ours)
+        for attempt in attempts:
+            self._spent(attempt, served=attempt is attempts[-1], ended=ended)
+
+    def _spent(self, attempt: Attempt, *, served: bool, ended: Ended) -> None:
+        match attempt.outcome:
+            case Failed(fault=fault) if fault in words.INTERRUPTED:
+                self._interruptions[
+                    self._labels.provider(attempt.provider),
+                    "before_first" if attempt.first_content is None else "mid",
+                    "true" if ended is Ended.SUCCESS else "false",
+                ].inc()
+            case Answered(usage=usage) if usage is not None:
+                self._count_tokens(attempt, usage, "served" if served else "overhead")
+            case _:
+                pass
+
+    def _count_tokens(self, attempt: Attempt, usage: Usage, purpose: str) -> None:
+        key = self._labels.target(attempt.provider, attempt.model)
+        for kind, tokens in (
+            ("input", usage.input_total),
+            ("output", usage.output_total),
+            ("cache_read", usage.cache_read),
+            ("cache_write", usage.cache_write),
+            ("reasoning", usage.reasoning),
+        ):
+            if tokens is not None and tokens > 0:  # a negative count is a provider's mistake
+                self._tokens[(*key, kind, purpose)].inc(tokens)
+
+    def _breaker_moved(self, event: BreakerMoved) -> None:
+        to = event.transition.new
+        key = self._labels.target(event.provider, event.model)
+        gauge = (*key, event.kind)
+        levels = self._breakers.setdefault(gauge, {})
+        levels[event.route, event.target] = _LEVEL[to]
+        self._breaker_state[gauge].set(max(levels.values()))
+        self._transitions[(*gauge, to, event.transition.trigger)].inc()
+
+    def _reloaded(self, *, ok: bool) -> None:
+        self._reloads[("ok" if ok else "failed",)].inc()
+        self._reload_ok.set(1 if ok else 0)
+        if ok:
+            self._reload_time.set(self._wall())
+
+    def _overflow(self, label: str) -> None:
+        self._overflows[(label,)].inc()
+
+    # ---- from rows to the library's objects --------------------------------------------------
+
+    def _counter(self, metric: Metric) -> Family[Counter]:
+        assert metric.kind is MetricKind.COUNTER
+        parent = Counter(metric.name, metric.help, metric.labels, unit=metric.unit, registry=self.registry)
+        family = Family(metric, parent, self._overflow)
+        self._families.append(family)
+        return family
+
+    def _gauge(self, metric: Metric) -> Family[Gauge]:
+        assert metric.kind is MetricKind.GAUGE
+        parent = Gauge(metric.name, metric.help, metric.labels, unit=metric.unit, registry=self.registry)
+        family = Family(metric, parent, self._overflow)
+        self._families.append(family)
+        return family
+
+    def _histogram(self, metric: Metric) -> Family[Histogram]:
+        assert metric.kind is MetricKind.HISTOGRAM
+        parent = Histogram(
+            metric.name,
+            metric.help,
+            metric.labels,
+            unit=metric.unit,
+            registry=self.registry,
+            buckets=metric.buckets,
+        )
+        family = Family(metric, parent, self._overflow)
+        self._families.append(family)
+        return family
+
+    def _plain_gauge(self, metric: Metric) -> Gauge:
+        return Gauge(metric.name, metric.help, unit=metric.unit, registry=self.registry)

@@ -1,0 +1,161 @@
+"""The few words telemetry uses for what became of attempts and calls, as functions of values.
+
+An attempt is success, provider_error, timeout, throttled, quality, caller_error or cancelled; a
+call is success, error, client_error or cancelled. Both follow from the outcome and the taxonomy's
+table; nothing here knows a metric or a log line.
+
+Whose fault a refused key is depends on whose key it was: with the application's own it is the
+caller's, with a configured one it is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import assert_never
+
+from sidecar.faults import Charge, handling
+from sidecar.model import Answered, Attempt, Call, Failed, Fault, Kind, Outcome, Refused, Target, Tier
+
+
+class Went(StrEnum):
+    """How an attempt went."""
+
+    SUCCESS = "success"
+    PROVIDER_ERROR = "provider_error"
+    TIMEOUT = "timeout"
+    THROTTLED = "throttled"
+    QUALITY = "quality"
+    CALLER_ERROR = "caller_error"
+    CANCELLED = "cancelled"
+
+
+class Ended(StrEnum):
+    """What the application got."""
+
+    SUCCESS = "success"
+    ERROR = "error"
+    CLIENT_ERROR = "client_error"
+    CANCELLED = "cancelled"
+
+
+class Path(StrEnum):
+    """How a call came to its end."""
+
+    DIRECT = "direct"
+    RETRY = "retry"
+    FALLBACK = "fallback"
+    DEGRADED = "degraded"
+
+
+INTERRUPTED = frozenset({Fault.STREAM_STALL, Fault.STREAM_CUT, Fault.MALFORMED_CHUNK})
+_ANSWER_OF_OURS = frozenset({Tier.CACHED, Tier.STATIC, Tier.DEFERRED})
+
+
+def _failure_went(failed: Failed, *, own_key: bool) -> Went:
+    fault, row = failed.fault, handling(failed, own_key=own_key)
+    if fault in (Fault.CLIENT_CANCELLED, Fault.LOCAL_OVERLOAD):
+        return Went.CANCELLED  # ended on our side: it says nothing about the provider
+    if fault is Fault.REFUSAL:
+        return Went.QUALITY
+    if row.status == 200:
+        return Went.SUCCESS
+    if row.charge is Charge.GOOD:
+        return Went.QUALITY
+    if row.status == 429:
+        return Went.THROTTLED
+    if row.status == 504:
+        return Went.TIMEOUT
+    if row.status >= 500 or row.alert:
+        return Went.PROVIDER_ERROR
+    return Went.CALLER_ERROR
+
+
+def _status_went(status: int) -> Went:
+    """Of an answer that was only passed on: nobody classified it."""
+    if status < 400:
+        return Went.SUCCESS
+    if status == 429:
+        return Went.THROTTLED
+    return Went.PROVIDER_ERROR if status >= 500 else Went.CALLER_ERROR
+
+
+def went(outcome: Outcome | None, *, own_key: bool = False) -> Went:
+    match outcome:
+        case Answered(status=status):
+            return _status_went(status)
+        case Failed():
+            return _failure_went(outcome, own_key=own_key)
+        case Refused() | None:
+            return Went.CANCELLED
+        case _:
+            assert_never(outcome)
+
+
+def error_type(outcome: Outcome | None) -> str:
+    """The fault's name; empty on success."""
+    match outcome:
+        case Answered(status=status):
+            return "" if status < 400 else Fault.UNKNOWN.value
+        case Failed(fault=fault) | Refused(fault=fault):
+            return fault.value
+        case None:
+            return Fault.CLIENT_CANCELLED.value
+        case _:
+            assert_never(outcome)
+
+
+def ended(outcome: Outcome | None, *, own_key: bool = False) -> Ended:
+    match outcome:
+        case Refused() | Failed(fault=Fault.LOCAL_OVERLOAD):
+            return Ended.ERROR
+        case Answered() | Failed() | None:
+            return _ENDED[went(outcome, own_key=own_key)]
+        case _:
+            assert_never(outcome)
+
+
+_ENDED = {
+    Went.SUCCESS: Ended.SUCCESS,
+    Went.PROVIDER_ERROR: Ended.ERROR,
+    Went.TIMEOUT: Ended.ERROR,
+    Went.THROTTLED: Ended.ERROR,
+    Went.QUALITY: Ended.ERROR,
+    Went.CALLER_ERROR: Ended.CLIENT_ERROR,
+    Went.CANCELLED: Ended.CANCELLED,
+}
+
+
+def tier(outcome: Outcome | None) -> Tier:
+    return outcome.tier if isinstance(outcome, Answered) and outcome.status < 400 else Tier.NONE
+
+
+def path(attempts: Iterable[Attempt], outcome: Outcome | None) -> Path:
+    """How it was done, with or without success; degraded is an answer without a provider."""
+    if tier(outcome) in _ANSWER_OF_OURS:
+        return Path.DEGRADED
+    found = Path.DIRECT
+    for attempt in attempts:
+        if attempt.kind is Kind.FALLBACK:
+            return Path.FALLBACK
+        if attempt.kind is Kind.RETRY:
+            found = Path.RETRY
+    return found
+
+
+def overhead(call: Call, end: float) -> float | None:
+    """The part of a call's seconds that was ours; None where an attempt has no end."""
+    spent = call.record.waited + call.record.client_blocked
+    for attempt in call.record.attempts:
+        if attempt.ended is None:
+            return None
+        spent += attempt.ended - attempt.started
+    return max(0.0, end - call.arrived - spent)
+
+
+def model_of(target: Target, call: Call) -> str:
+    return target.model or call.ask.model
+
+
+def provider_of(call: Call) -> str:
+    return call.target.provider.name if call.target is not None else call.provider

@@ -1,0 +1,1 @@
+"""The test kit: virtual time, a scripted upstream, a tape for a client, and answers to script."""

@@ -1,0 +1,162 @@
+"""Answers to script, in both dialects: what a provider would send, as (seconds, bytes) pieces."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+JSON = ((b"Content-Type", b"application/json"),)
+SSE = ((b"Content-Type", b"text/event-stream"),)
+
+Json = dict[str, Any]
+
+
+def _event(data: Json, name: str | None = None) -> bytes:
+    head = f"event: {name}\n" if name else ""
+    return f"{head}data: {json.dumps(data)}\n\n".encode()
+
+
+class OpenAI:
+    dialect = "openai_chat"
+    path = "/v1/chat/completions"
+    done = b"data: [DONE]\n\n"
+
+    @staticmethod
+    def request(text: str = "hello", *, stream: bool = False, **more: Any) -> bytes:
+        return json.dumps(
+            {"model": "m", "messages": [{"role": "user", "content": text}], "stream": stream, **more}
+        ).encode()
+
+    @staticmethod
+    def structured(schema: Json) -> Json:
+        return {"response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": schema}}}
+
+    @staticmethod
+    def whole(text: str | None, finish: str = "stop", **message: Any) -> bytes:
+        choice = {"index": 0, "message": {"role": "assistant", "content": text, **message}, "finish_reason": finish}
+        usage = {"prompt_tokens": 3, "completion_tokens": 5, "total_tokens": 8}
+        return json.dumps({"id": "c", "object": "chat.completion", "model": "m-1", "choices": [choice], "usage": usage}).encode()
+
+    @classmethod
+    def chunk(cls, delta: Json, finish: str | None = None) -> bytes:
+        choice = {"index": 0, "delta": delta, "finish_reason": finish}
+        return _event({"id": "c", "object": "chat.completion.chunk", "model": "m-1", "choices": [choice]})
+
+    @classmethod
+    def events(cls, words: list[str], finish: str = "stop") -> list[bytes]:
+        role = cls.chunk({"role": "assistant", "content": ""})
+        return [role, *(cls.chunk({"content": word}) for word in words), cls.chunk({}, finish), cls.done]
+
+    keepalive = b": keep-alive\n\n"
+    malformed = b"data: {oh no\n\n"
+
+    @staticmethod
+    def error(message: str = "boom", type_: str = "server_error", code: str | None = None) -> bytes:
+        return json.dumps({"error": {"message": message, "type": type_, "param": None, "code": code}}).encode()
+
+    @classmethod
+    def error_event(cls, type_: str = "server_error") -> bytes:
+        return b"data: " + cls.error("boom", type_) + b"\n\n"
+
+    QUOTA = (429, error.__func__("You exceeded your current quota", "insufficient_quota", "insufficient_quota"))
+    AUTH = (401, error.__func__("Incorrect API key provided", "invalid_request_error", "invalid_api_key"))
+    INVALID = (400, error.__func__("Unrecognized request argument", "invalid_request_error"))
+    CONTEXT = (
+        400,
+        error.__func__(
+            "This model's maximum context length is 8192 tokens. However, your messages resulted in 9000 tokens.",
+            "invalid_request_error",
+            "context_length_exceeded",
+        ),
+    )
+    FILTER = (400, error.__func__("The response was filtered", "invalid_request_error", "content_filter"))
+    LIMIT = (429, error.__func__("Rate limit reached for requests", "requests", "rate_limit_exceeded"))
+    OVERLOADED = (503, error.__func__("The engine is currently overloaded", "server_error"))
+    BROKEN = (500, error.__func__("The server had an error", "server_error"))
+
+
+class Anthropic:
+    dialect = "anthropic"
+    path = "/v1/messages"
+    done = _event({"type": "message_stop"}, "message_stop")
+
+    @staticmethod
+    def request(text: str = "hello", *, stream: bool = False, **more: Any) -> bytes:
+        return json.dumps(
+            {
+                "model": "m",
+                "max_tokens": 100,
+                "messages": [{"role": "user", "content": text}],
+                "stream": stream,
+                **more,
+            }
+        ).encode()
+
+    @staticmethod
+    def structured(schema: Json) -> Json:
+        return {"output_config": {"format": {"type": "json_schema", "schema": schema}}}
+
+    @staticmethod
+    def whole(text: str | None, finish: str = "end_turn", **message: Any) -> bytes:
+        content = [] if text is None or text == "" else [{"type": "text", "text": text}]
+        body = {
+            "id": "msg",
+            "type": "message",
+            "role": "assistant",
+            "model": "m-1",
+            "content": content,
+            "stop_reason": finish,
+            "usage": {"input_tokens": 3, "output_tokens": 5},
+            **message,
+        }
+        return json.dumps(body).encode()
+
+    @classmethod
+    def events(cls, words: list[str], finish: str = "end_turn") -> list[bytes]:
+        message = {"id": "msg", "type": "message", "role": "assistant", "model": "m-1", "content": []}
+        usage = {"input_tokens": 3, "output_tokens": 1}
+        start = _event({"type": "message_start", "message": {**message, "usage": usage}}, "message_start")
+        block = {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}
+        deltas = [
+            _event(
+                {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": word}},
+                "content_block_delta",
+            )
+            for word in words
+        ]
+        stop = _event({"type": "content_block_stop", "index": 0}, "content_block_stop")
+        end = _event(
+            {"type": "message_delta", "delta": {"stop_reason": finish}, "usage": {"output_tokens": 5}},
+            "message_delta",
+        )
+        return [start, _event(block, "content_block_start"), *deltas, stop, end, cls.done]
+
+    keepalive = _event({"type": "ping"}, "ping")
+    malformed = b"event: content_block_delta\ndata: {oh no\n\n"
+
+    @staticmethod
+    def error(message: str = "boom", type_: str = "api_error", code: str | None = None) -> bytes:
+        return json.dumps({"type": "error", "error": {"type": type_, "message": message}}).encode()
+
+    @classmethod
+    def error_event(cls, type_: str = "api_error") -> bytes:
+        return b"event: error\ndata: " + cls.error("boom", type_) + b"\n\n"
+
+    QUOTA = (
+        400,
+        error.__func__("Your credit balance is too low to access the API", "invalid_request_error"),
+    )
+    AUTH = (401, error.__func__("invalid x-api-key", "authentication_error"))
+    INVALID = (400, error.__func__("max_tokens: field required", "invalid_request_error"))
+    CONTEXT = (400, error.__func__("prompt is too long: 9000 tokens > 8192 maximum", "invalid_request_error"))
+    FILTER = (
+        400,
+        error.__func__("Output blocked by content filtering policy", "invalid_request_error"),
+    )
+    LIMIT = (429, error.__func__("This request would exceed your rate limit", "rate_limit_error"))
+    OVERLOADED = (529, error.__func__("Overloaded", "overloaded_error"))
+    BROKEN = (500, error.__func__("Internal server error", "api_error"))
+
+
+Dialect = type[OpenAI] | type[Anthropic]
+DIALECTS: tuple[Dialect, ...] = (OpenAI, Anthropic)
