@@ -23,8 +23,12 @@ from typing import Any, Protocol
 import msgspec
 from aiohttp import web
 
+from sidecar.model import Clock, Event
 from sidecar.secret import Secret
 from sidecar.settings import Settings
+from sidecar.status import Status, watch_lag
+
+__all__ = ["Admin", "AdminView", "watch_lag"]
 
 PUBLIC = ("/livez", "/readyz", "/startupz", "/metrics")
 LOOKS = ("/stack", "/breakers", "/status")
@@ -36,8 +40,12 @@ _HOSTS = ("127.0.0.1", "localhost", "[::1]")
 class AdminView(Protocol):
     """What the admin port may see and do; the application implements it."""
 
+    bypass: bool
+
     @property
     def settings(self) -> Settings: ...
+    @property
+    def clock(self) -> Clock: ...
     @property
     def started(self) -> bool: ...
     @property
@@ -46,16 +54,11 @@ class AdminView(Protocol):
     def heartbeat_age(self) -> float: ...  # seconds since the event loop's pulse
     @property
     def in_flight(self) -> int: ...
-    @property
-    def bypass(self) -> bool: ...
-
-    def set_bypass(self, on: bool, /) -> None: ...
-    def metrics(self, accept: str, /) -> tuple[bytes, str]: ...
+    def render(self, accept: str, /) -> tuple[bytes, str]: ...
     def stack_text(self) -> str: ...
     def breakers(self) -> list[dict[str, Any]]: ...
     def force(self, key: str, state: str, /) -> bool: ...  # False: there is no such breaker
     def drain(self) -> None: ...
-    def status(self) -> dict[str, Any]: ...
 
 
 def is_loopback(peer: str) -> bool:
@@ -71,7 +74,11 @@ class Admin:
     def __init__(self, *, view: AdminView, is_local: Callable[[str], bool] = is_loopback) -> None:
         self._view = view
         self._is_local = is_local
+        self._status = Status(view.clock)
         self._runner: web.ServerRunner | None = None
+
+    def note(self, event: Event) -> None:
+        self._status.note(event)
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
@@ -133,11 +140,11 @@ class Admin:
             return _error(403, "header missing", "without admin.token verbs need `x-llm-sidecar-admin: yes`")
         secret = Secret("file", path)  # read each time: a rotated token holds at once
         token = secret.reveal()
-        if not token:
-            return _error(503, "no token to compare with", f"admin.token: {secret.trouble}")
+        if token is None or not token.strip():
+            return _error(503, "no token to compare with", f"admin.token: {secret.trouble or 'empty'}")
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")
         sent = given.strip().encode("utf-8", "surrogateescape")
-        if scheme.lower() == "bearer" and hmac.compare_digest(sent, token.encode()):
+        if scheme.lower() == "bearer" and hmac.compare_digest(sent, token.strip().encode()):
             return None
         hint = "send `authorization: Bearer` with the content of the file of admin.token"
         return _error(401, "token missing or wrong", hint)
@@ -155,7 +162,7 @@ class Admin:
             case "/startupz":
                 return _health(view.started, "starting")
             case _:
-                body, content_type = view.metrics(request.headers.get("Accept", ""))
+                body, content_type = view.render(request.headers.get("Accept", ""))
                 return web.Response(body=body, headers={"Content-Type": content_type})
 
     def _look(self, path: str) -> web.Response:
@@ -167,7 +174,7 @@ class Admin:
                 return _json(200, {"breakers": view.breakers()})
             case _:
                 ours = {"ready": view.ready, "bypass": view.bypass, "in_flight": view.in_flight}
-                return _json(200, {**ours, "breakers": view.breakers(), **view.status()})
+                return _json(200, {**ours, "breakers": view.breakers(), **self._status.view()})
 
     def _verb(self, request: web.BaseRequest) -> web.Response:
         act = self._verb_of(request.path)
@@ -201,7 +208,7 @@ class Admin:
         return _json(202, {"draining": True, "in_flight": self._view.in_flight})
 
     def _bypass(self, *, on: bool) -> web.Response:
-        self._view.set_bypass(on)
+        self._view.bypass = on
         return _json(200, {"bypass": on})
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from sidecar import config, stack
-from sidecar.admin import Admin, watch_lag
+from sidecar.admin import Admin
 from sidecar.classify import classify
 from sidecar.core.admission import Admission
 from sidecar.dialects import DIALECTS
@@ -28,12 +28,12 @@ from sidecar.routing import Router
 from sidecar.schema import compile_schema
 from sidecar.settings import Limits, Settings
 from sidecar.signals.judging import Schemas
-from sidecar.telemetry.logs import Logs
+from sidecar.status import Pulse, Status, watch_lag
+from sidecar.telemetry.logs import Level, Logs
 from sidecar.telemetry.metrics import Metrics
 from sidecar.upstream import Pool, Upstream
 
 RELOAD_EVERY = 1.0  # seconds between two looks at the configuration file
-HEARTBEAT = 1.0
 
 
 class RealClock:
@@ -58,13 +58,14 @@ class App:
         self.rng = random.Random()  # noqa: S311  # jitter, not secrets
         self.memory = stack.Memory(self.rng)
         self.admission = Admission(settings.admission.in_flight, settings.admission.held_bytes)
-        self.metrics = Metrics()
+        self.counters = Metrics(settings, wall=self.clock.wall)
         self.logs = Logs(write, self.clock.wall, level=settings.log_level)
+        self.past = Status(self.clock)
+        self.pulse = Pulse(self.clock)
         self.pool = Pool(clock=self.clock)
         self.schemas = Schemas(compile_schema)
         self.started = False
         self.draining = False
-        self.heartbeat = 0.0
         self._stop = asyncio.Event()
         self.generation = self._generation(settings)
         self.listener = Listener(
@@ -87,7 +88,7 @@ class App:
         loop.add_signal_handler(signal.SIGHUP, self.reload)
         addresses = await self.start()
         ready(addresses)
-        keepers = (self._keep_beating(), self._keep_reloading(), watch_lag(self.clock, self.metrics.set_lag))
+        keepers = (watch_lag(self.clock, self.pulse.beat), self._keep_reloading())
         tasks = [_task(keeper) for keeper in keepers]
         try:
             await self._stop.wait()
@@ -99,7 +100,7 @@ class App:
 
     async def start(self) -> list[tuple[str, int]]:
         """Bind both ports; what was bound is given back if the second one is taken."""
-        self.heartbeat = self.clock.now()
+        self.pulse.beat(0.0)
         addresses = await self.listener.start()
         try:
             await self.admin.start()
@@ -116,11 +117,6 @@ class App:
         await self.listener.drain(self.settings.drain)
         await self.admin.stop()
         await self.pool.close()
-
-    async def _keep_beating(self) -> None:
-        while True:
-            self.heartbeat = self.clock.now()
-            await asyncio.sleep(HEARTBEAT)
 
     # ---- configuration
 
@@ -141,7 +137,8 @@ class App:
             tell=self.tell,
         )
         self.memory.keep(settings)
-        self.metrics.configure(settings)
+        self.counters.configure(settings)
+        self.logs.level = Level[settings.log_level.upper()]
         self.admission.slots = settings.admission.in_flight
         self.admission.bytes = settings.admission.held_bytes
         return Generation(
@@ -187,9 +184,9 @@ class App:
 
     def tell(self, event: Event) -> None:
         """Every event, to everybody who tells the truth about it."""
-        self.metrics.count(event)
+        self.counters.count(event)
         self.logs.write(event)
-        self.admin.note(event)
+        self.past.note(event)
 
     # ---- what the admin surface sees and does
 
@@ -203,7 +200,7 @@ class App:
 
     @property
     def heartbeat_age(self) -> float:
-        return self.clock.now() - self.heartbeat
+        return self.pulse.age
 
     @property
     def in_flight(self) -> int:
@@ -213,12 +210,16 @@ class App:
     def bypass(self) -> bool:
         return self.listener.bypass
 
-    @bypass.setter
-    def bypass(self, on: bool) -> None:
+    def set_bypass(self, on: bool) -> None:
+        """The operator's way out: calls go straight to their providers, past all policy."""
         self.listener.bypass = on
 
-    def render(self, accept: str) -> tuple[bytes, str]:
-        return self.metrics.render(accept)
+    def metrics(self, accept: str) -> tuple[bytes, str]:
+        self.counters.set_lag(self.pulse.longest)
+        return self.counters.render(accept)
+
+    def status(self) -> dict[str, Any]:
+        return {"ready": self.ready, "in_flight": self.in_flight, "bypass": self.bypass, **self.past.view()}
 
     def stack_text(self) -> str:
         lines = []

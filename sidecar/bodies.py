@@ -23,7 +23,7 @@ GRACE = 10.0  # seconds before a body's rate is looked at
 STEP = 64 * 1024  # bytes; room for a body of unknown length is taken in growing steps
 
 
-class NoRoom(RequestError):
+class NoRoomError(RequestError):
     """All the memory for held bodies is taken."""
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ async def read_held(
         raise _too_large(listen)
     taken = 0 if announced is None else announced
     if not room.enter_context(admission.hold(taken)):
-        raise NoRoom
+        raise NoRoomError
     whole = arrived(body)
     if whole is not None and len(whole) <= taken:
         return whole
@@ -65,7 +65,7 @@ async def read_held(
                 if size > taken:
                     step = max(STEP, taken, size - taken)
                     if not room.enter_context(admission.hold(step)):
-                        raise NoRoom
+                        raise NoRoomError
                     taken += step
                 limit.reschedule(_due(listen, started, clock.now(), size))
                 block = await body.readany()

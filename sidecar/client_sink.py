@@ -13,6 +13,8 @@ import asyncio
 import re
 from http import HTTPStatus
 
+from aiohttp.streams import StreamReader
+
 from sidecar.connection import Connection
 from sidecar.http_rules import outgoing, tame
 from sidecar.model import Chunk, Clock, Head, Record, Stage
@@ -30,6 +32,7 @@ class ClientSink:
     """A `Sink`. Stage is COMMITTED from the head of an answer on."""
 
     __slots__ = (
+        "_body",
         "_chunked",
         "_clock",
         "_connection",
@@ -49,6 +52,7 @@ class ClientSink:
     def __init__(
         self,
         connection: Connection,
+        body: StreamReader,
         record: Record,
         trace_id: str,
         clock: Clock,
@@ -59,6 +63,7 @@ class ClientSink:
         head_only: bool = False,
     ) -> None:
         self._connection = connection
+        self._body = body
         self._record = record
         self._trace_id = trace_id
         self._clock = clock
@@ -91,6 +96,7 @@ class ClientSink:
             elif lower in _OWN:
                 continue
             lines.append(b"%b: %b\r\n" % field)
+        self._keep = self._keep and self._body.is_eof()  # what is unread would be taken for a request
         self._frame(head.status, lengths)
         if lengths and self._left is None and not self._head_only:
             lines = [line for line in lines if not line.lower().startswith(b"content-length:")]

@@ -68,6 +68,10 @@ class Late(Exception):
         super().__init__(f"{phase}: no answer in {seconds:.3g} s")
 
 
+class Handshake(OSError):
+    """The connection ended in the TLS handshake, and nobody said why."""
+
+
 class ProxyRefused(OSError):
     """The proxy would not connect; its answer is not the provider's."""
 
@@ -96,12 +100,22 @@ class Wire(ResponseHandler):
         if body is not None and not body.is_eof() and body.exception() is None:
             body.set_exception(ClientPayloadError("broken framing"), exc)
 
+    def resume_reading(  # type: ignore[explicit-override]
+        self, resume_parser: bool = True
+    ) -> None:
+        if self._reading_paused:  # called after every read; it costs two trips through the parser
+            super().resume_reading(resume_parser)
+
+    def expire(self, phase: str, seconds: float) -> None:
+        """To be called by a timer: whoever waits for the answer gets Late."""
+        self.set_exception(Late(phase, seconds))
+
     def ask(self, head: bytes, body: bytes, *, bodiless: bool) -> None:
         """Write a request; `bodiless`: the answer to it has no body, whatever its headers say."""
         transport = self.transport
-        if transport is None:
-            raise ConnectionResetError("closed while idle")
         self.heard, self.owes = False, True
+        if transport is None:  # it died just now: `read` says of what
+            return
         self.set_response_params(
             skip_payload=bodiless,
             read_until_eof=True,
@@ -117,13 +131,17 @@ class Wire(ResponseHandler):
             transport.write(head)
             transport.write(body)
 
-    async def write(self, data: bytes) -> None:
-        """A piece of a body that is passed on: waits while the provider does not read."""
+    async def write(self, data: bytes) -> bool:
+        """A piece of a body that is passed on: waits while the provider does not read; False: it left."""
         if self.transport is None:
-            raise ConnectionResetError("closed while sending")
+            return False
         self.transport.write(data)
         if self.writing_paused:
-            await self._drain_helper()
+            try:
+                await self._drain_helper()
+            except ConnectionError:
+                return False
+        return True
 
     def reusable(self) -> bool:
         transport = self.transport
@@ -173,7 +191,7 @@ class Door:
         self._opening = 0
         self._names = names
         self._clock = clock
-        self._tls = tls
+        self.tls = tls
         self._keepalive = keepalive
         self._limit = limit
         self._host = place.host.strip("[]")
@@ -239,19 +257,21 @@ class Door:
             if limit.expired():  # else: the kernel's own ETIMEDOUT
                 raise Late("connect", connect) from None
             raise
-        if self._tls is None:
+        if self.tls is None:
             await loop.create_connection(lambda: wire, sock=sock)
             return wire
         try:
             async with asyncio.timeout(tls) as limit:
                 await loop.create_connection(
-                    lambda: wire, sock=sock, ssl=self._tls, server_hostname=self._host.rstrip(".")
+                    lambda: wire, sock=sock, ssl=self.tls, server_hostname=self._host.rstrip(".")
                 )
         except TimeoutError:
             wire.abort()
             if limit.expired():
                 raise Late("tls", tls) from None
             raise
+        except ConnectionError as exc:
+            raise Handshake("tls: closed during the handshake") from exc
         return wire
 
     async def _connect(self, loop: asyncio.AbstractEventLoop) -> socket.socket:
@@ -294,19 +314,24 @@ class Pool:
         self._limit = limit
         self._doors: dict[Place, Door] = {}
         self._leaving: list[Door] = []  # removed while calls were still in them
-        self._contexts: dict[tuple[str | None, int], ssl.SSLContext] = {}
+        self._contexts: dict[str | None, tuple[int, ssl.SSLContext]] = {}
         self._sweeping: asyncio.TimerHandle | None = None
 
     def prepare(self, providers: Iterable[Provider]) -> None:
         """Make these the only places there are. Raises ValueError for what cannot work."""
-        wanted = {place_of(provider): provider.name for provider in providers}
-        made = {place: self._make(place, name) for place, name in wanted.items() if place not in self._doors}
-        for place in [place for place in self._doors if place not in wanted]:
-            door = self._doors.pop(place)
-            door.close()
-            self._leaving.append(door)
+        made: dict[Place, Door] = {}
+        for provider in providers:
+            place = place_of(provider)
+            tls = self._context(place, provider.name)
+            door = self._doors.get(place)
+            # a file of certificates may have changed under the same name
+            made[place] = door if door and door.tls is tls else self._make(place, tls, provider.name)
+        for place, door in self._doors.items():
+            if made.get(place) is not door:
+                door.close()
+                self._leaving.append(door)
         self._leaving = [door for door in self._leaving if door.busy]
-        self._doors.update(made)
+        self._doors = made
 
     def door(self, provider: Provider) -> Door:
         """The only way to a connection. Raises Forbidden for a place that was not prepared."""
@@ -354,10 +379,9 @@ class Pool:
         if self.idle_connections:
             self._sweeping = asyncio.get_running_loop().call_later(self._keepalive / 3, self._sweep)
 
-    def _make(self, place: Place, name: str) -> Door:
+    def _make(self, place: Place, tls: ssl.SSLContext | None, name: str) -> Door:
         if place.scheme not in {"http", "https"}:
             raise ValueError(f"providers.{name}: scheme {place.scheme!r}; expected http or https")
-        tls = self._context(place.ca_file, name) if place.scheme == "https" else None
         try:
             return Door(
                 place,
@@ -370,18 +394,20 @@ class Pool:
         except ValueError as exc:
             raise ValueError(f"providers.{name}.proxy: {exc}") from None
 
-    def _context(self, ca_file: str | None, name: str) -> ssl.SSLContext:
+    def _context(self, place: Place, name: str) -> ssl.SSLContext | None:
+        if place.scheme != "https":
+            return None
+        path = place.ca_file
         try:
-            written = Path(ca_file).stat().st_mtime_ns if ca_file else 0
-            key = (ca_file, written)
-            if key not in self._contexts:
-                self._contexts[key] = tls_context(ca_file)
+            written = Path(path).stat().st_mtime_ns if path else 0
+            if path not in self._contexts or self._contexts[path][0] != written:
+                self._contexts[path] = (written, tls_context(path))
         except (OSError, ssl.SSLError) as exc:
             raise ValueError(
-                f"providers.{name}.ca_file: {ca_file} cannot be read as certificates ({type(exc).__name__}); "
+                f"providers.{name}.ca_file: {path} cannot be read as certificates ({type(exc).__name__}); "
                 "expected a file of PEM certificates"
             ) from None
-        return self._contexts[key]
+        return self._contexts[path][1]
 
 
 def tls_context(ca_file: str | None) -> ssl.SSLContext:

@@ -460,8 +460,7 @@ class Call:
     target: Target | None = None
     kind: Kind = Kind.INITIAL
     leave_at: float = inf  # when a silent target is left for the next one
-    alone: bool = False  # no other target is left for this call
-    insist: bool = False  # all targets refused: an open breaker may stop retries, not the call
+    alone: bool = False  # nobody else can take this call, not even a degraded answer
     stretch: float = 1.0  # of the silence limits, on the one more try of a lonely target
     breaker: BreakerState | None = None  # the state that let this attempt through
 
@@ -536,7 +535,7 @@ class RetryPlanned:
 class RetryDenied:
     call: Call
     fault: Fault
-    cause: str  # budget, deadline, attempts, not_retryable, committed, breaker
+    cause: str  # budget, deadline, attempts, committed
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -47,7 +48,6 @@ HOP_BY_HOP = frozenset(
     }
 )
 _OURS = HOP_BY_HOP | {b"host", b"content-length", b"expect"}
-_JUDGED = _OURS | {b"accept-encoding"}
 _TRACES = frozenset({b"traceparent", b"tracestate", b"baggage"})
 _NO_BODY = frozenset({"GET", "HEAD", "OPTIONS", "DELETE", "TRACE"})
 _LINE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+ /[\x21-\x7e]*", re.ASCII)
@@ -66,7 +66,6 @@ def form(call: Call, target: Target) -> Request | Refused | Failed:
     provider = target.provider
     judged = call.ask.operation is not Operation.OTHER
     own = provider.name == call.provider
-    dropped = _JUDGED if judged else _OURS
     query, secret = call.query, b""
     if target.credential is not None or not own:
         key = target.credential.reveal() if target.credential is not None else None
@@ -74,9 +73,7 @@ def form(call: Call, target: Target) -> Request | Refused | Failed:
             return Refused(RefusedBy.NO_CREDENTIAL, fault=Fault.AUTH, detail=f"no key for {provider.name}")
         secret = _credential(provider.auth, key)
         query = _without_credentials(query)
-        dropped |= CREDENTIALS
-    if not provider.private:
-        dropped |= _TRACES
+    dropped = _dropped(judged=judged, keyed=secret != b"", private=provider.private)
 
     try:
         path = upstream_path(provider, call.path, judged)
@@ -106,6 +103,17 @@ def form(call: Call, target: Target) -> Request | Refused | Failed:
     if not head.count(b"\n") == head.count(b"\r") == len(lines) + 1 or b"\0" in head:
         return Failed(Fault.INVALID_REQUEST, detail="a header holds a line break or a NUL")
     return Request(head, bodiless=call.method == "HEAD", length=length)
+
+
+@cache
+def _dropped(*, judged: bool, keyed: bool, private: bool) -> frozenset[bytes]:
+    """Names of request headers that stay here. A public provider has no use for our traces."""
+    return (
+        _OURS
+        | (frozenset({b"accept-encoding"}) if judged else frozenset())
+        | (CREDENTIALS if keyed else frozenset())
+        | (frozenset() if private else _TRACES)
+    )
 
 
 def _credential(style: AuthStyle, key: str) -> bytes:

@@ -58,12 +58,13 @@ def own_path(provider: Provider, client_path: str) -> tuple[str, bool]:
 def upstream_path(provider: Provider, client_path: str, operation_known: bool) -> str:
     """What to ask the provider's origin for. Raises ValueError."""
     path, whole = own_path(provider, client_path)
+    version = "/" + provider.version if provider.version else ""
     if whole or _VERSIONED.match(path):
         version = ""
-    elif provider.version_known or (operation_known and not provider.base_path):
-        version = "/" + provider.version if provider.version else ""
-    else:
-        version = ""
+    elif not provider.version_known:
+        # operations are one or two segments, /chat/completions; more is a prefix that the client knows
+        own = operation_known and not provider.base_path and path.partition("?")[0].count("/") <= 2
+        version = version if own else ""
     return provider.base_path + version + path
 
 

@@ -1,7 +1,7 @@
 """What a pod without a dashboard can tell: how providers did lately, and what was decided last.
 
-Everything here is of fixed size: five minutes in slices of one, and the last twenty decisions.
-It also owns the pulse: how late the event loop runs, and when it last ran at all.
+Everything here is of fixed size: five minutes and the one that runs, and the last twenty decisions.
+It also says how late the event loop runs.
 """
 
 from __future__ import annotations
@@ -50,12 +50,13 @@ class Status:
     clock: Clock
     _decisions: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=20))
     _slices: deque[tuple[int, dict[tuple[str, str], int]]] = field(
-        default_factory=lambda: deque(maxlen=_SLICES)
+        default_factory=lambda: deque(maxlen=_SLICES + 1)
     )
 
     def note(self, event: Event) -> None:
         if isinstance(event, AttemptEnded):
-            self._count(event.attempt.provider, words.went(event.attempt.outcome))
+            own = words.own_key(event.call)
+            self._count(event.attempt.provider, words.went(event.attempt.outcome, own_key=own))
         elif isinstance(event, CallEnded):
             self._count("", words.ended(event.outcome))
         elif isinstance(event, _DECISIONS):
@@ -74,7 +75,7 @@ class Status:
 
     def view(self) -> dict[str, Any]:
         counts: dict[str, dict[str, int]] = {}
-        oldest = self._slice() - _SLICES + 1
+        oldest = self._slice() - _SLICES
         for number, tally in self._slices:
             if number >= oldest:
                 for (who, word), count in tally.items():
@@ -100,33 +101,24 @@ class Status:
 
 
 @dataclass(slots=True)
-class Pulse:
-    """The event loop's delay: the longest of the last minute, whoever reads it and how often."""
+class Longest:
+    """The longest of what was seen in the last minute, whoever reads it and how often."""
 
-    clock: Clock
-    last: float = 0.0  # when it beat
     _slots: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=6))
 
-    def beat(self, lag: float) -> None:
-        self.last = self.clock.now()
-        slot = int(self.last // 10)
+    def add(self, value: float, now: float) -> float:
+        slot = int(now // 10)
         if self._slots and self._slots[-1][0] == slot:
-            lag = max(lag, self._slots.pop()[1])
-        self._slots.append((slot, lag))
-
-    @property
-    def age(self) -> float:
-        return self.clock.now() - self.last
-
-    @property
-    def longest(self) -> float:
-        oldest = int(self.clock.now() // 10) - 5
-        return max((lag for slot, lag in self._slots if slot >= oldest), default=0.0)
+            value = max(value, self._slots.pop()[1])
+        self._slots.append((slot, value))
+        return max(seen for number, seen in self._slots if number > slot - 6)
 
 
-async def watch_lag(clock: Clock, beat: Callable[[float], None], *, every: float = 0.1) -> None:
-    """Runs until cancelled; tells after each sleep how many seconds too long it was."""
+async def watch_lag(clock: Clock, set_lag: Callable[[float], None], *, every: float = 0.1) -> None:
+    """Runs until cancelled; sets the longest delay of the event loop in the last minute, in seconds."""
+    longest = Longest()
     while True:
         before = clock.now()
         await clock.sleep(every)
-        beat(max(0.0, clock.now() - before - every))
+        now = clock.now()
+        set_lag(longest.add(max(0.0, now - before - every), now))

@@ -28,14 +28,8 @@ from aiohttp.client_exceptions import ClientError, ClientPayloadError, ServerDis
 from aiohttp.http_exceptions import HttpProcessingError
 
 from sidecar.addresses import Unresolved
-
-try:
-    from sidecar.classify import classify
-except ImportError:
-    from sidecar.model import Scope, Verdict
-
-    classify = lambda **k: Verdict(Fault.SERVER_ERROR, Scope.MODEL)
-from sidecar.egress import Crowded, Forbidden, Late, Pool, ProxyRefused
+from sidecar.classify import classify
+from sidecar.egress import Crowded, Forbidden, Handshake, Late, Pool, ProxyRefused
 from sidecar.faults import HANDLING
 from sidecar.inflate import Bomb, Inflate
 from sidecar.model import (
@@ -44,7 +38,6 @@ from sidecar.model import (
     Failed,
     Fault,
     Head,
-    Headers,
     Operation,
     Refused,
     RefusedBy,
@@ -81,6 +74,7 @@ class NotHttp(Exception):
 FAULT_OF: tuple[tuple[type[Exception], Fault, str], ...] = (
     (Crowded, Fault.LOCAL_OVERLOAD, ""),
     (Unresolved, Fault.NETWORK, ""),
+    (Handshake, Fault.NETWORK, ""),
     (ProxyRefused, Fault.NETWORK, ""),
     (ssl.SSLError, Fault.TLS, "tls: the handshake failed"),
     (NotHttp, Fault.MALFORMED_CHUNK, ""),
@@ -150,68 +144,77 @@ class Upstream:
     ) -> tuple[Wire, RawResponseMessage, StreamReader] | Failed:
         """Up to the headers of the answer; the connection is the caller's if they came."""
         for fresh in (False, True):
-            connect, tls = self._bound(call, self.limits.connect), self._bound(call, self.limits.tls)
+            most = self._left(call)
             try:
-                wire = await door.open(connect=connect, tls=tls, fresh=fresh)
+                wire = await door.open(
+                    connect=min(self.limits.connect * call.stretch, most),
+                    tls=min(self.limits.tls * call.stretch, most),
+                    fresh=fresh,
+                )
             except Late as exc:
                 return _failed(Fault.NETWORK, str(exc))
             except FOREIGN as exc:
                 return failed(exc)
             asked = None
+            wire.ask(request.head, call.body, bodiless=request.bodiless)
             try:
-                asked = await self._headers(call, request, wire)
-            except Late as exc:
-                return _failed(Fault.TIMEOUT, str(exc))
-            except FOREIGN as exc:
-                if not wire.reused or wire.heard or call.upload is not None:
-                    return failed(exc)
-            else:
-                return wire, *asked
+                if call.upload is not None:  # what the client's side raises is not for our table
+                    stopped = await _upload(wire, call.upload, request.length)
+                    if stopped is not None:
+                        return stopped
+                try:
+                    asked = await self._headers(call, wire)
+                    return wire, *asked
+                except Late as exc:
+                    return _failed(Fault.TIMEOUT, str(exc))
+                except FOREIGN as exc:
+                    if not wire.reused or wire.heard or call.upload is not None:
+                        return failed(exc)
             finally:
                 if asked is None:
                     door.leave(wire)
         raise AssertionError("a fresh connection is never a reused one")
 
-    async def _headers(
-        self, call: Call, request: Request, wire: Wire
-    ) -> tuple[RawResponseMessage, StreamReader]:
-        wire.ask(request.head, call.body, bodiless=request.bodiless)
-        if call.upload is not None:
-            await _upload(wire, call.upload, request.length)
-        async with _within("headers", self._headers_limit(call)):
+    async def _headers(self, call: Call, wire: Wire) -> tuple[RawResponseMessage, StreamReader]:
+        limit = self._headers_limit(call)
+        loop = asyncio.get_running_loop()
+        timer = None if limit == inf else loop.call_later(limit, wire.expire, "headers", limit)
+        try:
             message, body = await wire.read()
             while message.code < 200 and message.code != 101:  # interim answers say nothing to us
                 message, body = await wire.read()
+        finally:
+            if timer is not None:
+                timer.cancel()
         if message.code == 101:
             raise NotHttp("the provider switched protocols without being asked")
-        if sum(len(name) + len(value) for name, value in message.raw_headers) > HEAD_BYTES:
-            raise NotHttp("the headers of the answer are beyond 64 KiB")
         return message, body
 
     def _headers_limit(self, call: Call) -> float:
         if call.ask.operation is Operation.OTHER:
             return PASSED_IDLE
-        if not call.ask.stream:
-            return self._bound(call, inf)
-        return self._bound(call, self.limits.reasoning if call.ask.reasoning else self.limits.headers)
+        own = inf
+        if call.ask.stream:
+            own = self.limits.reasoning if call.ask.reasoning else self.limits.headers
+        return min(own * call.stretch, self._left(call))
 
-    def _bound(self, call: Call, limit: float) -> float:
-        """A limit on silence, or what is left of the call if that is less. Seconds."""
+    def _left(self, call: Call) -> float:
+        """How long an attempt may be silent at all, whatever its phase. Seconds."""
         if call.ask.operation is Operation.OTHER:
-            return limit
-        left = min(call.deadline, call.leave_at) - self.clock.now()
-        return max(0.0, min(limit * call.stretch, left, call.patience))
+            return inf
+        return max(0.0, min(min(call.deadline, call.leave_at) - self.clock.now(), call.patience))
 
     # ---- the answer ----------------------------------------------------------------------
 
     async def _answer(
         self, call: Call, sink: Sink, wire: Wire, message: RawResponseMessage, body: StreamReader
     ) -> Outcome:
-        head = Head(message.code, message.reason or "", _passed_on(message.raw_headers))
+        head, size, request_id = _read(message)
         if call.record.attempts:
             attempt = call.record.attempts[-1]
-            attempt.status = head.status
-            attempt.request_id = _request_id(head.headers)
+            attempt.status, attempt.request_id = head.status, request_id
+        if size > HEAD_BYTES:
+            return failed(NotHttp("the headers of the answer are beyond 64 KiB"))
         if call.ask.operation is Operation.OTHER:
             return await self._pass(head, sink, wire, message, body)
         inflate = Inflate.of(head)
@@ -262,7 +265,7 @@ class Upstream:
         """An answer that is an error is read whole, as far as it comes in its time."""
         raw, whole = bytearray(), False
         try:
-            async with _within("error", self._bound(call, ERROR_SECONDS)):
+            async with _within("error", min(ERROR_SECONDS, self._left(call))):
                 while len(raw) < ERROR_BODY and (data := await body.readany()):
                     raw += data if inflate is None else b"".join(inflate.feed(data))
                 whole = body.at_eof()
@@ -282,7 +285,7 @@ class Upstream:
             body=found,
             wall=self.clock.wall(),
         )
-        return Failed(verdict.fault, verdict.scope, verdict.wait, head, found)
+        return Failed(verdict.fault, verdict.scope, verdict.wait, head, found, again=verdict.again)
 
 
 # ---- pieces ------------------------------------------------------------------------------
@@ -303,22 +306,29 @@ async def _within(phase: str, seconds: float) -> AsyncIterator[None]:
         raise
 
 
-async def _upload(wire: Wire, upload: AsyncIterator[bytes], length: int | None) -> None:
-    """Pass a body on as it comes; stops when the provider answers before its end."""
+async def _upload(wire: Wire, upload: AsyncIterator[bytes], length: int | None) -> Failed | None:
+    """Pass a body on as it comes; stops when the provider answers, or leaves, before its end."""
     sent = 0
-    async for piece in upload:
-        if wire.heard:  # 413, 401: nobody reads the rest
-            wire.force_close()
-            return
-        if piece:
-            sent += len(piece)
-            async with _within("upload", PASSED_IDLE):
-                await wire.write(piece if length is not None else b"%x\r\n%b\r\n" % (len(piece), piece))
-    if length is None:
-        await wire.write(b"0\r\n\r\n")
-    elif sent != length:
-        wire.force_close()
-        raise NotHttp("the body is not as long as the client announced")
+    try:
+        async for piece in upload:
+            if wire.heard:  # 413, 401: nobody reads the rest
+                break
+            if piece:
+                sent += len(piece)
+                framed = piece if length is not None else b"%x\r\n%b\r\n" % (len(piece), piece)
+                async with _within("upload", PASSED_IDLE):
+                    if not await wire.write(framed):
+                        break
+        else:
+            if length is None:
+                await wire.write(b"0\r\n\r\n")
+            elif sent != length:
+                return _failed(Fault.INVALID_REQUEST, "the body is not as long as the client announced")
+            return None
+    except Late as exc:
+        return _failed(Fault.TIMEOUT, str(exc))
+    wire.force_close()
+    return None
 
 
 def _ended(wire: Wire, message: RawResponseMessage) -> Failed | None:
@@ -331,22 +341,26 @@ def _ended(wire: Wire, message: RawResponseMessage) -> Failed | None:
     return None
 
 
-def _passed_on(headers: Headers) -> Headers:
-    dropped = HOP_BY_HOP
-    for name, value in headers:
-        if name.lower() == b"connection":
-            dropped |= {token.strip().lower() for token in value.split(b",")}
-    return tuple(pair for pair in headers if pair[0].lower() not in dropped)
+def _read(message: RawResponseMessage) -> tuple[Head, int, str]:
+    """The head to pass on, how many bytes its fields had, and the provider's name for the request."""
+    size, request_id, named = 0, "", b""
+    kept = []
+    for pair in message.raw_headers:
+        name = pair[0].lower()
+        size += len(name) + len(pair[1])
+        if name not in HOP_BY_HOP:
+            kept.append(pair)
+        elif name == b"connection":
+            named = pair[1]
+        if not request_id and name in REQUEST_IDS:
+            request_id = pair[1][:128].decode("latin-1")
+    if named:
+        gone = {token.strip().lower() for token in named.split(b",")}
+        kept = [pair for pair in kept if pair[0].lower() not in gone]
+    return Head(message.code, message.reason or "", tuple(kept)), size, request_id
 
 
 def _plain(head: Head) -> Head:
     """The head of a body that is not the one which was sent: inflated, or cut by us."""
     gone = (b"content-encoding", b"content-length")
     return Head(head.status, head.reason, tuple(pair for pair in head.headers if pair[0].lower() not in gone))
-
-
-def _request_id(headers: Headers) -> str:
-    for name, value in headers:
-        if name.lower() in REQUEST_IDS:
-            return value[:128].decode("latin-1")
-    return ""

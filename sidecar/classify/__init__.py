@@ -25,7 +25,7 @@ from collections.abc import Mapping
 from sidecar.classify import hints
 from sidecar.classify.answer import Answer, ends, only_pings, read
 from sidecar.classify.rates import limit
-from sidecar.classify.rules import EXACT, LIMITED, SAYS_LIMITED, STATUS, TEXTS, WEAK, Ruling
+from sidecar.classify.rules import EXACT, LIMITED, SAYS_LIMITED, STATUS, TEXTS, WEAK, WEAKEST, Ruling
 from sidecar.classify.whole import judge
 from sidecar.classify.wire import mesh, transport
 from sidecar.faults import HANDLING, HOLD_CAP
@@ -35,6 +35,7 @@ __all__ = ["classify", "raw_headers"]
 
 _SHORTEST_HOLD = 60.0  # a shorter hint is not believed for what is held for HOLD_CAP
 _LIMITS = frozenset(fault for fault in Fault if fault.startswith("rate_limit"))
+_AMBIGUOUS = frozenset((408, 409, 425))  # [R3] the status says more than the family's name
 _OF_THE_KEY = re.compile(r"api key|trial key|your account|your team|per (?:user|key|account)|all models|organi[sz]ation's concurrent")
 
 
@@ -140,9 +141,10 @@ def _limited(answer: Answer, wait: float | None) -> Ruling | None:
 
 
 def _weak(answer: Answer) -> Ruling | None:
-    if answer.http == 408:
-        return STATUS[408]
-    return next((ruling for ruling, words in WEAK if not words.isdisjoint(answer.kinds)), None)
+    if answer.status in _AMBIGUOUS:
+        return STATUS[answer.status]
+    tables = WEAK if answer.status else (*WEAK, *WEAKEST)
+    return next((ruling for ruling, words in tables if not words.isdisjoint(answer.kinds)), None)
 
 
 def _status(answer: Answer, provider: str) -> Ruling:
@@ -153,7 +155,7 @@ def _status(answer: Answer, provider: str) -> Ruling:
         return known
     if answer.status >= 500 or answer.http < 400:
         return Ruling(Fault.SERVER_ERROR)  # also an error inside a 200 that names nothing
-    return Ruling(Fault.INVALID_REQUEST if 400 <= answer.status < 500 else Fault.UNKNOWN)
+    return Ruling(Fault.INVALID_REQUEST if answer.status < 500 else Fault.UNKNOWN)
 
 
 def _scope(fault: Fault, answer: Answer) -> Scope | None:

@@ -33,6 +33,7 @@ _REQUESTS = re.compile(
     r"|requests rate|\bqueries\b|requests? too (?:quickly|fast|frequently)|too many requests (?:in|within|per|for|have|sent)"
     r"|(?:sent|sending|making|made) too many requests|too frequent|requestsper|_requests_per|number of requests?\b|byminute"
 )
+_SHORT_SPAN = re.compile(r"per[ _-]?(?:min|sec|hour)")
 _QUOTA_GONE = re.compile(
     r"exceeded your (?:current |\w{1,12} )?quota|quota (?:has been |is |was |limit )?(?:exhausted|exceeded|reached|depleted|used up)"
     r"|(?:insufficient|out of|no|not enough) [\w ]{0,16}quota|exceeded (?:the |its |your )?(?:\w{1,12} )?quota|usage limit"
@@ -97,7 +98,7 @@ def _counted(answer: Answer, text: str) -> Fault | None:
         return Fault.RATE_LIMIT_RPM
     if "throttlingexception" in answer.kinds and "too many requests" in text:
         return Fault.RATE_LIMIT_RPM  # AWS says "too many tokens" for the other one
-    return None
+    return Fault.RATE_LIMIT_RPM if _SHORT_SPAN.search(text) else None
 
 
 def _exhausted(headers: dict[bytes, str]) -> Fault | None:

@@ -184,7 +184,7 @@ _text(
 _text(
     Fault.UNSUPPORTED_PARAMETER,
     r"unsupported (?:parameter|value|argument|option)|(?:^|\| ?)[`'\"][\w.\[\]]{1,60}[`'\"](?: and [`'\"]\w{1,40}[`'\"])? (?:is|are|was|has been) (?:deprecated|not supported|removed|unsupported|no longer supported)"
-    r"|(?:parameter|argument|option|field|sampling)s?:? [`'\"]?[\w.]{0,60}[`'\"]? ?(?:\w{1,12} ){0,6}?(?:is |are )?(?:not supported|unsupported|deprecated|not compatible)|argument not supported|not supported (?:on|with|by|for) this model: \w"
+    r"|(?:parameter|argument|option|field|sampling)s?:? [^|]{0,80}?\b(?:is |are )?(?:not supported|unsupported|deprecated|not compatible)|argument not supported|not supported (?:on|with|by|for) this model: \w"
     r"|does not support (?:the )?(?:parameters?|[`'\"]?(?:temperature|top_p|top_k|logprobs|top_logprobs|seed|stop|n|logit_bias|presence_?penalty|frequency_?penalty|max_tokens|reasoning_effort|parallel_tool_calls|service_tier|verbosity)\b)"
     r"|(?:temperature|top_p|top_k|logprobs|seed|stop|logit_bias|presence_?penalty|frequency_?penalty|max_tokens|reasoning_effort|reasoning\.effort|thinking\.type|effort|prefill\w*)[`'\"]? (?:parameter )?(?:is|are|does|do) (?:not|n't|unsupported|deprecated)",
     _LOOSE - {404, 403, 401, 429},
@@ -252,8 +252,13 @@ _text(
 _text(
     Fault.PERMISSION,
     r"permission|(?:does not|doesn't|do not|don't|not) (?:\w{1,12} )?have (?:\w{1,12} )?access|not (?:authorized|allowed|permitted|entitled|enabled for)|access (?:is |was )?(?:denied|forbidden|restricted|to (?:this |the )?model)|must be verified|forbidden|gated|(?:no|without|requires?|request) access|not available (?:to|for|on|in) your|upgrade (?:your|to)|have been blocked|rbac",
-    frozenset((0, 400, 403, 404)),
-    unless=r"extra (?:inputs|fields)|'additionalproperties'|must|messages?\.\d|roles?\b",
+    frozenset((0, 403, 404)),
+)
+# with a 400 the same words are more often about a field
+_text(
+    Fault.PERMISSION,
+    r"(?:does not|doesn't|do not|don't) have (?:access|permission)|not (?:authorized|allowed|entitled) to (?:use|access|sample|perform|invoke|call)|access denied|permission denied|must be verified|not available (?:to|for|on|in) your (?:account|organi|plan|tier|subscription|project|team|workspace)|not (?:yet )?available for this subscription",
+    frozenset((400, 422)),
 )
 _text(Fault.CONFLICT, r"already (?:in progress|being processed|exists)|conflict", frozenset((0, 409)))
 
@@ -287,8 +292,10 @@ _text(
 # codes that say only the family
 WEAK: tuple[tuple[Ruling, frozenset[str]], ...] = (
     _exact(Fault.AUTH, "authenticationerror unauthenticated unauthorized autherror unauthorizederror"),
-    _exact(Fault.BILLING, "insufficientcredit billing"),
-    _exact(Fault.PERMISSION, "permissiondenied permissionerror permissiondeniederror accessdeniedexception accessdenied forbidden"),
+    _exact(
+        Fault.PERMISSION,
+        "permissiondenied permissionerror permissiondeniederror accessdeniedexception accessdenied forbidden",
+    ),
     _exact(Fault.REQUEST_TOO_LARGE, "requesttoolarge payloadtoolarge requestentitytoolarge"),
     _exact(
         Fault.NOT_FOUND,
@@ -299,11 +306,17 @@ WEAK: tuple[tuple[Ruling, frozenset[str]], ...] = (
     _exact(Fault.CONFLICT, "conflict conflicterror conflictexception aborted alreadyexists"),
     _exact(Fault.CLIENT_CANCELLED, "cancelled canceled requestcancelled"),
     _exact(Fault.OVERLOADED, "unavailable serviceunavailable unavailableerror"),
+)
+# where there is no status either; OpenAI puts `invalid_request_error` beside a 401, 402, 404 and 409
+WEAKEST: tuple[tuple[Ruling, frozenset[str]], ...] = (
     _exact(
         Fault.SERVER_ERROR,
         "servererror apierror internalservererror internalerror internal internalfailure upstreamerror providererror",
     ),
-    _exact(Fault.INVALID_REQUEST, "invalidrequesterror invalidargument validationexception validationerror badrequest badrequesterror"),
+    _exact(
+        Fault.INVALID_REQUEST,
+        "invalidrequesterror invalidargument validationexception validationerror badrequest badrequesterror",
+    ),
 )
 LIMITED = frozenset(
     "ratelimitexceeded ratelimiterror ratelimited ratelimit ratelimitreached resourceexhausted throttlingexception throttled"

@@ -143,9 +143,9 @@ class Builder:
             return None
         row = VENDORS.get(entry.vendor or name)
         if entry.vendor is not None and row is None:
-            self.problems.add(
-                (*path, "vendor"), f"no well-known provider has this name{nearest(entry.vendor, VENDORS)}"
-            )
+            message = f"no well-known provider has this name{nearest(entry.vendor, VENDORS)}"
+            self.problems.add((*path, "vendor"), message)
+            return None
         dialect = row.dialect if entry.dialect is None and row else entry.dialect
         if dialect is None:
             hint = "" if entry.url else nearest(name, VENDORS)
@@ -154,10 +154,9 @@ class Builder:
             )
             return None
         if dialect and dialect not in DIALECTS:
-            self.problems.add(
-                (*path, "dialect"),
-                f'expected one of {", ".join(DIALECTS)}, or "" to pass everything through, got {quote(dialect)}',
-            )
+            names = ", ".join(DIALECTS)
+            message = f'expected one of {names}, or "" to pass everything through, got {quote(dialect)}'
+            self.problems.add((*path, "dialect"), message)
         private = entry.private if entry.private is not None else bool(row and row.private)
         origin = self._origin(entry, row, private, path)
         if origin is None or self.problems.at(path):

@@ -19,14 +19,15 @@ DEEPEST: Final = 32
 MOST: Final = 50_000  # values, anchors expanded
 
 _INT: Final = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,17})")
-_FLOAT: Final = re.compile(
-    r"[-+]?(?:0|[1-9][0-9]{0,17})?\.[0-9]{1,18}|[-+]?[0-9]{1,18}(?:\.[0-9]{0,18})?[eE][-+]?[0-9]{1,3}"
-)
+_FLOAT: Final = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,17})?\.[0-9]{1,18}")
 _WORDS: Final[dict[str, Any]] = {
     "": None, "~": None, "null": None, "Null": None, "NULL": None,
     "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False,
 }  # fmt: skip
 _TAG: Final = "tag:yaml.org,2002:"
+_TAGS: Final = frozenset(
+    _TAG + name for name in ("map", "seq", "str", "null", "bool", "int", "float", "timestamp", "merge", "value")
+)
 
 
 class Unreadable(Exception):  # noqa: N818  # what it says, like BadBody
@@ -95,7 +96,7 @@ class _Tree:
         if len(path) > DEEPEST:
             raise Unreadable(f"more than {DEEPEST} levels deep, anchors expanded", line)
         self.lines.setdefault(path, line)
-        if not node.tag.startswith(_TAG):
+        if node.tag not in _TAGS:
             self._problems.add(path, "tags are not read")
             return None
         match node:

@@ -78,7 +78,7 @@ def show(path: Path) -> str:
         if isinstance(part, int):
             text += f"[{part}]"
             continue
-        plain = re.fullmatch(r"[A-Za-z0-9_.@/-]{1,64}", part) and not looks_like_key(part)
+        plain = re.fullmatch(r"[A-Za-z0-9_.@/<-]{1,64}", part) and not looks_like_key(part)
         text += ("." if text else "") + (part if plain else "?")
     return text
 

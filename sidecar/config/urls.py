@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 VERSION: Final = re.compile(r"v\d+\w*")
 _LABEL: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
+_NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")  # "127.1", "0x7f000001": addresses to a resolver
 _PATH: Final = re.compile(r"(?:/[A-Za-z0-9._~@:+-]+)*/?")
 _METADATA: Final = frozenset({
     "169.254.169.254", "fd00:ec2::254", "100.100.100.200", "169.254.170.2", "169.254.170.23",
@@ -102,10 +103,7 @@ def _check_host(host: str, *, private: bool) -> None:
         address = ipaddress.ip_address(host)
     except ValueError:
         labels = host.removesuffix(".").split(".")
-        # "127.1" and "0x7f000001" are addresses to a resolver; the last label of a name has a letter
-        if not all(_LABEL.fullmatch(label) for label in labels) or not re.search(
-            r"^(?!0x)[a-z]|[g-z]", labels[-1]
-        ):
+        if not all(_LABEL.fullmatch(label) for label in labels) or _NUMBER.fullmatch(labels[-1]):
             raise BadUrl("the host is neither a name nor an address in its usual form") from None
         if is_loopback(host.rstrip(".")) and not private:
             raise BadUrl("this is the pod itself; declare private: true if that is meant") from None

@@ -19,8 +19,9 @@ next probe; a bad end still reopens. After `successes` good ones it closes, and 
 over `ramp` seconds, so that a target that has just stood up is not run over.
 
 Nowhere else to go (`insist`). Without another target an open breaker must not make things worse:
-while the last five samples held a GOOD it lets calls pass (it only stops their retries), and the
-good ones close it early; only a target that answered nothing is refused until the next probe.
+while the last five samples held a GOOD it lets calls pass, and the good ones close it early; only
+a target that answered nothing is refused until the next probe. (Stopping the retries of such
+calls as well was measured and cost more answers than it spared attempts: docs/decisions/0004.)
 
 Pure: `now` and chance come in, transitions are kept until the caller takes them (`moves`). A
 permit carries the generation it was given in, so that a late answer to an old question is not
@@ -129,14 +130,12 @@ class Breaker:
         bad = charge is Charge.BAD
         if not bad:
             self._good_bodies.append((now, body))
-        if self.state is BreakerState.HALF_OPEN:
-            if permit.probe:
-                self._after_probe(bad, now)
-            return
         self._samples.append(_Sample(now, bad, call, body))
         while len(self._samples) > self.rules.samples:
             self._samples.popleft()
-        if self.state is BreakerState.OPEN:
+        if self.state is BreakerState.HALF_OPEN:
+            self._after_probe(bad, now)
+        elif self.state is BreakerState.OPEN:
             self._after_insisted(bad, now)
         elif bad:
             self._trip(now)

@@ -11,7 +11,7 @@ from sidecar.dialects.anthropic_answer import AnthropicAnswer
 from sidecar.dialects.base import BadBody, Reader, Wire
 from sidecar.dialects.reading import BodyReader, StreamReader
 from sidecar.dialects.reasoners import thinks
-from sidecar.dialects.shapes import Shape
+from sidecar.dialects.shapes import NO_JSON, Shape, json_of
 from sidecar.dialects.writing import LABEL, STATIC_ID, encode, events_wire, is_event_stream, json_wire
 from sidecar.faults import HANDLING
 from sidecar.model import Ask, Fault, Operation
@@ -33,7 +33,7 @@ _TYPES = {
 
 class Format(msgspec.Struct, gc=False):
     type: str | None = None
-    schema: msgspec.Raw | None = None
+    schema: msgspec.Raw = NO_JSON
 
 
 class Output(msgspec.Struct, gc=False):
@@ -85,7 +85,7 @@ class Anthropic:
             model=request.model,
             stream=bool(request.stream),
             json=structured,
-            schema=bytes(form.schema) if structured and form.schema is not None else None,
+            schema=json_of(form.schema) if structured else None,
             tools=frozenset(tool.name for tool in request.tools or () if tool.name),
             reasoning=thinking != "disabled" if thinking else thinks(request.model),
             max_output=request.max_tokens,

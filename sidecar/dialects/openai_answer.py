@@ -122,17 +122,21 @@ _COMPLETION = Shape(Completion)
 class OpenAIAnswer:
     """Implements reading.Answer."""
 
-    __slots__ = ("_calls", "_ended", "_expected", "_seen", "_usage", "_which", "done", "finished")
+    __slots__ = ("_calls", "_ended", "_expected", "_seen", "_usage", "_which", "_whole", "done")
 
     def __init__(self, choices: int) -> None:
         self.done = False
-        self.finished = False
+        self._whole = False
         self._expected = choices
         self._which = ""
         self._usage = Usage()
         self._seen: set[int] = set()
         self._ended: set[int] = set()
         self._calls: dict[int, int] = {}  # the highest index of a tool call, per choice
+
+    @property
+    def finished(self) -> bool:
+        return self._whole or (len(self._ended) >= self._expected and self._seen <= self._ended)
 
     def event(self, kind: bytes, data: bytes, out: list[Delta]) -> bool:  # noqa: ARG002  # only data counts
         if self.done:  # behind the sentinel no SDK reads on
@@ -173,7 +177,7 @@ class OpenAIAnswer:
             if choice.finish_reason:
                 self._finish(choice.finish_reason, index, data, out)
         # an empty list of choices is a complete answer too: an empty one
-        self.done = self.finished = completion.choices is not None
+        self.done = self._whole = completion.choices is not None
         return True
 
     def _head(self, completion: Completion, out: list[Delta]) -> None:
@@ -242,7 +246,6 @@ class OpenAIAnswer:
         if choice not in self._ended:
             out.append(Finish(reason, choice))
         self._ended.add(choice)
-        self.finished = len(self._ended) >= self._expected and self._seen <= self._ended
 
 
 def _trouble(completion: Completion, data: bytes) -> Trouble:

@@ -13,7 +13,7 @@ from sidecar.dialects.base import BadBody, Reader, Wire
 from sidecar.dialects.openai_answer import OpenAIAnswer
 from sidecar.dialects.reading import BodyReader, StreamReader
 from sidecar.dialects.reasoners import thinks
-from sidecar.dialects.shapes import Shape
+from sidecar.dialects.shapes import NO_JSON, Shape, json_of
 from sidecar.dialects.writing import LABEL, STATIC_ID, encode, events_wire, is_event_stream, json_wire
 from sidecar.faults import HANDLING
 from sidecar.model import Ask, Fault, Operation
@@ -30,7 +30,7 @@ _TYPES = {
 
 
 class SchemaFormat(msgspec.Struct, gc=False):
-    schema: msgspec.Raw | None = None
+    schema: msgspec.Raw = NO_JSON
 
 
 class Format(msgspec.Struct, gc=False):
@@ -95,13 +95,13 @@ class OpenAIChat:
                 raise BadBody('"model" is missing or not a string: name the model to ask')
             model = unquote(deployment[0])
         form = request.response_format or Format()
-        schema = form.json_schema.schema if form.json_schema is not None else None
+        structured = form.type == "json_schema"
         return Ask(
             operation=operation,
             model=model,
             stream=bool(request.stream),
-            json=form.type in ("json_object", "json_schema"),
-            schema=bytes(schema) if form.type == "json_schema" and schema is not None else None,
+            json=structured or form.type == "json_object",
+            schema=json_of(form.json_schema.schema) if structured and form.json_schema is not None else None,
             tools=_tools(request),
             reasoning=_reasoning(request, model),
             max_output=request.max_completion_tokens or request.max_tokens,

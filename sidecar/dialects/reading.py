@@ -64,9 +64,10 @@ class StreamReader:
         raw, events = self._events.close()
         out: list[Delta] = []
         for kind, content in events:
-            # the last event may be cut: if it cannot be read that is no malformed event
-            if content is not None:
-                self._answer.event(kind, content, out)
+            # if it cannot be read, the stream was cut in it: that is not a malformed event
+            last: list[Delta] = []
+            if content is not None and self._answer.event(kind, content, last):
+                out += last
         return Chunk(raw, tuple(out))
 
 

@@ -14,7 +14,7 @@ _NAMES = (
     r"^gpt-oss",
     r"^codex",
     r"^deepseek-(?:reasoner|r\d)",
-    r"(?<!non-)(?:^|[-_.:])(?:thinking|think|reasoner|reasoning|deep-research)(?:[-_.:]|$)",
+    r"(?<!non)(?:^|[-_.:])(?:thinking|think|reasoner|reasoning|deep-research)(?:[-_.:]|$)",
     r"^q[wv]q",  # Qwen's QwQ and QvQ
     r"^magistral",
     r"^grok-(?:3-mini|[4-9])(?!.*non-reasoning)",

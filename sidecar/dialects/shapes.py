@@ -1,6 +1,6 @@
 """Reading JSON into the few fields we look at, without ever being the one who refuses it.
 
-A shape is a msgspec Struct whose fields all default to None. What is well-formed is read by one
+A shape is a msgspec Struct whose fields all have a default. What is well-formed is read by one
 typed decode, which skips every field the shape does not name. What surprises (a list where a
 string was expected, half a surrogate pair, bytes that are no UTF-8) is read a second time, slowly:
 each value that fits its field is taken, the others count as absent. So a provider's novelty costs
@@ -18,6 +18,8 @@ import msgspec
 from sidecar.dialects.base import BadBody
 
 T = TypeVar("T", bound=msgspec.Struct)
+
+NO_JSON = msgspec.Raw()  # the default of a Raw field: msgspec has no unions with Raw
 
 _ESCAPE = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
@@ -63,6 +65,12 @@ class Shape(Generic[T]):
             return None
         fitted: T | None = _fit(value, self._kind) if isinstance(value, dict) else None
         return fitted
+
+
+def json_of(raw: msgspec.Raw) -> bytes | None:
+    """The bytes of a Raw field; None where there was no value."""
+    found = bytes(raw)
+    return found if found not in (b"", b"null") else None
 
 
 def text_of(value: Any) -> str:

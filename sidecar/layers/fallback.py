@@ -5,9 +5,10 @@ the chain, because everybody else would say the same and the application has to 
 of failure may have a chain of its own (a larger window for context_window), which then replaces
 what is left.
 
-Nobody left. When every target refused without being asked (open breakers, known waits) and no
-degraded answer stands behind us, the refusal is not the last word: the call insists with the
-target that can be asked soonest, and waits for it if its time comes before the deadline. Once.
+Nobody left. A call that has nobody else (no other target, no degraded answer) goes `alone`: a
+breaker lets it pass to a target that still answers some. Where all refused without being asked,
+the call waits for whoever can be asked soonest, as long as the deadline allows: an answer that
+comes late is worth more than a quick refusal, and a breaker that only fails fast saves nobody.
 
 Whom to blame. If the next target fails the same request in the same way, the request is the
 likelier cause, and the first target's samples are charged to it (core/breaker).
@@ -40,7 +41,6 @@ from sidecar.model import (
     Tell,
 )
 
-SOON = 2.0  # seconds: a second wait this short is the same wait (another call holds the probe)
 ASK_AGAIN = frozenset({RefusedBy.BREAKER, RefusedBy.QUALITY_BREAKER, RefusedBy.KNOWN_WAIT})
 
 
@@ -93,9 +93,7 @@ class Fallback:
                 return insisted
         return _last(walk)
 
-    async def _ask(
-        self, lane: Lane, call: Call, sink: Sink, walk: _Walk, *, others: int, insist: bool = False
-    ) -> Outcome:
+    async def _ask(self, lane: Lane, call: Call, sink: Sink, walk: _Walk, *, others: int) -> Outcome:
         now = self.clock.now()
         first = not call.record.attempts
         attempt = replace(
@@ -103,8 +101,7 @@ class Fallback:
             target=lane.target,
             kind=Kind.INITIAL if first and walk.left is None else Kind.FALLBACK,
             leave_at=share(call.deadline, now, others),
-            alone=others == 0,
-            insist=insist,
+            alone=others == 0 and not self.degradable,
         )
         before = len(call.record.attempts)
         outcome = await lane.service(attempt, sink)
@@ -146,21 +143,19 @@ class Fallback:
 
     async def _insist(self, call: Call, sink: Sink, walk: _Walk) -> Outcome | None:
         """Ask the target that can be asked soonest; None if that is not before the deadline."""
-        waited = False
         while True:
             open_ways = [(lane, no) for lane, no in walk.refused.values() if no.by in ASK_AGAIN]
             if not open_ways or self.clock.now() >= call.deadline:
                 return None
             lane, _ = min(open_ways, key=lambda way: way[1].until)
-            outcome = await self._ask(lane, call, sink, walk, others=0, insist=True)
+            outcome = await self._ask(lane, call, sink, walk, others=0)
             if not isinstance(outcome, Refused):
                 return outcome
             now = self.clock.now()
             soonest = min((no.until for _, no in walk.refused.values() if no.by in ASK_AGAIN), default=inf)
             pause = soonest - now
-            if now + pause >= call.deadline or (waited and pause > SOON):
+            if now + pause >= call.deadline:
                 return None
-            waited = True
             call.record.waited += max(pause, 0.0)
             await self.clock.sleep(max(pause, 0.01))
 

@@ -57,14 +57,14 @@ class Guard:
         now = self.clock.now()
         provider, model = self.target.provider.name, self.target.model or call.ask.model
         key = digest(self.target, call)
-        hold = self.waits.refusal(now, provider=provider, model=model, digest=key, insist=call.insist)
+        hold = self.waits.refusal(now, provider=provider, model=model, digest=key, insist=call.alone)
         if hold is not None:
             return Refused(RefusedBy.KNOWN_WAIT, hold.until, hold.fault)
         breaker = self.breaker(provider, model, key)
-        permit = breaker.insist(now) if call.insist else breaker.allow(now)
+        permit = breaker.insist(now) if call.alone else breaker.allow(now)
         if isinstance(permit, Denied):
             return Refused(RefusedBy.BREAKER, permit.until, Fault.OVERLOADED)
-        approval = self.quality.insist(now) if call.insist else self.quality.allow(now)
+        approval = self.quality.insist(now) if call.alone else self.quality.allow(now)
         if isinstance(approval, Denied):
             breaker.record(permit, Charge.NEUTRAL, now, call=call.id, body=0)
             self._report(call, breaker)

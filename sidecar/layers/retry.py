@@ -50,7 +50,6 @@ class Stop(StrEnum):
 
     NOT_RETRYABLE = "not_retryable"
     COMMITTED = "committed"
-    BREAKER = "breaker"
     ATTEMPTS = "attempts"
     DEADLINE = "deadline"
     BUDGET = "budget"
@@ -101,8 +100,6 @@ class Retry:
             return Stop.COMMITTED
         if not (rules.again or lonely) or not call.options.retry:
             return Stop.NOT_RETRYABLE
-        if call.insist:
-            return Stop.BREAKER
         if tries >= self._attempts(call, rules) or len(call.record.attempts) >= self._per_call(call):
             return Stop.ATTEMPTS
         now = self.clock.now()

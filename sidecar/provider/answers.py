@@ -94,7 +94,7 @@ class Saying:
 def expected(nonce: str = "", events: int = 8) -> str:
     """The text of a good answer with default options to a request with this nonce."""
     words = [f"nonce:{nonce}"] if nonce else []
-    return " ".join([*words, *(f"w{n}" for n in range(1, events)), END])
+    return " ".join([*words, *(f"w{n}" for n in range(1, events - len(words))), END])
 
 
 def saying(asked: Asked, do: Behaviour) -> Saying:

@@ -9,220 +9,30 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
-from enum import Enum, StrEnum
-from itertools import cycle, pairwise
-from random import Random
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from itertools import cycle
 
-from sidecar.provider.answers import Asked, Part, Piece, Saying, Voice, pieces, saying, sse
-from sidecar.provider.behaviour import ERRORS, Behaviour
-from sidecar.provider.wire import Body, Line, RequestHead, Upload, head_bytes
-
-
-class Ending(StrEnum):
-    """How an exchange ended, as the log says it."""
-
-    ANSWERED = "answered"  # all that was planned was sent; the connection may be used again
-    CLOSED = "closed"  # the same, and the connection is closed
-    CUT = "cut"  # broken off by us
-    CLIENT_LEFT = "client_left"
-    STOPPED = "stopped"  # the vendor was shut down
-
-
-class Act(Enum):
-    STALL = "stall"
-    FIN = "fin"
-    RESET = "reset"
-    BAD_CHUNK = "bad_chunk"
-    OPEN = "open"  # all was said, but the end does not come
-
-
-Item = Piece | Act
-
-
-@dataclass(slots=True, kw_only=True)
-class Turn:
-    """One call, and what is needed to answer it."""
-
-    line: Line
-    head: RequestHead
-    upload: Upload
-    voice: Voice
-    asked: Asked
-    do: Behaviour
-    rng: Random
-    status: int = 0
-
-
-Play = Callable[[Turn], Awaitable[Ending]]
-
-
-# ---- the good answer ----------------------------------------------------------------------
-
-
-def contents(turn: Turn, say: Saying | None = None) -> list[Item]:
-    """The pieces of the good answer: events, or slices of a whole body."""
-    say = say or saying(turn.asked, turn.do)
-    if turn.asked.stream:
-        return [
-            Piece(piece.part, styled(piece.data, turn.do)) for piece in turn.voice.stream(turn.asked, say)
-        ]
-    body = turn.voice.whole(turn.asked, say)
-    if turn.do.gzip:
-        body = squeeze(body)
-    count = max(1, min(len(say.words), len(body)))
-    cuts = [round(n * len(body) / count) for n in range(count + 1)]
-    return [Piece(Part.CONTENT, body[a:b]) for a, b in pairwise(cuts)]
-
-
-def styled(event: bytes, do: Behaviour) -> bytes:
-    if do.tight:
-        event = event.replace(b"data: ", b"data:", 1)
-    return event.replace(b"\n", {"lf": b"\n", "crlf": b"\r\n", "cr": b"\r"}[do.eol])
-
-
-def squeeze(body: bytes) -> bytes:
-    packer = zlib.compressobj(wbits=31)
-    return packer.compress(body) + packer.flush()
-
-
-def upto(items: Sequence[Item], after: int) -> int:
-    """The index behind the `after`th content."""
-    seen = 0
-    for index, item in enumerate(items):
-        if isinstance(item, Piece) and item.part is Part.CONTENT:
-            if seen == after:
-                return index
-            seen += 1
-        elif seen == after and isinstance(item, Piece) and item.part is Part.CLOSING:
-            return index
-    return len(items)
-
-
-def date(skew: float) -> str:
-    return format_datetime(datetime.now(UTC) + timedelta(seconds=skew), usegmt=True)
-
-
-def head_of(turn: Turn, kind: str, framing: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    return [
-        ("date", date(turn.do.skew)),
-        ("content-type", kind),
-        ("request-id" if turn.voice.name == "anthropic" else "x-request-id", "req_1"),
-        *framing,
-        *turn.do.headers.items(),
-    ]
-
-
-@dataclass(slots=True, kw_only=True)
-class Show:
-    """An answer as it will be sent. `promised` is added to an announced length."""
-
-    items: Sequence[Item]
-    promised: int = 0
-    more: Sequence[tuple[str, str]] = ()  # headers
-    framing: str = ""
-    kind: str = ""
-    encoded: bool = False  # the items are compressed already
-    drip: float = 0.0
-    bare: bool = False  # without a head
-    unannounced: bool = False  # closes at the end without having said so
-
-
-async def show(turn: Turn, it: Show) -> Ending:
-    do, line = turn.do, turn.line
-    stream = turn.asked.stream
-    ping = turn.voice.ping() if stream else b"\n"
-    framing = it.framing or do.framing or ("chunked" if stream or do.keepalive else "length")
-    packed = do.gzip and stream and not it.encoded
-    if packed and framing == "length":
-        framing = "chunked"
-    size = sum(len(item.data) for item in it.items if isinstance(item, Piece)) + it.promised
-    frames = {
-        "chunked": [("transfer-encoding", "chunked")],
-        "length": [("content-length", str(size))],
-        "close": [("connection", "close")],
-    }[framing]
-    kind = it.kind or ("text/event-stream; charset=utf-8" if stream else "application/json")
-    headers = head_of(turn, kind, [*frames, *it.more])
-    if do.gzip or it.encoded:
-        headers.append(("content-encoding", "gzip"))
-    body = Body(line, chunked=framing == "chunked", split=do.split, gzip=packed, rng=turn.rng)
-
-    await line.pause(do.delay)
-    waits = do.gap * (len(it.items) - 1) + do.first_content_after
-    if not stream and not do.keepalive and not it.drip:
-        await line.pause(waits)  # a whole answer is silent until it is ready
-    turn.status = 200
-    if not it.bare:
-        await _write_head(line, head_bytes(200, headers), it.drip)
-    if not stream and do.keepalive:
-        await _wait(turn, body, waits, ping)
-    if do.bom and stream:
-        await body.put(b"\xef\xbb\xbf")
-
-    started = False
-    for item in it.items:
-        if isinstance(item, Act):
-            return await _act(line, body, item)
-        if stream and item.part is Part.CONTENT:
-            await _wait(turn, body, do.gap if started else do.first_content_after, ping)
-            started = True
-        await body.put(item.data)
-    await body.end()
-    if it.promised > 0:
-        line.close()
-        return Ending.CUT
-    if framing == "close" or it.bare or it.unannounced:
-        line.close()
-        return Ending.CLOSED
-    return Ending.ANSWERED
-
-
-async def _write_head(line: Line, head: bytes, drip: float) -> None:
-    if not drip:
-        await line.write(head)
-        return
-    for n in range(len(head)):
-        await line.write(head[n : n + 1])
-        await line.pause(drip)
-
-
-async def _wait(turn: Turn, body: Body, seconds: float, ping: bytes) -> None:
-    if seconds <= 0:
-        return
-    await body.flush()
-    while turn.do.keepalive and seconds > turn.do.keepalive:
-        await turn.line.pause(turn.do.keepalive)
-        seconds -= turn.do.keepalive
-        await body.put(ping)
-        await body.flush()
-    await turn.line.pause(seconds)
-
-
-async def _act(line: Line, body: Body, act: Act) -> Ending:
-    match act:
-        case Act.STALL:
-            await body.flush()
-            await line.pause(None)
-        case Act.FIN:
-            await body.flush()
-            line.close()
-        case Act.RESET:
-            await body.flush()
-            line.reset()
-        case Act.BAD_CHUNK:
-            await body.flush()
-            await line.write(b"zz\r\nthis is no chunk\r\n")
-            line.close()
-        case Act.OPEN:
-            await body.flush()
-            await line.left.wait()
-            return Ending.CLOSED
-    return Ending.CUT
-
+from sidecar.provider.answers import Part, Piece, Saying, pieces, saying, sse
+from sidecar.provider.behaviour import ERRORS
+from sidecar.provider.complaints import complain, error_in_200, named, status
+from sidecar.provider.show import (
+    Act,
+    Ending,
+    Item,
+    Play,
+    Show,
+    Turn,
+    contents,
+    head_of,
+    kind_of,
+    plain,
+    show,
+    squeeze,
+    styled,
+    upto,
+)
+from sidecar.provider.wire import Body, head_bytes
 
 # ---- behaviours that change the answer ----------------------------------------------------
 
@@ -373,11 +183,11 @@ def packed(damage: Callable[[bytes, Turn], bytes]) -> Play:
     """The whole answer compressed in one, then damaged."""
 
     async def play(turn: Turn) -> Ending:
-        plain = replace(turn, do=replace(turn.do, gzip=False))
-        raw = b"".join(item.data for item in contents(plain) if isinstance(item, Piece))
+        unzipped = replace(turn, do=replace(turn.do, gzip=False))
+        raw = b"".join(item.data for item in contents(unzipped) if isinstance(item, Piece))
         item = Piece(Part.CONTENT, damage(raw, turn))
-        ending = await show(plain, Show(items=[item], encoded=True))
-        turn.status = plain.status
+        ending = await show(unzipped, Show(items=[item], encoded=True))
+        turn.status = unzipped.status
         return ending
 
     return play
@@ -447,7 +257,7 @@ async def bad_chunk_size(turn: Turn) -> Ending:
 
 
 async def keepalives_forever(turn: Turn) -> Ending:
-    await turn.line.write(head_bytes(200, head_of(turn, _kind(turn), [("transfer-encoding", "chunked")])))
+    await turn.line.write(head_bytes(200, head_of(turn, kind_of(turn), [("transfer-encoding", "chunked")])))
     turn.status = 200
     body = Body(turn.line, chunked=True, split="event", gzip=False, rng=turn.rng)
     while True:
@@ -483,7 +293,7 @@ async def hang(turn: Turn) -> Ending:
 async def headers_then_hang(turn: Turn) -> Ending:
     await turn.line.pause(turn.do.delay)
     framing = [("transfer-encoding", "chunked")] if turn.asked.stream else [("content-length", "500")]
-    await turn.line.write(head_bytes(200, head_of(turn, _kind(turn), framing)))
+    await turn.line.write(head_bytes(200, head_of(turn, kind_of(turn), framing)))
     turn.status = 200
     return await hang(turn)
 
@@ -496,7 +306,7 @@ async def garbage_status(turn: Turn) -> Ending:
 
 async def redirect(turn: Turn) -> Ending:
     status = turn.do.status if turn.do.status != 500 else 307
-    return await _plain(turn, status, b"", "text/plain", [("location", turn.do.location)])
+    return await plain(turn, status, b"", "text/plain", [("location", turn.do.location)])
 
 
 async def switching_protocols(turn: Turn) -> Ending:
@@ -509,79 +319,12 @@ async def switching_protocols(turn: Turn) -> Ending:
 async def html(turn: Turn) -> Ending:
     await turn.line.pause(turn.do.delay)
     page = b"<!DOCTYPE html><html><head><title>Just a moment...</title></head><body>Checking.</body></html>"
-    return await _plain(turn, 200, page, "text/html; charset=utf-8")
+    return await plain(turn, 200, page, "text/html; charset=utf-8")
 
 
 async def empty_body(turn: Turn) -> Ending:
     await turn.line.pause(turn.do.delay)
-    return await _plain(turn, 200, b"", _kind(turn))
-
-
-def _kind(turn: Turn) -> str:
-    return "text/event-stream; charset=utf-8" if turn.asked.stream else "application/json"
-
-
-async def _plain(
-    turn: Turn, status: int, body: bytes, kind: str, more: Sequence[tuple[str, str]] = ()
-) -> Ending:
-    turn.status = status
-    headers = head_of(turn, kind, [("content-length", str(len(body))), *more])
-    await turn.line.write(head_bytes(status, headers) + (body if turn.head.method != "HEAD" else b""))
-    return Ending.ANSWERED
-
-
-# ---- errors -------------------------------------------------------------------------------
-
-
-def hints(do: Behaviour) -> list[tuple[str, str]]:
-    """The headers that say when to come back."""
-    out: list[tuple[str, str]] = []
-    if do.retry_after_ms is not None:
-        out.append(("retry-after-ms", f"{do.retry_after_ms:g}"))
-    values = do.retry_after if isinstance(do.retry_after, list | tuple) else [do.retry_after]
-    out += [
-        ("retry-after", f"{value:g}" if isinstance(value, float) else str(value))
-        for value in values
-        if value is not None
-    ]
-    if do.retry_after_date is not None:
-        out.append(("retry-after", date(do.skew + do.retry_after_date)))
-    if do.should_retry is not None:
-        out.append(("x-should-retry", str(do.should_retry).lower()))
-    return out
-
-
-async def complain(turn: Turn, error: str, status: int | None = None) -> Ending:
-    await turn.line.pause(turn.do.delay)
-    said = turn.voice.complain(error, turn.do)
-    body = turn.do.body.encode() if turn.do.body is not None else said.body
-    more = [*turn.voice.hints(turn.do), *hints(turn.do)]
-    return await _plain(turn, status or said.status, body, "application/json", more)
-
-
-def named(error: str) -> Play:
-    async def play(turn: Turn) -> Ending:
-        return await complain(turn, error)
-
-    return play
-
-
-OF_STATUS = {
-    400: "invalid_request", 401: "auth", 402: "billing", 403: "permission", 404: "not_found", 408: "timeout",
-    409: "conflict", 413: "too_large", 422: "invalid_request", 429: "rate_limit", 503: "overloaded",
-    529: "overloaded",
-}  # fmt: skip
-
-
-async def status(turn: Turn) -> Ending:
-    code = turn.do.status
-    return await complain(
-        turn, OF_STATUS.get(code, "server_error" if code >= 500 else "invalid_request"), code
-    )
-
-
-async def error_in_200(turn: Turn) -> Ending:
-    return await complain(turn, turn.do.error, 200)
+    return await plain(turn, 200, b"", kind_of(turn))
 
 
 # ---- before the body of the request -------------------------------------------------------

@@ -35,6 +35,21 @@ class BadScript(Exception):
         self.errors = tuple(errors)
 
 
+def span(text: str | float | None) -> tuple[float, float]:
+    """The first and last of "3-7", "3-", 5; raises ValueError."""
+    if text is None:
+        return 0.0, math.inf
+    low, dash, high = str(text).partition("-")
+    try:
+        first = float(low)
+        last = float(high) if high else math.inf if dash else first
+    except ValueError:
+        first, last = 1.0, 0.0
+    if not 0 <= first <= last:
+        raise ValueError(f'{text!r} is no range; write 5, "3-7" or "3-"')
+    return first, last
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """What is known of a call when its behaviour is chosen; None: not yet."""
@@ -113,7 +128,7 @@ class Rule:
             early = [name for name in self.when.late if self.do.kind.moment < Moment.HEAD or name != "reused"]
             if early:
                 raise ValueError(
-                    f"{self.do.name} happens before {early[0]!r} is known; it can depend on calls, seconds and p"
+                    f"{self.do.name} happens before {early[0]!r} is known; it may use calls, seconds and p"
                 )
 
 
@@ -147,21 +162,6 @@ def steps(behaviours: Sequence[Behaviour]) -> tuple[Rule, ...]:
         Rule(behaviour, When(calls=number if number < last else f"{number}-"))
         for number, behaviour in enumerate(behaviours, 1)
     )
-
-
-def span(text: str | float | None) -> tuple[float, float]:
-    """The first and last of "3-7", "3-", 5; raises ValueError."""
-    if text is None:
-        return 0.0, math.inf
-    low, dash, high = str(text).partition("-")
-    try:
-        first = float(low)
-        last = float(high) if high else math.inf if dash else first
-    except ValueError:
-        first, last = 1.0, 0.0
-    if not 0 <= first <= last:
-        raise ValueError(f'{text!r} is no range; write 5, "3-7" or "3-"')
-    return first, last
 
 
 # ---- reading a file -----------------------------------------------------------------------
@@ -249,13 +249,11 @@ def _value(kind: type[T], tree: object, path: str, errors: list[str], **given: A
             parts[key] = msgspec.convert(value, hints[key])
         except msgspec.ValidationError as error:
             errors.append(f"{path}.{key}: {error}")
-    if len(errors) > before:
-        return None
     try:
-        return kind(**given, **parts)
+        made = kind(**given, **parts)
     except ValueError as error:
         errors.append(f"{path}: {error}")
-        return None
+    return made if len(errors) == before else None
 
 
 def _options(kind: type[Any], given: Mapping[str, Any]) -> tuple[str, ...]:

@@ -23,9 +23,10 @@ from typing import Any, Self
 
 from sidecar.provider.answers import Asked
 from sidecar.provider.behaviour import Behaviour, Moment
-from sidecar.provider.faults import PLAYS, Ending, Turn, reset_before_headers
+from sidecar.provider.faults import PLAYS, reset_before_headers
 from sidecar.provider.gate import Gate
 from sidecar.provider.script import Facts, Script, steps
+from sidecar.provider.show import Ending, Turn
 from sidecar.provider.voices import voice_of
 from sidecar.provider.wire import Left, Line, RequestHead, Upload, head_bytes, read_head
 

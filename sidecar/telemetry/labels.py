@@ -18,6 +18,7 @@ from sidecar.telemetry.catalog import MODELS, OTHER, Metric
 
 Child = TypeVar("Child", Counter, Gauge, Histogram)
 Key = tuple[str, ...]
+PASSTHROUGH = "passthrough"  # the route of paths that no dialect knows
 
 
 class Family(dict[Key, Child], Generic[Child]):
@@ -59,6 +60,7 @@ class Labels:
 
     def __init__(self, overflow: Callable[[str], None]) -> None:
         self.routes: dict[str, str] = {}  # route -> primary provider, "" where the prefix says it
+        self.targets: dict[str, Key] = {}  # target -> (provider, model)
         self.providers: set[str] = set()
         self.models: dict[tuple[str, str], Key] = {}
         self._earned: set[tuple[str, str]] = set()
@@ -68,7 +70,9 @@ class Labels:
     def learn(self, settings: Settings) -> None:
         """The names of a configuration; models that earned their name keep it."""
         targets = [target for route in settings.routes for target in targets_of(route)]
-        self.routes = {r.name: r.chain[0].provider.name if r.chain else "" for r in settings.routes}
+        self.routes = {PASSTHROUGH: ""}
+        self.routes |= {r.name: r.chain[0].provider.name if r.chain else "" for r in settings.routes}
+        self.targets = {t.name: (t.provider.name, t.model or OTHER) for t in targets}
         self.providers = {*settings.providers, *(t.provider.name for t in targets)}
         self.keyed = {t.name for t in targets if t.credential is not None}
         self.keyed |= {name for name, provider in settings.providers.items() if provider.key is not None}
@@ -76,7 +80,7 @@ class Labels:
         self.models = {key: key for key in {*named, *self._earned}}
 
     def route(self, name: str) -> str:
-        if name in self.routes or name in self.providers:
+        if self.is_route(name):
             return name
         self._overflow("route")
         return OTHER
@@ -86,6 +90,15 @@ class Labels:
             return name
         self._overflow("provider")
         return OTHER
+
+    def is_route(self, name: str) -> bool:
+        return name in self.routes or name in self.providers
+
+    def is_target(self, name: str) -> bool:
+        return name in self.targets or name in self.providers  # an implicit one is named as its provider
+
+    def is_model(self, provider: str, model: str) -> bool:
+        return provider in self.providers and (model == OTHER or (provider, model) in self.models)
 
     def primary(self, call: Call) -> str:
         return self.routes.get(call.route) or self.provider(call.provider)

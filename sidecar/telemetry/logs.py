@@ -208,7 +208,7 @@ def _attempt(event: AttemptEnded) -> Fields:
         "kind": a.kind,
         "breaker": name(a.breaker),
         "status": a.status,
-        "outcome": words.went(a.outcome),
+        "outcome": words.went(a.outcome, own_key=words.own_key(call)),
         "fault": words.error_type(a.outcome),
         "answering": name(a.answering),
         "request_id": name(a.request_id),
@@ -273,9 +273,14 @@ class Logs:
     ) -> None:
         self._write = write
         self._wall = wall
-        self.level = Level[level.upper()]  # may be set again on a reload
+        self.level = Level.DEBUG
+        self.set_level(level)
         self.lost = 0  # lines the pipe did not take
         self._storm: dict[str, tuple[int, int]] = {}  # event -> (second, lines in it)
+
+    def set_level(self, level: str) -> None:
+        """On load and on a reload; debug, info, warning or error."""
+        self.level = Level[level.upper()]
 
     def write(self, event: Event) -> None:
         level = level_of(event)

@@ -8,7 +8,6 @@ than counting. What a client can choose never becomes a label: labels.py sees to
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
 from math import ceil
 from typing import assert_never
 
@@ -59,28 +58,28 @@ from sidecar.telemetry.labels import Family, Key, Labels, targets_of
 from sidecar.telemetry.words import Ended, Path, Went
 
 _LEVEL = {BreakerState.CLOSED: 0, BreakerState.HALF_OPEN: 1, BreakerState.OPEN: 2}
+_MOST_OPEN = 1024  # breakers remembered as not closed; clients choose models
 _BREAKERS = (RefusedBy.BREAKER, RefusedBy.QUALITY_BREAKER)
 
 
 class Metrics:
-    """`wall` is Unix time. `configure` on load and on every reload; `count` for every event."""
+    """`configure` on load and on every reload, `count` for every event, the setters before `render`."""
 
     def __init__(
-        self, settings: Settings, *, wall: Callable[[], float], registry: CollectorRegistry | None = None
+        self, settings: Settings | None = None, *, registry: CollectorRegistry | None = None
     ) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # one more series per child, for nothing
         self.registry = CollectorRegistry() if registry is None else registry
         ProcessCollector(registry=self.registry)
-        self._wall = wall
-        self._running: dict[str, str] = {}  # call id -> route label
-        self._breakers: dict[Key, dict[tuple[str, str], int]] = {}  # gauge -> (route, target) -> level
+        self._open: dict[Key, tuple[Key, int]] = {}  # breakers that are not closed -> their gauge, level
+        self._met: set[str] = set()  # providers whose children exist
         self._families: list[Family[Counter] | Family[Gauge] | Family[Histogram]] = []
         self._overflows = self._counter(catalog.OVERFLOW)
         self._labels = Labels(self._overflow)
 
         self._requests = self._counter(catalog.REQUESTS)
         self._request_duration = self._histogram(catalog.REQUEST_DURATION)
-        self._in_flight = self._gauge(catalog.IN_FLIGHT)
+        self._in_flight = self._plain_gauge(catalog.IN_FLIGHT)
         self._attempts = self._counter(catalog.ATTEMPTS)
         self._attempt_duration = self._histogram(catalog.ATTEMPT_DURATION)
         self._first_token = self._histogram(catalog.FIRST_TOKEN)
@@ -118,7 +117,7 @@ class Metrics:
             self._overhead.declare(stream)
         for label in ("model", "provider", "route"):
             self._overflows.declare(label)
-        self.configure(settings)
+        self.configure(settings or Settings())
 
     # ---- configuration ---------------------------------------------------------------------
 
@@ -138,29 +137,30 @@ class Metrics:
             self._declare_route(route)
         for provider, model in sorted(named):
             self._declare_target(provider, model)
-        self._forget_gone()
+        self._forget_gone(named)
         self._config[(settings.digest,)].set(1)
         self._reload_ok.set(1)
-        self._reload_time.set(self._wall())
+        self._reload_time.set_to_current_time()
 
-    def _forget_gone(self) -> None:
-        for gauge in [g for g in self._breakers if not self._still_named(g)]:
-            del self._breakers[gauge]
-            self._breaker_state.forget(gauge)
-        for key in [k for k in self._connections if k[0] not in self._labels.providers]:
+    def _forget_gone(self, named: set[Key]) -> None:
+        labels = self._labels
+        for which, (gauge, _level) in list(self._open.items()):
+            kind, owner, member = which
+            gone = kind == "quality" and not (labels.is_route(owner) and labels.is_target(member))
+            if gone or not labels.is_model(*gauge[:2]):
+                del self._open[which]
+        for gauge in list(self._breaker_state):
+            if gauge[:2] in named or labels.is_model(*gauge[:2]):
+                self._show_worst(gauge)
+            else:
+                self._breaker_state.forget(gauge)
+        for key in [k for k in self._connections if k[0] not in labels.providers]:
             self._connections.forget(key)
         for key in list(self._config):
             self._config.forget(key)
 
-    def _still_named(self, gauge: Key) -> bool:
-        provider, model, _kind = gauge
-        return provider in self._labels.providers and (
-            model == OTHER or (provider, model) in self._labels.models
-        )
-
     def _declare_route(self, route: Route) -> None:
         primary = route.chain[0].provider.name if route.chain else ""
-        self._in_flight.declare(route.name)
         self._request_duration.declare(route.name, Path.DIRECT, Ended.SUCCESS)
         if not primary:
             return  # the prefix a client uses says it; learned with the first call
@@ -173,15 +173,15 @@ class Metrics:
             )
 
     def _declare_target(self, provider: str, model: str) -> None:
-        self._attempts.declare(provider, model, Kind.INITIAL, Went.SUCCESS, "")
-        for word in ("success", "failure"):
-            self._attempt_duration.declare(provider, model, word)
-        self._first_token.declare(provider, model)
+        self._met.add(provider)
+        if model != OTHER:  # whose histograms would stay empty
+            self._attempts.declare(provider, model, Kind.INITIAL, Went.SUCCESS, "")
+            self._first_token.declare(provider, model)
+            for word in ("success", "failure"):
+                self._attempt_duration.declare(provider, model, word)
         self._breaker_rejected.declare(provider, model)
         for kind in ("transport", "quality"):
-            gauge = (provider, model, kind)
-            self._breakers.setdefault(gauge, {})
-            self._breaker_state.declare(*gauge)
+            self._breaker_state.declare(provider, model, kind)
             self._transitions.declare(provider, model, kind, BreakerState.OPEN, "ratio")
         self._transitions.declare(provider, model, "transport", BreakerState.OPEN, "run")
         for fault, row in HANDLING.items():
@@ -194,10 +194,8 @@ class Metrics:
 
     # ---- what the app sets -------------------------------------------------------------------
 
-    def began(self, call: Call) -> None:
-        """A call is in flight from here to its CallEnded."""
-        self._running[call.id] = route = self._labels.route(call.route)
-        self._in_flight[(route,)].inc()
+    def set_in_flight(self, calls: int) -> None:
+        self._in_flight.set(calls)
 
     def set_lag(self, seconds: float) -> None:
         self._lag.set(seconds)
@@ -255,9 +253,11 @@ class Metrics:
 
     def _attempt_ended(self, call: Call, attempt: Attempt) -> None:
         outcome = attempt.outcome
-        went = words.went(outcome, own_key=attempt.target not in self._labels.keyed)
+        went = words.went(outcome, own_key=words.own_key(call))
         ok = went is Went.SUCCESS
         key = self._labels.target(attempt.provider, attempt.model, answered=ok)
+        if key[0] not in self._met:  # nobody configured it: from its first call on it is known
+            self._declare_target(key[0], OTHER)
         self._attempts[(*key, attempt.kind, went, words.error_type(outcome))].inc()
         if attempt.ended is not None and went is not Went.CANCELLED:
             self._attempt_duration[(*key, "success" if ok else "failure")].observe(
@@ -269,10 +269,7 @@ class Metrics:
     def _call_ended(self, event: CallEnded) -> None:
         call, outcome = event.call, event.outcome
         attempts, labels = call.record.attempts, self._labels
-        running = self._running.pop(call.id, None)
-        if running is not None:
-            self._in_flight[(running,)].dec()
-        route = running or labels.route(call.route)
+        route = labels.route(call.route)
         own_key = not attempts or attempts[-1].target not in labels.keyed
         ended, path = words.ended(outcome, own_key=own_key), words.path(attempts, outcome)
         self._requests[
@@ -312,19 +309,31 @@ class Metrics:
                 self._tokens[(*key, kind, purpose)].inc(tokens)
 
     def _breaker_moved(self, event: BreakerMoved) -> None:
-        to = event.transition.new
-        key = self._labels.target(event.provider, event.model)
-        gauge = (*key, event.kind)
-        levels = self._breakers.setdefault(gauge, {})
-        levels[event.route, event.target] = _LEVEL[to]
-        self._breaker_state[gauge].set(max(levels.values()))
-        self._transitions[(*gauge, to, event.transition.trigger)].inc()
+        labels, level = self._labels, _LEVEL[event.transition.new]
+        if event.kind == "quality":  # one per route and target, whatever model a call asks for
+            which: Key = (event.kind, event.route, event.target)
+            named = labels.targets.get(event.target) or (labels.provider(event.provider), OTHER)
+        else:
+            which = (event.kind, event.provider, event.model)
+            named = labels.target(event.provider, event.model)
+        gauge = (*named, event.kind)
+        before = self._open.pop(which, None)
+        if level and len(self._open) < _MOST_OPEN:
+            self._open[which] = (gauge, level)
+        if before is not None and before[0] != gauge:  # its model has earned a name meanwhile
+            self._show_worst(before[0])
+        self._show_worst(gauge)
+        self._transitions[(*gauge, event.transition.new, event.transition.trigger)].inc()
+
+    def _show_worst(self, gauge: Key) -> None:
+        levels = (level for shown, level in self._open.values() if shown == gauge)
+        self._breaker_state[gauge].set(max(levels, default=0))
 
     def _reloaded(self, *, ok: bool) -> None:
         self._reloads[("ok" if ok else "failed",)].inc()
         self._reload_ok.set(1 if ok else 0)
         if ok:
-            self._reload_time.set(self._wall())
+            self._reload_time.set_to_current_time()
 
     def _overflow(self, label: str) -> None:
         self._overflows[(label,)].inc()

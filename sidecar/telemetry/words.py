@@ -159,3 +159,8 @@ def model_of(target: Target, call: Call) -> str:
 
 def provider_of(call: Call) -> str:
     return call.target.provider.name if call.target is not None else call.provider
+
+
+def own_key(call: Call) -> bool:
+    """Of an attempt's copy: did it go out with the application's own key?"""
+    return call.target is not None and call.target.credential is None

@@ -208,8 +208,7 @@ class Play:
         **changes: Any,
     ) -> None:
         chain = tuple(target(name, words.dialect, injected=injected) for name in script.plans)
-        base = route or Route(name="r", chain=chain)
-        self.route = replace(base, chain=base.chain or chain, **changes)
+        self.route = replace(route or Route(name="r", chain=chain), **changes)
         self.script = script
         self.words = words
         self.told: list[Event] = []

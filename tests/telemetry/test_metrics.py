@@ -90,7 +90,7 @@ def test_the_scraped_text_has_exactly_the_rows_of_the_catalogue():
     m.set_connections("openai", active=1, idle=2)
     text = m.render("")[0].decode()
 
-    scraped = {f.name: f for f in parse(text) if f.name.startswith(P)}
+    scraped = {f.name: f for f in parse(text) if f.name.startswith(P)}  # type: ignore[no-untyped-call]
 
     assert {row.name.removesuffix("_total") for row in CATALOG} == set(scraped)
     for row in CATALOG:
@@ -357,11 +357,11 @@ def test_ten_thousand_random_models_stay_within_the_bound():
     """A client chooses the model, so it must not choose the number of series."""
     open_route = Route(name="open", chain=(replace(FIRST, model=None), replace(SECOND, model=None)))
     m = metrics(replace(SETTINGS, routes=(ROUTE, open_route)))
-    rng = Random(7)
+    rng = Random(7)  # noqa: S311  # repeatable
     outcomes: list[Outcome | None] = [Answered(200, USAGE), None, *(Failed(fault) for fault in Fault)]
     for n in range(10_000):
         model = f"{rng.choice('abc')}-{rng.getrandbits(64):x}"
-        target = Target_of(rng, model)
+        target = replace(rng.choice([FIRST, SECOND]), model=model)
         outcome = rng.choice(outcomes[: 1 + n % len(outcomes)])
         tried = attempt(outcome, target=target, model=model, kind=rng.choice(list(Kind)))
         over = CallEnded(replace(call(tried, model=model, route="open")), outcome, 103.0, 200, committed=True)
@@ -379,10 +379,6 @@ def test_ten_thousand_random_models_stay_within_the_bound():
     assert 10_000 == total(m, "attempts_total")  # folded, not lost
     assert 10_000 == total(m, "fallbacks_total")
     assert total(m, "label_overflow_total", label="model") > 0
-
-
-def Target_of(rng: Random, model: str):  # noqa: N802
-    return replace(rng.choice([FIRST, SECOND]), model=model)
 
 
 def test_a_model_earns_its_name_by_answering():

@@ -14,13 +14,14 @@ WENT = {
     Went.THROTTLED: "rate_limit_rpm rate_limit_tpm rate_limit_daily rate_limit_concurrency "
     "rate_limit_acceleration rate_limit_request_too_large rate_limit_unknown quota_exhausted org_limit",
     Went.TIMEOUT: "timeout ttft_timeout stream_stall",
-    Went.QUALITY: "refusal empty_output truncated_output malformed_tool_call structured_output_failed low_quality",
+    Went.QUALITY: "refusal empty_output truncated_output malformed_tool_call "
+    "structured_output_failed low_quality",
     Went.CANCELLED: "client_cancelled local_overload",
     Went.SUCCESS: "keepalive ok_no_done",
     Went.CALLER_ERROR: "context_window content_policy not_found invalid_request request_too_large "
     "unsupported_parameter capability_mismatch conflict",
-    Went.PROVIDER_ERROR: "billing overloaded server_error model_loading stream_cut malformed_chunk network tls "
-    "auth permission region_blocked model_gone unknown",
+    Went.PROVIDER_ERROR: "billing overloaded server_error model_loading stream_cut malformed_chunk network "
+    "tls auth permission region_blocked model_gone unknown",
 }
 
 

@@ -73,7 +73,11 @@ def _oid(*arcs: int) -> bytes:
     return _tlv(6, bytes(out))
 
 
-EC_KEY, P256, SHA = _oid(1, 2, 840, 10045, 2, 1), _oid(1, 2, 840, 10045, 3, 1, 7), _oid(1, 2, 840, 10045, 4, 3, 2)
+EC_KEY, P256, SHA = (
+    _oid(1, 2, 840, 10045, 2, 1),
+    _oid(1, 2, 840, 10045, 3, 1, 7),
+    _oid(1, 2, 840, 10045, 4, 3, 2),
+)
 
 
 def _pem(label: str, der: bytes) -> str:

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import replace
+
+import pytest
 
 from sidecar.model import Answered, Failed, Fault, Operation
 
@@ -15,7 +18,7 @@ async def answer(c: Conversation) -> None:
         await c.send(JSON)
 
 
-def test_a_whole_answer_comes_as_it_is(run: Run):
+def test_a_whole_answer_comes_as_it_is(run: Run) -> None:
     async def main() -> None:
         async def script(c: Conversation) -> None:
             await c.request()
@@ -43,7 +46,7 @@ def test_a_whole_answer_comes_as_it_is(run: Run):
     run(main())
 
 
-def test_the_request_leaves_with_what_the_client_said_and_nothing_else(run: Run):
+def test_the_request_leaves_with_what_the_client_said_and_nothing_else(run: Run) -> None:
     async def main() -> None:
         async with rig(answer) as r:
             await r.ask(r.call(query="a=%2F&b"))
@@ -63,7 +66,7 @@ def test_the_request_leaves_with_what_the_client_said_and_nothing_else(run: Run)
     run(main())
 
 
-def test_a_connection_is_used_again_after_a_clean_end(run: Run):
+def test_a_connection_is_used_again_after_a_clean_end(run: Run) -> None:
     async def main() -> None:
         async with rig(answer) as r:
             for _ in range(3):
@@ -76,7 +79,7 @@ def test_a_connection_is_used_again_after_a_clean_end(run: Run):
     run(main())
 
 
-def test_pieces_of_a_stream_pass_as_they_come(run: Run):
+def test_pieces_of_a_stream_pass_as_they_come(run: Run) -> None:
     async def main() -> None:
         tape = Tape()
         step = asyncio.Event()
@@ -99,7 +102,7 @@ def test_pieces_of_a_stream_pass_as_they_come(run: Run):
     run(main())
 
 
-def test_interim_answers_are_swallowed(run: Run):
+def test_interim_answers_are_swallowed(run: Run) -> None:
     async def main() -> None:
         async def script(c: Conversation) -> None:
             await c.request()
@@ -113,7 +116,7 @@ def test_interim_answers_are_swallowed(run: Run):
     run(main())
 
 
-def test_an_error_answer_is_read_and_judged(run: Run):
+def test_an_error_answer_is_read_and_judged(run: Run) -> None:
     async def main() -> None:
         async def script(c: Conversation) -> None:
             while True:
@@ -135,7 +138,7 @@ def test_an_error_answer_is_read_and_judged(run: Run):
     run(main())
 
 
-def test_an_error_body_that_never_ends_is_left(run: Run):
+def test_an_error_body_that_never_ends_is_left(run: Run) -> None:
     async def main() -> None:
         async def script(c: Conversation) -> None:
             await c.request()
@@ -152,7 +155,7 @@ def test_an_error_body_that_never_ends_is_left(run: Run):
     run(main())
 
 
-def test_a_redirect_is_not_followed(run: Run):
+def test_a_redirect_is_not_followed(run: Run) -> None:
     async def main() -> None:
         async def script(c: Conversation) -> None:
             await c.request()
@@ -164,13 +167,17 @@ def test_a_redirect_is_not_followed(run: Run):
 
         assert isinstance(outcome, Failed)
         assert outcome.head is not None
-        assert (Fault.UNKNOWN, "unexpected redirect", 302) == (outcome.fault, outcome.detail, outcome.head.status)
+        assert (Fault.UNKNOWN, "unexpected redirect", 302) == (
+            outcome.fault,
+            outcome.detail,
+            outcome.head.status,
+        )
         assert tape.head is None
 
     run(main())
 
 
-def test_what_is_not_judged_passes_whatever_its_status(run: Run):
+def test_what_is_not_judged_passes_whatever_its_status(run: Run) -> None:
     async def main() -> None:
         async def script(c: Conversation) -> None:
             await c.request()
@@ -190,7 +197,7 @@ def test_what_is_not_judged_passes_whatever_its_status(run: Run):
     run(main())
 
 
-def test_an_answer_to_head_has_no_body(run: Run):
+def test_an_answer_to_head_has_no_body(run: Run) -> None:
     async def main() -> None:
         async def script(c: Conversation) -> None:
             while True:
@@ -207,9 +214,9 @@ def test_an_answer_to_head_has_no_body(run: Run):
     run(main())
 
 
-def test_a_body_is_passed_on_in_pieces(run: Run):
+def test_a_body_is_passed_on_in_pieces(run: Run) -> None:
     async def main() -> None:
-        async def pieces():  # type: ignore[no-untyped-def]
+        async def pieces() -> AsyncIterator[bytes]:
             yield b"one"
             yield b""
             yield b"two"
@@ -228,7 +235,7 @@ def test_a_body_is_passed_on_in_pieces(run: Run):
     run(main())
 
 
-def test_an_answer_before_the_end_of_an_upload_stops_it(run: Run):
+def test_an_answer_before_the_end_of_an_upload_stops_it(run: Run) -> None:
     async def main() -> None:
         answered = asyncio.Event()
         gave = 0
@@ -239,7 +246,7 @@ def test_an_answer_before_the_end_of_an_upload_stops_it(run: Run):
             answered.set()
             await c.closed()
 
-        async def endless():  # type: ignore[no-untyped-def]
+        async def endless() -> AsyncIterator[bytes]:
             nonlocal gave
             while True:
                 gave += 1
@@ -253,5 +260,35 @@ def test_an_answer_before_the_end_of_an_upload_stops_it(run: Run):
 
         assert (Answered(413), b"no") == (outcome, tape.body)
         assert gave < 1000
+
+    run(main())
+
+
+def test_what_the_clients_side_raises_is_not_the_providers_fault(run: Run) -> None:
+    async def main() -> None:
+        async def broken() -> AsyncIterator[bytes]:
+            yield b"one"
+            raise ConnectionResetError("the client left")
+
+        async with rig(answer) as r:
+            with pytest.raises(ConnectionResetError, match="the client left"):
+                await r.ask(r.call(operation=Operation.OTHER, body=b"", upload=broken()))
+            assert r.pool.open_connections == 0
+
+    run(main())
+
+
+def test_an_upload_shorter_than_announced_is_the_clients_fault(run: Run) -> None:
+    async def main() -> None:
+        async def short() -> AsyncIterator[bytes]:
+            yield b"one"
+
+        async with rig(answer) as r:
+            call = r.call(operation=Operation.OTHER, body=b"", upload=short())
+            outcome, _ = await r.ask(replace(call, headers=((b"Content-Length", b"6"),)))
+            assert r.pool.open_connections == 0
+
+        assert isinstance(outcome, Failed)
+        assert outcome.fault is Fault.INVALID_REQUEST
 
     run(main())

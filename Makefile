@@ -1,0 +1,34 @@
+# The environment lives in .venv and follows pyproject.toml: nothing has to be done before the first target.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+.PHONY: demo test lint bench generate clean
+
+demo: $(VENV)/.dev
+	$(BIN)/llm-sidecar demo
+
+test: $(VENV)/.dev
+	$(BIN)/pytest
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m bench
+
+generate: $(VENV)/.dev
+	$(BIN)/python -m sidecar.config --write
+	$(BIN)/python -m sidecar.telemetry.reference --write
+
+$(VENV)/.dev: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("llm-sidecar needs Python 3.11 or newer: make PYTHON=python3.11 test" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

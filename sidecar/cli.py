@@ -1,0 +1,143 @@
+"""The command line. Each command imports what it needs: `check` starts no event loop, `run` no demo.
+
+Exit status: 0 done, 1 it could not be done (a port in use), 2 what was given is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from sidecar import __version__
+
+RUN = """\
+Starts the sidecar: listens on loopback, port 4000 (admin: 9901), until SIGTERM or Ctrl-C.
+
+Without a configuration every well-known provider works by its prefix, with your own keys:
+  OPENAI_BASE_URL=http://127.0.0.1:4000/openai/v1
+  ANTHROPIC_BASE_URL=http://127.0.0.1:4000/anthropic
+with retries, circuit breakers, deadlines and metrics, but no fallback. A configuration file adds
+routes and fallbacks; it is read again whenever it changes, and kept if the new one is wrong.
+"""
+
+EXPLAIN = """\
+Says which route a request takes and why, and the stack it goes through with its settings.
+
+FILE holds a raw HTTP request, or JSON: {"method", "path", "headers", "body"}. "-" reads stdin.
+  {"method": "POST", "path": "/openai/v1/chat/completions",
+   "body": {"model": "gpt-4o", "messages": [], "stream": true}}
+"""
+
+CLASSIFY = """\
+Shows the decision for provider answers: JSON lines in, JSON lines out, on stdin and stdout.
+
+In:  {"id": "x", "provider": "openai", "status": 429, "headers": {"retry-after": "2"}, "body": {...}}
+Out: {"id": "x", "class": "rate_limit_rpm", "retry": true, "fallback": true, "retry_after_s": 2.0,
+      "scope": "model"}
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="llm-sidecar",
+        description="A resilience sidecar for LLM traffic: retries, circuit breakers, fallbacks, and the truth about them.",
+    )
+    parser.add_argument("--version", action="version", version=f"llm-sidecar {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def add(
+        name: str, summary: str, text: str, work: Callable[[argparse.Namespace], int]
+    ) -> argparse.ArgumentParser:
+        command = commands.add_parser(
+            name,
+            help=summary,
+            description=text or summary,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        command.set_defaults(work=work)
+        return command
+
+    run = add("run", "start the sidecar", RUN, _run)
+    _config_option(run)
+    run.add_argument("--port", type=int, help="listen here instead of listen.port (0: any free port)")
+    run.add_argument("--admin-port", type=int, help="admin surface here instead of admin.port (0: any)")
+    check = add("check", "report all that is wrong with a configuration", "", _check)
+    check.add_argument("config", nargs="?", type=Path, metavar="FILE")
+    explain = add("explain", "say which route a request takes, and why", EXPLAIN, _explain)
+    _config_option(explain)
+    explain.add_argument("--request", required=True, metavar="FILE")
+    add("classify", "show the decision for provider answers (JSON lines)", CLASSIFY, _classify)
+    for name, summary in (
+        ("provider", "run a scripted fake vendor to drill with"),
+        ("demo", "a scripted bad day, with and without the sidecar"),
+    ):
+        # these two read their own arguments: their help is theirs
+        commands.add_parser(name, help=summary, add_help=False)
+    given = list(sys.argv[1:] if argv is None else argv)
+    if given[:1] == ["provider"]:
+        from sidecar.provider.command import main as provider
+
+        return provider(given[1:])
+    if given[:1] == ["demo"]:
+        from sidecar.demo import main as demo
+
+        return demo(given[1:])
+    arguments = parser.parse_args(given)
+    work: Callable[[argparse.Namespace], int] = arguments.work
+    return work(arguments)
+
+
+def _config_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", "-c", type=Path, metavar="FILE", help="the configuration (YAML)")
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from sidecar.config import ConfigError
+    from sidecar.run import run
+
+    try:
+        return run(arguments.config, port=arguments.port, admin_port=arguments.admin_port)
+    except ConfigError as error:
+        return _wrong(str(error))
+    except OSError as error:
+        print(f"llm-sidecar: {error.strerror or error}", file=sys.stderr)  # noqa: T201
+        return 1
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from sidecar.config import check_text
+
+    text, status = check_text(arguments.config)
+    print(text, file=sys.stderr if status else sys.stdout)  # noqa: T201
+    return status
+
+
+def _explain(arguments: argparse.Namespace) -> int:
+    from sidecar.config import ConfigError, load
+    from sidecar.explain import explain_text
+
+    try:
+        request = sys.stdin.buffer.read() if arguments.request == "-" else Path(arguments.request).read_bytes()
+        print(explain_text(load(arguments.config), request))  # noqa: T201
+    except ConfigError as error:
+        return _wrong(str(error))
+    except OSError as error:
+        return _wrong(f"{arguments.request}: {error.strerror}")
+    except ValueError as error:
+        return _wrong(f"{arguments.request}: {error}")
+    return 0
+
+
+def _classify(_: argparse.Namespace) -> int:
+    from sidecar.classify_lines import run
+
+    for line in run(sys.stdin):
+        sys.stdout.write(line + "\n")
+    return 0
+
+
+def _wrong(text: str) -> int:
+    print(text, file=sys.stderr)  # noqa: T201
+    return 2

@@ -1,0 +1,241 @@
+"""`llm-sidecar explain --request FILE`: which route a request gets, why, and what then happens to it.
+
+The file is a raw HTTP/1.1 request (head, empty line, body) or a JSON object with `method`, `path`,
+`headers` and `body`. Nothing of its content but the model's name is shown: prompts and keys stay in it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from enum import Enum
+from typing import Any, Final
+
+from sidecar.config.convert import format_duration, format_size, hints
+from sidecar.config.problems import looks_like_key
+from sidecar.dialects import DIALECTS, BadBody
+from sidecar.model import Ask, Operation, Provider, Target, Traffic
+from sidecar.routing import Router, UnknownProvider, UnknownRoute, own_path, split_path, upstream_path
+from sidecar.secret import Secret
+from sidecar.settings import Bound, Route, Settings
+
+_PARTS: Final = ("limits", "retry", "budget", "breaker", "quality_breaker", "signals", "commit")
+_ROUTE_HEADER: Final = "x-llm-sidecar-route"
+_CLASS_HEADER: Final = "x-llm-sidecar-class"
+
+
+class BadRequest(ValueError):  # noqa: N818  # like BadBody
+    """The file holds no request that we can read; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    method: str
+    path: str
+    headers: Mapping[str, str]  # names in lower case
+    body: bytes
+
+
+def read_request(data: bytes) -> Sample:
+    """Raises BadRequest."""
+    return _from_json(data) if data.lstrip()[:1] == b"{" else _from_http(data)
+
+
+def _from_json(data: bytes) -> Sample:
+    try:
+        raw = json.loads(data)
+    except (ValueError, RecursionError):
+        raise BadRequest("the file begins with { and is not JSON") from None
+    known = {"method", "path", "headers", "body"}
+    if not isinstance(raw, dict) or not isinstance(raw.get("path"), str) or raw.keys() - known:
+        raise BadRequest('expected {"method", "path", "headers", "body"}; "path" is needed')
+    method, headers, body = raw.get("method", "POST"), raw.get("headers") or {}, raw.get("body")
+    if not isinstance(method, str) or not isinstance(headers, dict):
+        raise BadRequest('"method" is a text, "headers" an object')
+    named = {str(name).lower(): str(value) for name, value in headers.items()}
+    text = "" if body is None else body if isinstance(body, str) else json.dumps(body)
+    return Sample(method.upper(), raw["path"], named, text.encode())
+
+
+def _from_http(data: bytes) -> Sample:
+    # people save requests with an editor: bare line feeds are fine here
+    head, found, body = data.partition(b"\r\n\r\n")
+    if not found:
+        head, _, body = data.partition(b"\n\n")
+    lines = head.decode("latin-1").splitlines()
+    parts = lines[0].split() if lines else []
+    if len(parts) not in {2, 3} or not parts[1].startswith("/"):
+        raise BadRequest("expected a first line such as: POST /openai/v1/chat/completions HTTP/1.1")
+    headers = {}
+    for line in lines[1:]:
+        name, colon, value = line.partition(":")
+        if not colon:
+            raise BadRequest("a header line has no colon")
+        headers[name.strip().lower()] = value.strip()
+    return Sample(parts[0].upper(), parts[1], headers, body)
+
+
+def explain_text(settings: Settings, request: bytes) -> str:
+    """Raises BadRequest, UnknownProvider, UnknownRoute; their texts are for people."""
+    sample = read_request(request)
+    router = Router(settings)
+    prefix, named, rest = split_path(sample.path)
+    provider = router.provider(prefix)
+    if named is None and settings.request_headers.route:
+        named = sample.headers.get(_ROUTE_HEADER)
+    try:
+        path, _ = own_path(provider, rest)
+    except ValueError as error:
+        raise BadRequest(str(error)) from None
+    ask, known, doubt = _ask(provider, sample, path.partition("?")[0])
+    choice = router.choose(provider=prefix, ask=ask, header_route=named)
+    lines = [f"{sample.method} {path.partition('?')[0]} for {provider.name}"]
+    lines += [f"  {line}" for line in _asked(provider, ask, known, doubt)]
+    lines += [f"route: {choice.route.name}", f"  why: {choice.why}"]
+    for route, missed in router.misses(provider=prefix, ask=ask, header_route=named):
+        if route is not choice.route:
+            lines.append(f"  not {route.name}: {_missed(route, missed, provider, ask, named)}")
+    if not known:
+        lines += ["passed through: no policy of the route applies, only metrics"]
+    lines += ["chain:"]
+    shown = upstream_path(provider, rest, known).partition("?")[0]
+    lines += [f"  {number}. {row}" for number, row in enumerate(_chain(choice.route, provider, shown), 1)]
+    for fault, targets in choice.route.chains.items():
+        lines.append(f"  after {fault.value}: {', '.join(target.name for target in targets)}")
+    lines += _policy(settings, choice.route, sample)
+    return "\n".join(lines) + "\n"
+
+
+def _ask(provider: Provider, sample: Sample, path: str) -> tuple[Ask, bool, str]:
+    """What is asked, whether policies apply, and what could not be read."""
+    plain = Ask(operation=Operation.OTHER, model="")
+    dialect = DIALECTS.get(provider.dialect)
+    operation = dialect.operation(sample.method, path) if dialect else None
+    if dialect is None or operation is None:
+        return plain, False, ""
+    try:
+        return dialect.ask(operation, path, sample.body), True, ""
+    except BadBody as bad:
+        return Ask(operation=operation, model=""), True, bad.detail
+
+
+def _asked(provider: Provider, ask: Ask, known: bool, doubt: str) -> Iterator[str]:
+    if not provider.dialect:
+        yield "dialect: none of ours"
+    elif not known:
+        yield f"dialect: {provider.dialect}, and not one of its operations that we know"
+    else:
+        yield f"dialect: {provider.dialect}, operation {ask.operation.value}"
+    if doubt:
+        yield f"the body cannot be read, so this request would get an error: {doubt}"
+    elif known:
+        wishes = [f"model {_name(ask.model)}", "stream" if ask.stream else "no stream"]
+        wishes += [word for word, wish in (("JSON", ask.json), ("reasoning", ask.reasoning)) if wish]
+        wishes += [f"{len(ask.tools)} tools"] if ask.tools else []
+        yield "asks for: " + ", ".join(wishes)
+
+
+def _name(model: str) -> str:
+    plain = model.isprintable() and len(model) <= 100 and not looks_like_key(model)
+    return model if plain else "(a name that is not shown)"
+
+
+def _missed(route: Route, missed: str, provider: Provider, ask: Ask, header: str | None) -> str:
+    match = route.match
+    rows: dict[str, tuple[Any, Any]] = {
+        "provider": (match.provider, provider.name),
+        "dialect": (route.chain[0].provider.dialect if route.chain else "", provider.dialect),
+        "operation": (match.operation and match.operation.value, ask.operation.value),
+        "model": (match.model, _name(ask.model)),
+        "stream": (match.stream, ask.stream),
+        "header": (match.header, header or "none"),
+    }
+    if missed not in rows:
+        return "matches, but the request names another"
+    wanted, is_ = rows[missed]
+    return f"wants {missed} {_word(wanted)}, this is {_word(is_)}"
+
+
+def _word(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value) or "unknown"
+
+
+def _chain(route: Route, provider: Provider, path: str) -> Iterator[str]:
+    for target in route.chain:
+        own = target.provider.name == provider.name
+        origin = f"{target.provider.scheme}://{target.provider.host}"
+        default = 443 if target.provider.scheme == "https" else 80
+        port = "" if target.provider.port == default else f":{target.provider.port}"
+        model = f"model {target.model}" if target.model else "the model that was asked for"
+        where = f"{origin}{port}{path}" if own else f"{origin}{port}"
+        yield f"{target.name}: {model}, {_key(target, own)}, {where}"
+
+
+def _key(target: Target, own: bool) -> str:
+    key = target.credential
+    if key is not None:
+        source = f"{key.kind}:{key.where}" if isinstance(key, Secret) else repr(key)
+        return f"key {source}" + ("" if key.digest else " (NOT READABLE: skipped as no_credential)")
+    return "the application's own key" if own else "NO KEY: skipped as no_credential"
+
+
+def _policy(settings: Settings, route: Route, sample: Sample) -> Iterator[str]:
+    traffic = route.traffic
+    wish = sample.headers.get(_CLASS_HEADER, "")
+    if settings.request_headers.traffic and wish in {item.value for item in Traffic}:
+        traffic = Traffic(wish)
+    yield f"class: {traffic.value}"
+    yield f"deadline: {_deadline(settings, route, traffic)}"
+    changed = [row for part in _PARTS for row in _changed(part, getattr(route, part))]
+    yield "differs from the defaults:" if changed else "limits, retry, breaker, signals: all defaults"
+    yield from (f"  {row}" for row in changed)
+    if route.static is not None:
+        yield "when nothing else answers: a labelled static answer"
+
+
+def _deadline(settings: Settings, route: Route, traffic: Traffic) -> str:
+    if route.deadline is not None:
+        return f"{format_duration(route.deadline)} (the route's)"
+    if route.implicit:
+        return f"0.9 of the SDK's own timeout, else {format_duration(settings.deadlines.unconfigured)}"
+    seconds = (
+        settings.deadlines.background if traffic is Traffic.BACKGROUND else settings.deadlines.interactive
+    )
+    return f"{format_duration(seconds)} (class {traffic.value})"
+
+
+def _changed(name: str, part: Any) -> Iterator[str]:
+    default = getattr(Route(name=""), name)
+    for item in fields(part) if is_dataclass(part) else ():
+        value, usual = getattr(part, item.name), getattr(default, item.name)
+        if value != usual:
+            hint = hints(type(part))[item.name]
+            yield f"{name}.{item.name}: {show_value(hint, value)} (default {show_value(hint, usual)})"
+
+
+def show_value(hint: Any, value: Any) -> str:
+    """A setting's value as a person would write it in the file."""
+    bound = next((item for item in getattr(hint, "__metadata__", ()) if isinstance(item, Bound)), Bound())
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if bound.unit == "seconds":
+        return format_duration(value)
+    if bound.unit == "bytes":
+        return format_size(value)
+    if isinstance(value, Enum):
+        return str(value.value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+__all__ = [
+    "BadRequest",
+    "Sample",
+    "UnknownProvider",
+    "UnknownRoute",
+    "explain_text",
+    "read_request",
+    "show_value",
+]

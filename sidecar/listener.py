@@ -1,0 +1,618 @@
+"""The front door: bytes of an application in, a `Call` to a stack, the answer out.
+
+What happens to a request, in order: the strict checks (http_strict on raw bytes, http_rules on
+headers); the path names a provider; its dialect names the operation. An operation we know is held,
+read and sent through its route's stack. Everything else is passed on as it is, streamed, through
+the pass-through service: unknown paths, encoded bodies, all calls while the bypass is on.
+
+Three promises. An answer that was broken off never looks complete. A bug of ours costs a call its
+policy, not its answer: as long as the client has seen nothing, the call goes once more, straight to
+its provider. And each call that became a `Call` is told to have ended exactly once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import hmac
+import ipaddress
+import json
+import socket
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from pathlib import Path
+
+from aiohttp import http_parser
+
+from sidecar import complaints
+from sidecar.bodies import NoRoomError, Upload, arrived, read_held
+from sidecar.client_sink import ClientSink
+from sidecar.connection import CLOSE, KEEP, Door, Reply, Request
+from sidecar.core.admission import Admission
+from sidecar.dialects.base import BadBody, Dialect, Wire
+from sidecar.http_rules import (
+    Intake,
+    Wishes,
+    check_path,
+    check_sender,
+    intake,
+    key_digest,
+    retry_count,
+    times,
+    trace_id,
+    wishes,
+)
+from sidecar.http_strict import RequestError
+from sidecar.model import (
+    Answered,
+    Ask,
+    Bug,
+    Call,
+    CallEnded,
+    Chunk,
+    Clock,
+    Failed,
+    Fault,
+    Head,
+    NestedRetry,
+    Operation,
+    Outcome,
+    Provider,
+    Record,
+    Refused,
+    RefusedBy,
+    Service,
+    Shed,
+    Stage,
+    Tell,
+)
+from sidecar.nested import Nested
+from sidecar.routing import UnknownRoute, split_path
+from sidecar.settings import Limits, Listen, Route, Settings
+
+BACKLOG = 1024
+UNWIND = 2.0  # seconds for stopped calls to write their last words
+
+_OPAQUE = Ask(operation=Operation.OTHER, model="")
+_PASSTHROUGH = Route(name="passthrough", implicit=True)
+
+
+class PortInUse(OSError):  # noqa: N818  # reads as what it says
+    """The port is taken. The text is one line, for the operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One configuration, built; calls in flight keep theirs."""
+
+    settings: Settings
+    dialects: Mapping[str, Dialect]
+    route: Callable[[str, Ask, str | None], Route]  # provider, ask, route asked for; raises UnknownRoute
+    stacks: Mapping[str, Service]
+    passthrough: Service
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A request that passed the checks: what it is for."""
+
+    request: Request
+    generation: Generation
+    provider: Provider
+    dialect: Dialect | None
+    operation: Operation | None
+    method: str
+    path: str
+    query: str
+    route: str | None
+    said: Intake
+    wish: Wishes
+    trace_id: str
+    arrived: float
+
+
+@dataclass(slots=True, eq=False)
+class _Running:
+    """A call in flight. `stopped`: why we ended it ourselves."""
+
+    task: asyncio.Task[object]
+    stopped: RequestError | None = None
+
+    def stop(self, why: RequestError) -> None:
+        if self.stopped is None:
+            self.stopped = why
+            self.task.cancel()
+
+
+class Listener:
+    def __init__(
+        self,
+        *,
+        current: Callable[[], Generation],
+        admission: Admission,
+        clock: Clock,
+        tell: Tell,
+        new_id: Callable[[], str],
+    ) -> None:
+        """`new_id` gives 32 hexadecimal characters: the id of a call, and of its trace if it has none."""
+        self.bypass = False
+        self._current = current
+        self._admission = admission
+        self._clock = clock
+        self._tell = tell
+        self._new_id = new_id
+        self._nested = Nested()
+        self._running: set[_Running] = set()
+        self._by_key: dict[tuple[str, bytes], _Running] = {}
+        self._all_done = asyncio.Event()
+        self._servers: list[asyncio.AbstractServer] = []
+        self._door: Door | None = None
+        self._names: tuple[Listen | None, frozenset[str]] = (None, frozenset())
+        self._token = b""
+
+    # ---- life ------------------------------------------------------------------------------
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._running)
+
+    async def start(self) -> list[tuple[str, int]]:
+        """Bind every host on one port. Raises PortInUse, or another OSError with the address."""
+        if http_parser.HttpRequestParser.__module__ != "aiohttp._http_parser":
+            raise RuntimeError(
+                "aiohttp runs on its pure-Python HTTP parser, which is not strict enough to face clients; "
+                "install a wheel of aiohttp with its C extensions and unset AIOHTTP_NO_EXTENSIONS"
+            )
+        listen = self._current().settings.listen
+        _check_exposure(listen)
+        if listen.client_token:
+            self._token = _read_token(listen.client_token)
+        busy = RequestError(503, "overload", "too many connections are open; try again in a moment")
+        self._door = Door(
+            self._serve,
+            head_seconds=listen.head_seconds,
+            keepalive=listen.keepalive,
+            most=listen.max_connections,
+            full=_plain(complaints.wire(complaints.of_error(busy), None)),
+        )
+        sockets = _bind(listen)
+        loop = asyncio.get_running_loop()
+        for one in sockets:
+            self._servers.append(await loop.create_server(self._door, sock=one, backlog=BACKLOG))
+        return [one.getsockname()[:2] for one in sockets]
+
+    async def drain(self, seconds: float) -> None:
+        """Serve on until no call is in flight or the time is over; then end what still runs, and close.
+        New calls are taken meanwhile: the application beside us may need them for its own ending."""
+        await self._quiet(seconds)
+        for server in self._servers:
+            server.close()
+        for running in tuple(self._running):
+            running.stop(RequestError(503, "draining", "llm-sidecar is shutting down"))
+        await self._quiet(UNWIND)
+        if self._door is not None:
+            await self._door.shutdown(0.1)
+        self._servers.clear()
+
+    async def _quiet(self, seconds: float) -> None:
+        if not self._running:
+            return
+        self._all_done.clear()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._all_done.wait()
+        except TimeoutError:
+            return
+
+    # ---- one request -----------------------------------------------------------------------
+
+    async def _serve(self, request: Request) -> Reply:
+        asked: _Asked | None = None
+        try:
+            asked = self._check(request)
+            if asked is None:
+                return await self._hello(request)
+            with ExitStack() as room:
+                body, upload = await self._receive(asked, room)
+                return await self._start(asked, body, upload)
+        except NoRoomError as error:
+            assert asked is not None
+            return await self._shed(asked, error)
+        except RequestError as error:
+            return await self._refuse(request, error)
+
+    def _check(self, request: Request) -> _Asked | None:
+        """What the request is for; None: it is for us. Raises RequestError."""
+        now = self._clock.now()
+        head = request.head
+        if isinstance(head, RequestError):
+            raise head
+        generation = self._current()
+        settings = generation.settings
+        said = intake(head.raw_headers)
+        self._check_sender(said, settings.listen)
+        if head.method == "TRACE":
+            raise RequestError(405, "method", "TRACE is not served")
+        expected = said.get(b"expect")
+        if expected and expected.lower() != b"100-continue":
+            raise RequestError(417, "expectation", "the only expectation served is 100-continue")
+        name, route, rest = split_path(head.path)
+        path, _, query = rest.partition("?")
+        check_path(path)
+        provider = settings.providers.get(name)
+        if provider is None:
+            if not name and path == "/" and head.method in {"GET", "HEAD"}:
+                return None
+            raise _unknown(name, settings)
+        wish = wishes(said.ours, settings.request_headers)
+        if route is not None and not settings.request_headers.route:
+            raise RequestError(
+                403, "route_not_allowed", "configuration does not let requests choose their route"
+            )
+        dialect = generation.dialects.get(provider.dialect)
+        return _Asked(
+            request=request,
+            generation=generation,
+            provider=provider,
+            dialect=dialect,
+            operation=self._operation(dialect, head.method, path, said),
+            method=head.method,
+            path=path,
+            query=query,
+            route=route or wish.route,
+            said=said,
+            wish=wish,
+            trace_id=trace_id(said) or self._new_id(),
+            arrived=now,
+        )
+
+    def _operation(self, dialect: Dialect | None, method: str, path: str, said: Intake) -> Operation | None:
+        if self.bypass or dialect is None or said.get(b"content-encoding").lower() not in {b"", b"identity"}:
+            return None
+        return dialect.operation(method, path)
+
+    def _check_sender(self, said: Intake, listen: Listen) -> None:
+        if self._names[0] is not listen:
+            self._names = (listen, frozenset(name.lower() for name in listen.names))
+        check_sender(said, self._names[1], listen)
+        if not listen.client_token:
+            return
+        token = said.ours.get(b"token", b"")
+        if not hmac.compare_digest(token, self._token):
+            self._token = _read_token(listen.client_token)  # it may have been rotated
+            if not self._token or not hmac.compare_digest(token, self._token):
+                raise RequestError(401, "client_token", "the header x-llm-sidecar-token is missing or wrong")
+
+    async def _receive(self, asked: _Asked, room: ExitStack) -> tuple[bytes, bool]:
+        """The body, and whether it is still to be streamed instead."""
+        body = asked.request.body
+        if asked.operation is None:
+            whole = arrived(body)
+            if whole is None:
+                _continue(asked)
+                return b"", True
+            return whole, False
+        length = asked.said.get(b"content-length")
+        listen = asked.generation.settings.listen
+        announced = int(length) if length else None
+        if announced is not None and announced <= listen.max_body and not body.is_eof():
+            _continue(asked)
+        return await read_held(body, announced, room, self._admission, listen, self._clock), False
+
+    async def _start(self, asked: _Asked, body: bytes, streamed: bool) -> Reply:
+        try:
+            call, route, service = self._plan(asked, body)
+        except RequestError:
+            raise
+        except Exception as error:  # noqa: BLE001  # the bypass after a bug of ours
+            call, route, service = self._pass(asked, body)
+            self._tell(Bug(call, type(error).__name__))
+        task = asyncio.current_task()
+        assert task is not None
+        running = _Running(task)
+        if streamed:
+            idle = asked.generation.settings.listen.body_idle
+            call = replace(call, upload=Upload(asked.request.body, idle, running.stop))
+        return await self._run(asked, call, service, running, route.limits)
+
+    def _plan(self, asked: _Asked, body: bytes) -> tuple[Call, Route, Service]:
+        if asked.operation is None or asked.dialect is None:
+            return self._pass(asked, body)
+        generation = asked.generation
+        try:
+            try:
+                ask = asked.dialect.ask(asked.operation, asked.path, body)
+            except BadBody as error:
+                blank = Ask(operation=asked.operation, model="")
+                if generation.route(asked.provider.name, blank, asked.route).implicit:
+                    return self._pass(asked, body)  # its provider explains the mistake better
+                raise _named(RequestError(400, "bad_body", error.detail), asked) from None
+            route = generation.route(asked.provider.name, ask, asked.route)
+        except UnknownRoute as error:
+            raise _named(RequestError(404, "unknown_route", str(error)), asked) from None
+        return self._call(asked, body, ask, route), route, generation.stacks[route.name]
+
+    def _pass(self, asked: _Asked, body: bytes) -> tuple[Call, Route, Service]:
+        return self._call(asked, body, _OPAQUE, _PASSTHROUGH), _PASSTHROUGH, asked.generation.passthrough
+
+    def _call(self, asked: _Asked, body: bytes, ask: Ask, route: Route) -> Call:
+        when = times(asked.said, asked.wish, route, asked.generation.settings.deadlines)
+        return Call(
+            id=self._new_id(),
+            route=route.name,
+            provider=asked.provider.name,
+            dialect=asked.provider.dialect,
+            method=asked.method,
+            path=asked.path,
+            query=asked.query,
+            headers=asked.said.kept,
+            body=body,
+            ask=ask,
+            traffic=when.traffic,
+            arrived=asked.arrived,
+            deadline=asked.arrived + when.deadline,
+            record=Record(nested=retry_count(asked.said)),
+            options=asked.wish.options,
+            patience=when.patience,
+            key_digest=key_digest(asked.said),
+            trace_id=asked.trace_id,
+        )
+
+    # ---- the call's life -------------------------------------------------------------------
+
+    async def _run(
+        self, asked: _Asked, call: Call, service: Service, running: _Running, limits: Limits
+    ) -> Reply:
+        sink = self._sink(asked.request, call.record, call.trace_id, limits.write)
+        key = self._notice(asked, call, running)
+        self._running.add(running)
+        outcome: Outcome | None = None
+        keep = False
+        committed = False
+        try:
+            try:
+                outcome = await self._carry(asked.generation, call, service, sink)
+            except asyncio.CancelledError:
+                committed = sink.stage is Stage.COMMITTED
+                if running.stopped is None or asked.request.connection.transport is None:
+                    if not committed:
+                        self._nested.left(call, self._clock.now())
+                    raise
+                running.task.uncancel()
+            committed = sink.stage is Stage.COMMITTED
+            keep = await self._finish(call, outcome, sink, asked.dialect, running.stopped)
+        finally:
+            self._running.discard(running)
+            if key is not None and self._by_key.get(key) is running:
+                del self._by_key[key]
+            if not self._running:
+                self._all_done.set()
+            self._tell(CallEnded(call, outcome, self._clock.now(), sink.status, committed))
+        return KEEP if keep else CLOSE
+
+    def _notice(self, asked: _Asked, call: Call, running: _Running) -> tuple[str, bytes] | None:
+        """R8: is somebody above us retrying? An earlier call with the same key is never doubled."""
+        name = asked.said.get(b"idempotency-key")
+        source = self._nested.source(call, call.record.nested, name, self._clock.now())
+        if source is not None:
+            call.record.nested = max(1, call.record.nested)
+            self._tell(NestedRetry(call, source))
+        if not name:
+            return None
+        key = (call.key_digest, name)
+        earlier = self._by_key.get(key)
+        if earlier is not None:
+            earlier.stop(
+                RequestError(409, "superseded", "the same idempotency key came again; that call goes on")
+            )
+        self._by_key[key] = running
+        return key
+
+    async def _carry(self, generation: Generation, call: Call, service: Service, sink: ClientSink) -> Outcome:
+        try:
+            return await service(call, sink)
+        except Exception as error:  # noqa: BLE001  # the one place where a bug is caught
+            self._tell(Bug(call, type(error).__name__))
+        if sink.stage is Stage.UNTOUCHED and call.upload is None and service is not generation.passthrough:
+            try:
+                return await generation.passthrough(replace(call, ask=_OPAQUE), sink)
+            except Exception as error:  # noqa: BLE001  # as above
+                self._tell(Bug(call, type(error).__name__))
+        return Failed(Fault.UNKNOWN, detail="llm-sidecar itself failed")
+
+    async def _finish(
+        self,
+        call: Call,
+        outcome: Outcome | None,
+        sink: ClientSink,
+        dialect: Dialect | None,
+        stopped: RequestError | None,
+    ) -> bool:
+        """Write the end of the answer; whether the connection can be used again."""
+        if sink.stage is Stage.UNTOUCHED:
+            await self._write(sink, self._complaint(call, outcome, dialect, stopped))
+            return await sink.finish()
+        if isinstance(outcome, Answered) or (isinstance(outcome, Failed) and outcome.told):
+            return await sink.finish()
+        fault = outcome.fault if isinstance(outcome, Failed) else Fault.STREAM_CUT
+        event = None
+        if sink.event_stream and dialect is not None and call.ask.operation is not Operation.OTHER:
+            event = dialect.error_event(fault, f"llm-sidecar: the answer was broken off ({fault})")
+        if event is None:
+            sink.cut()
+            return False
+        await sink.send(Chunk(event))
+        return await sink.finish()
+
+    def _complaint(
+        self, call: Call, outcome: Outcome | None, dialect: Dialect | None, stopped: RequestError | None
+    ) -> Wire:
+        match outcome:
+            case Failed(head=Head() as head) if head.status >= 400:
+                return complaints.raw(outcome, head)
+            case Failed() | Refused():
+                return complaints.wire(complaints.of_outcome(outcome, call, self._clock.now()), dialect)
+            case Answered():
+                told = Failed(Fault.UNKNOWN, detail="llm-sidecar itself failed")
+                return complaints.wire(complaints.of_outcome(told, call, self._clock.now()), dialect)
+            case None:
+                assert stopped is not None
+                return complaints.wire(complaints.of_error(stopped), dialect)
+
+    # ---- answers without a call --------------------------------------------------------------
+
+    async def _refuse(self, request: Request, error: RequestError) -> Reply:
+        head = request.head
+        target = error.target or ("" if isinstance(head, RequestError) else head.path)
+        generation = self._current()
+        provider = generation.settings.providers.get(split_path(target)[0]) if target else None
+        dialect = None if provider is None else generation.dialects.get(provider.dialect)
+        sink = self._sink(request, Record(), self._new_id(), Limits().write)
+        await self._write(sink, complaints.wire(complaints.of_error(error), dialect))
+        return KEEP if await sink.finish() else CLOSE
+
+    async def _shed(self, asked: _Asked, error: NoRoomError) -> Reply:
+        call = self._call(asked, b"", _OPAQUE, _PASSTHROUGH)
+        self._tell(Shed(call, "memory"))
+        reply = await self._refuse(asked.request, error)
+        refused = Refused(RefusedBy.ADMISSION, fault=Fault.LOCAL_OVERLOAD, detail="no room for the body")
+        self._tell(CallEnded(call, refused, self._clock.now(), error.status, committed=False))
+        return reply
+
+    async def _hello(self, request: Request) -> Reply:
+        known = sorted(self._current().settings.providers)
+        body = json.dumps({"llm-sidecar": "ready", "prefixes": [f"/{name}" for name in known]}).encode()
+        headers = ((b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()))
+        sink = self._sink(request, Record(), self._new_id(), Limits().write)
+        await self._write(sink, Wire(Head(200, headers=headers), body))
+        return KEEP if await sink.finish() else CLOSE
+
+    def _sink(self, request: Request, record: Record, trace: str, write_limit: float) -> ClientSink:
+        head = request.head
+        if isinstance(head, RequestError):
+            return ClientSink(
+                request.connection,
+                request.body,
+                record,
+                trace,
+                self._clock,
+                write_limit=write_limit,
+                keep_alive=False,
+            )
+        return ClientSink(
+            request.connection,
+            request.body,
+            record,
+            trace,
+            self._clock,
+            write_limit=write_limit,
+            keep_alive=not head.should_close and not head.upgrade,
+            http10=head.version[1] == 0,
+            head_only=head.method == "HEAD",
+        )
+
+    async def _write(self, sink: ClientSink, answer: Wire) -> None:
+        await sink.start(answer.head)
+        await sink.send(Chunk(answer.body))
+
+
+def _named(error: RequestError, asked: _Asked) -> RequestError:
+    error.target = f"/{asked.provider.name}/"
+    return error
+
+
+def _unknown(name: str, settings: Settings) -> RequestError:
+    known = sorted(settings.providers)
+    close = get_close_matches(name, known, n=1)
+    hint = f' Did you mean "{close[0]}"?' if close else ""
+    return RequestError(
+        404,
+        "unknown_provider",
+        f"a path begins with the name of a provider, and this one begins with none.{hint} "
+        f"Known: {', '.join(known) or 'none'}",
+    )
+
+
+def _continue(asked: _Asked) -> None:
+    """The client waits for this before it sends its body."""
+    transport = asked.request.connection.transport
+    if asked.said.get(b"expect") and transport is not None:
+        transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
+def _plain(answer: Wire) -> bytes:
+    """For a connection that never became one."""
+    fields = b"".join(b"%b: %b\r\n" % field for field in answer.head.headers)
+    return b"HTTP/1.1 %d \r\n%bconnection: close\r\n\r\n%b" % (answer.head.status, fields, answer.body)
+
+
+# ---- sockets ---------------------------------------------------------------------------------
+
+
+def _check_exposure(listen: Listen) -> None:
+    for host in listen.hosts:
+        local = host == "localhost" or ipaddress.ip_address(host).is_loopback
+        if not local and not (listen.allow_remote and listen.client_token):
+            raise ValueError(
+                f"listen.hosts: {host} is reachable from other machines; "
+                "that needs listen.allow_remote: true and a listen.client_token"
+            )
+
+
+def _read_token(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes().strip()
+    except OSError:
+        return b""
+
+
+def _bind(listen: Listen) -> list[socket.socket]:
+    """One socket per host, all on one port. An IPv6 loopback that does not exist is left out."""
+    for attempt in range(10):
+        sockets: list[socket.socket] = []
+        port = listen.port
+        try:
+            for host in listen.hosts:
+                one = _bind_one(host, port)
+                if one is not None:
+                    sockets.append(one)
+                    port = one.getsockname()[1]
+        except PortInUse:
+            for one in sockets:
+                one.close()
+            if listen.port or attempt == 9:
+                raise
+            continue  # a port that was free on one host was taken on the other: pick another
+        if not sockets:
+            raise OSError(errno.EADDRNOTAVAIL, f"none of the addresses {', '.join(listen.hosts)} exists here")
+        return sockets
+    raise AssertionError("unreachable")
+
+
+def _bind_one(host: str, port: int) -> socket.socket | None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        one = socket.socket(family, socket.SOCK_STREAM)
+    except OSError:
+        if family is socket.AF_INET6:
+            return None
+        raise
+    try:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family is socket.AF_INET6:
+            one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        one.bind((host, port))
+        one.listen(BACKLOG)
+    except OSError as error:
+        one.close()
+        if error.errno == errno.EADDRINUSE:
+            raise PortInUse(
+                f"port {port} on {host} is in use by another program; choose another one with listen.port",
+            ) from None
+        if family is socket.AF_INET6 and error.errno in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
+            return None
+        raise
+    one.setblocking(False)
+    return one

@@ -1,0 +1,123 @@
+"""The property that carries everything: how an answer was cut on its way changes nothing."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sidecar.model import Delta
+from tests.dialects.samples import STREAMS, body_reader_of, reader_of, run
+
+LINE_ENDS = {"LF": b"\n", "CRLF": b"\r\n", "CR": b"\r"}
+
+
+def cut(data: bytes, places: list[int]) -> list[bytes]:
+    return [data[a:b] for a, b in pairwise([0, *sorted(places), len(data)])]
+
+
+def read(dialect: str, choices: int, pieces: list[bytes]) -> tuple[bytes, list[Delta], bool, bool]:
+    reader = reader_of(dialect, choices=choices)
+    raw, deltas = run(reader, pieces)
+    return raw, deltas, reader.done, reader.finished
+
+
+@pytest.mark.parametrize("name", STREAMS)
+@pytest.mark.parametrize("line_end", LINE_ENDS)
+def test_byte_by_byte_says_the_same_as_at_once(name: str, line_end: str):
+    dialect, stream, choices = STREAMS[name]
+    stream = stream.replace(b"\n", LINE_ENDS[line_end])
+
+    at_once = read(dialect, choices, [stream])
+
+    assert stream == at_once[0]
+    assert at_once == read(dialect, choices, [bytes([byte]) for byte in stream])
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_the_line_ends_say_nothing(name: str):
+    dialect, stream, choices = STREAMS[name]
+
+    said = [read(dialect, choices, [stream.replace(b"\n", end)])[1:] for end in LINE_ENDS.values()]
+
+    assert said[0] == said[1] == said[2]
+
+
+@settings(max_examples=120)
+@given(st.sampled_from(list(STREAMS)), st.sampled_from(list(LINE_ENDS)), st.data())
+def test_any_cut_says_the_same_as_at_once(name: str, line_end: str, data: st.DataObject):
+    dialect, stream, choices = STREAMS[name]
+    stream = stream.replace(b"\n", LINE_ENDS[line_end])
+    places = data.draw(st.lists(st.integers(0, len(stream)), max_size=9))
+
+    assert read(dialect, choices, [stream]) == read(dialect, choices, cut(stream, places))
+
+
+@settings(max_examples=60)
+@given(st.sampled_from(list(STREAMS)), st.data())
+def test_a_cut_stream_is_passed_whole_and_never_done(name: str, data: st.DataObject):
+    dialect, stream, choices = STREAMS[name]
+    part = stream[: data.draw(st.integers(0, len(stream) - 1))]
+
+    raw, deltas, done, _ = read(dialect, choices, [part])
+
+    whole = read(dialect, choices, [stream])
+    assert part == raw
+    assert not done or b"[DONE]" in part or b"message_stop" in part
+    assert deltas == whole[1][: len(deltas)]
+
+
+JSON: st.SearchStrategy[Any] = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=4)
+    | st.sampled_from(["text", "tool_use", "error"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                "type index delta content_block message usage error choices model content reasoning tool_calls function name "
+                "arguments id input text thinking finish_reason stop_reason prompt_tokens input_tokens object code audio "
+                "prompt_tokens_details x_groq reasoning_details summary refusal function_call citations custom".split()
+            ),
+            inner,
+            max_size=5,
+        )
+    ),
+    max_leaves=20,
+)
+KINDS = st.sampled_from(
+    [
+        "",
+        "content_block_start",
+        "content_block_delta",
+        "content_block_stop",
+        "message_start",
+        "message_delta",
+        "error",
+    ]
+)
+
+
+@settings(max_examples=250)
+@given(st.sampled_from(["openai_chat", "anthropic"]), st.lists(st.tuples(KINDS, JSON), max_size=4))
+def test_no_shape_of_an_event_raises(dialect: str, events: list[tuple[str, Any]]):
+    stream = b"".join(f"event: {kind}\ndata: {json.dumps(event)}\n\n".encode() for kind, event in events)
+    assert stream == run(reader_of(dialect), [stream])[0]
+
+    for _, event in events:
+        body = json.dumps(event).encode()
+        assert body == run(body_reader_of(dialect), [body])[0]
+
+
+@given(st.sampled_from(["openai_chat", "anthropic"]), st.binary(max_size=60))
+def test_no_bytes_raise(dialect: str, junk: bytes):
+    assert junk == run(reader_of(dialect), [junk])[0]
+    assert b"data: " + junk == run(reader_of(dialect), [b"data: " + junk])[0]
+    assert junk == run(body_reader_of(dialect), [junk])[0]
