@@ -48,6 +48,14 @@ class Unresolved(OSError):
     """There is no address for a name, not even an old one."""
 
 
+def is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 def may_connect(address: str, *, private: bool) -> bool:
     """Whether a provider may have this address, given as a literal."""
     try:
@@ -96,8 +104,8 @@ class Names:
         return tuple(address for address in found if may_connect(address, private=private))
 
     async def _resolve(self, host: str) -> tuple[str, ...]:
-        with suppress(ValueError):
-            return (str(ip_address(host)),)
+        if is_address(host):
+            return (host,)
         now = self._clock.now()
         name = self._names.setdefault(host, _Name())
         if now - name.learned < FRESH:

@@ -15,20 +15,16 @@ from __future__ import annotations
 import errno
 import hmac
 import ipaddress
+import json
 import os
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
-import msgspec
 from aiohttp import web
 
-from sidecar.model import Clock, Event
 from sidecar.secret import Secret
 from sidecar.settings import Settings
-from sidecar.status import Status, watch_lag
-
-__all__ = ["Admin", "AdminView", "watch_lag"]
 
 PUBLIC = ("/livez", "/readyz", "/startupz", "/metrics")
 LOOKS = ("/stack", "/breakers", "/status")
@@ -40,12 +36,8 @@ _HOSTS = ("127.0.0.1", "localhost", "[::1]")
 class AdminView(Protocol):
     """What the admin port may see and do; the application implements it."""
 
-    bypass: bool
-
     @property
     def settings(self) -> Settings: ...
-    @property
-    def clock(self) -> Clock: ...
     @property
     def started(self) -> bool: ...
     @property
@@ -54,11 +46,16 @@ class AdminView(Protocol):
     def heartbeat_age(self) -> float: ...  # seconds since the event loop's pulse
     @property
     def in_flight(self) -> int: ...
-    def render(self, accept: str, /) -> tuple[bytes, str]: ...
+    @property
+    def bypass(self) -> bool: ...
+
+    def set_bypass(self, on: bool, /) -> None: ...
+    def metrics(self, accept: str, /) -> tuple[bytes, str]: ...
     def stack_text(self) -> str: ...
     def breakers(self) -> list[dict[str, Any]]: ...
     def force(self, key: str, state: str, /) -> bool: ...  # False: there is no such breaker
     def drain(self) -> None: ...
+    def status(self) -> dict[str, Any]: ...  # what status.Status remembers
 
 
 def is_loopback(peer: str) -> bool:
@@ -74,11 +71,7 @@ class Admin:
     def __init__(self, *, view: AdminView, is_local: Callable[[str], bool] = is_loopback) -> None:
         self._view = view
         self._is_local = is_local
-        self._status = Status(view.clock)
         self._runner: web.ServerRunner | None = None
-
-    def note(self, event: Event) -> None:
-        self._status.note(event)
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
@@ -162,7 +155,7 @@ class Admin:
             case "/startupz":
                 return _health(view.started, "starting")
             case _:
-                body, content_type = view.render(request.headers.get("Accept", ""))
+                body, content_type = view.metrics(request.headers.get("Accept", ""))
                 return web.Response(body=body, headers={"Content-Type": content_type})
 
     def _look(self, path: str) -> web.Response:
@@ -174,7 +167,7 @@ class Admin:
                 return _json(200, {"breakers": view.breakers()})
             case _:
                 ours = {"ready": view.ready, "bypass": view.bypass, "in_flight": view.in_flight}
-                return _json(200, {**ours, "breakers": view.breakers(), **self._status.view()})
+                return _json(200, {**ours, "breakers": view.breakers(), **view.status()})
 
     def _verb(self, request: web.BaseRequest) -> web.Response:
         act = self._verb_of(request.path)
@@ -200,7 +193,7 @@ class Admin:
     def _force(self, key: str, state: str) -> web.Response:
         if self._view.force(key, state):
             return _json(200, {"breaker": key, "forced": state})
-        known = ", ".join(str(breaker.get("key", "")) for breaker in self._view.breakers())
+        known = ", ".join(str(breaker.get("key", "")) for breaker in self._view.breakers()[:20])
         return _error(404, "no such breaker", f"known: {known or 'none yet'}")
 
     def _drain(self) -> web.Response:
@@ -208,7 +201,7 @@ class Admin:
         return _json(202, {"draining": True, "in_flight": self._view.in_flight})
 
     def _bypass(self, *, on: bool) -> web.Response:
-        self._view.bypass = on
+        self._view.set_bypass(on)
         return _json(200, {"bypass": on})
 
 
@@ -222,7 +215,7 @@ def _host(value: str) -> str:
 def _json(status: int, value: object) -> web.Response:
     return web.Response(
         status=status,
-        body=msgspec.json.encode(value),
+        text=json.dumps(value),
         headers={"Content-Type": "application/json", "Cache-Control": "no-store"},
     )
 

@@ -22,16 +22,17 @@ from sidecar.admin import Admin
 from sidecar.classify import classify
 from sidecar.core.admission import Admission
 from sidecar.dialects import DIALECTS
+from sidecar.egress import Pool
 from sidecar.listener import Generation, Listener
 from sidecar.model import BreakerMoved, BreakerState, Event, Head, Reloaded, Verdict
 from sidecar.routing import Router
 from sidecar.schema import compile_schema
 from sidecar.settings import Limits, Settings
 from sidecar.signals.judging import Schemas
-from sidecar.status import Pulse, Status, watch_lag
+from sidecar.status import Status, watch_lag
 from sidecar.telemetry.logs import Level, Logs
 from sidecar.telemetry.metrics import Metrics
-from sidecar.upstream import Pool, Upstream
+from sidecar.upstream import Upstream
 
 RELOAD_EVERY = 1.0  # seconds between two looks at the configuration file
 
@@ -61,7 +62,7 @@ class App:
         self.counters = Metrics(settings, wall=self.clock.wall)
         self.logs = Logs(write, self.clock.wall, level=settings.log_level)
         self.past = Status(self.clock)
-        self.pulse = Pulse(self.clock)
+        self.heartbeat = 0.0
         self.pool = Pool(clock=self.clock)
         self.schemas = Schemas(compile_schema)
         self.started = False
@@ -88,7 +89,7 @@ class App:
         loop.add_signal_handler(signal.SIGHUP, self.reload)
         addresses = await self.start()
         ready(addresses)
-        keepers = (watch_lag(self.clock, self.pulse.beat), self._keep_reloading())
+        keepers = (watch_lag(self.clock, self._beat), self._keep_reloading())
         tasks = [_task(keeper) for keeper in keepers]
         try:
             await self._stop.wait()
@@ -100,7 +101,7 @@ class App:
 
     async def start(self) -> list[tuple[str, int]]:
         """Bind both ports; what was bound is given back if the second one is taken."""
-        self.pulse.beat(0.0)
+        self.heartbeat = self.clock.now()
         addresses = await self.listener.start()
         try:
             await self.admin.start()
@@ -117,6 +118,10 @@ class App:
         await self.listener.drain(self.settings.drain)
         await self.admin.stop()
         await self.pool.close()
+
+    def _beat(self, lag: float) -> None:
+        self.heartbeat = self.clock.now()
+        self.counters.set_lag(lag)
 
     # ---- configuration
 
@@ -144,7 +149,7 @@ class App:
         return Generation(
             settings=settings,
             dialects=DIALECTS,
-            route=router.route,
+            route=lambda provider, ask, name: router.choose(provider=provider, ask=ask, header_route=name).route,
             stacks={route.name: stack.build(route, env) for route in router.routes},
             passthrough=stack.build_passthrough(env),
         )
@@ -200,7 +205,7 @@ class App:
 
     @property
     def heartbeat_age(self) -> float:
-        return self.pulse.age
+        return self.clock.now() - self.heartbeat
 
     @property
     def in_flight(self) -> int:
@@ -215,7 +220,6 @@ class App:
         self.listener.bypass = on
 
     def metrics(self, accept: str) -> tuple[bytes, str]:
-        self.counters.set_lag(self.pulse.longest)
         return self.counters.render(accept)
 
     def status(self) -> dict[str, Any]:

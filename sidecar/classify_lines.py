@@ -82,7 +82,9 @@ def _verdict(
     )
     # what the provider said, also where the verdict does not believe it
     data = parse(body)
-    return verdict, hints.wait(headers, data if data is not None else body[:4000].decode("utf-8", "replace"), wall)
+    return verdict, hints.wait(
+        headers, data if data is not None else body[:4000].decode("utf-8", "replace"), wall
+    )
 
 
 def _headers(given: Any) -> Headers:

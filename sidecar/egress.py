@@ -13,9 +13,6 @@ nothing was asked spoils a connection too: it would be read as the next caller's
 
 Why no queue. Admission bounds the calls in flight; a call that waited here for a connection would
 spend its time unseen. Beyond the limit a door says so at once.
-
-Of aiohttp only the protocol and its C parser are used: its session and connector, measured at
-several times the cost of a whole exchange through this pool, re-send, resolve and decode on their own.
 """
 
 from __future__ import annotations
@@ -31,26 +28,17 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 import aiohappyeyeballs
-from aiohttp.client_exceptions import ClientPayloadError
-from aiohttp.client_proto import ResponseHandler
-from aiohttp.http import HttpResponseParser
 
-from sidecar.addresses import Lookup, Names, system_lookup
+from sidecar.addresses import Lookup, Names, is_address, may_connect, system_lookup
+from sidecar.wire import LINE, Late, Wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sidecar.model import Clock, Provider
 
-if HttpResponseParser.__module__ != "aiohttp._http_parser":
-    raise ImportError("aiohttp came without its C parser; install a wheel of it for this platform")
-
 KEEPALIVE = 45.0  # s; providers and load balancers close at 60 s and more
 LIMIT = 512  # connections to one provider; what admission lets in by default
-READ_BUFFER = 32 * 1024  # the protocol pauses reading at twice this
-LINE = 8 * 1024
-FIELD = 32 * 1024
-FIELDS = 200
 
 
 class Forbidden(Exception):
@@ -61,97 +49,12 @@ class Crowded(Exception):
     """The connections to one provider are all in use."""
 
 
-class Late(Exception):
-    """A phase was not over in its time."""
-
-    def __init__(self, phase: str, seconds: float) -> None:
-        super().__init__(f"{phase}: no answer in {seconds:.3g} s")
-
-
 class Handshake(OSError):
     """The connection ended in the TLS handshake, and nobody said why."""
 
 
 class ProxyRefused(OSError):
     """The proxy would not connect; its answer is not the provider's."""
-
-
-class Wire(ResponseHandler):
-    """One connection, and what the pool has to know of it."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(loop)
-        self.heard = False  # a byte came since the last request
-        self.owes = False  # a request went out and its answer has not ended
-        self.reused = False
-        self.idle_since = 0.0
-
-    def data_received(self, data: bytes) -> None:  # type: ignore[explicit-override]
-        self.heard = True
-        super().data_received(data)
-
-    def set_exception(  # type: ignore[explicit-override]
-        self, exc: BaseException, exc_cause: BaseException | None = None
-    ) -> None:
-        # A broken chunk in the middle of a body reaches only the queue of messages; whoever
-        # reads the body would wait for ever.
-        super().set_exception(exc, exc_cause or exc)
-        body = self._payload
-        if body is not None and not body.is_eof() and body.exception() is None:
-            body.set_exception(ClientPayloadError("broken framing"), exc)
-
-    def resume_reading(  # type: ignore[explicit-override]
-        self, resume_parser: bool = True
-    ) -> None:
-        if self._reading_paused:  # called after every read; it costs two trips through the parser
-            super().resume_reading(resume_parser)
-
-    def expire(self, phase: str, seconds: float) -> None:
-        """To be called by a timer: whoever waits for the answer gets Late."""
-        self.set_exception(Late(phase, seconds))
-
-    def ask(self, head: bytes, body: bytes, *, bodiless: bool) -> None:
-        """Write a request; `bodiless`: the answer to it has no body, whatever its headers say."""
-        transport = self.transport
-        self.heard, self.owes = False, True
-        if transport is None:  # it died just now: `read` says of what
-            return
-        self.set_response_params(
-            skip_payload=bodiless,
-            read_until_eof=True,
-            auto_decompress=False,
-            read_bufsize=READ_BUFFER,
-            max_line_size=LINE,
-            max_field_size=FIELD,
-            max_headers=FIELDS,
-        )
-        if len(body) <= READ_BUFFER:
-            transport.write(head + body)
-        else:
-            transport.write(head)
-            transport.write(body)
-
-    async def write(self, data: bytes) -> bool:
-        """A piece of a body that is passed on: waits while the provider does not read; False: it left."""
-        if self.transport is None:
-            return False
-        self.transport.write(data)
-        if self.writing_paused:
-            try:
-                await self._drain_helper()
-            except ConnectionError:
-                return False
-        return True
-
-    def reusable(self) -> bool:
-        transport = self.transport
-        return (
-            not self.owes
-            and transport is not None
-            and not transport.is_closing()
-            and not self.should_close
-            and transport.get_write_buffer_size() == 0  # an answer before the request was read
-        )
 
 
 class Place(NamedTuple):
@@ -277,6 +180,8 @@ class Door:
     async def _connect(self, loop: asyncio.AbstractEventLoop) -> socket.socket:
         host, port, trusted = self._host, self.place.port, self.place.private
         if self._proxy is not None:
+            if is_address(host) and not may_connect(host, private=trusted):
+                raise Forbidden(f"{host} is an address that no provider may have")
             # where a proxy stands is the operator's word, and it is often a private address
             host, port, trusted = self._proxy.host, self._proxy.port, True
         addresses = await self._names.addresses(host, private=trusted)
@@ -434,14 +339,18 @@ class Proxy(NamedTuple):
 
 def read_proxy(url: str) -> Proxy:
     """Raises ValueError, without quoting what may hold a password."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        port = parts.port or 80
+    except ValueError:
+        raise ValueError("expected http://host:port") from None
     if parts.scheme != "http" or not parts.hostname or parts.path.strip("/") or parts.query:
         raise ValueError("expected http://host:port")
     credential = b""
     if parts.username is not None:
         pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         credential = b"Basic " + b64encode(pair.encode())
-    return Proxy(parts.hostname, parts.port or 80, credential)
+    return Proxy(parts.hostname, port, credential)
 
 
 async def _tunnel(loop: asyncio.AbstractEventLoop, sock: socket.socket, proxy: Proxy, authority: str) -> None:

@@ -11,7 +11,8 @@ and not bytes. A non-stream answer has no limit of its own here: its headers com
 
 One exception to "an attempt is one request". A provider may close an idle connection in the moment
 we write to it. If nothing at all came back on a connection that was used before, the request is
-written once more, on a fresh one, and nobody counts it. Uploads are gone by then; they are not.
+written once more, on a fresh one, and nobody counts it. It has to happen soon: a provider that dies
+after seconds of thought was not stale. Uploads are gone by then; they are not sent again.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from sidecar.addresses import Unresolved
 from sidecar.classify import classify
-from sidecar.egress import Crowded, Forbidden, Handshake, Late, Pool, ProxyRefused
+from sidecar.egress import Crowded, Forbidden, Handshake, Pool, ProxyRefused
 from sidecar.faults import HANDLING
 from sidecar.inflate import Bomb, Inflate
 from sidecar.model import (
@@ -43,6 +44,7 @@ from sidecar.model import (
     RefusedBy,
 )
 from sidecar.request import HOP_BY_HOP, Request, form
+from sidecar.wire import Late, Wire
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -50,7 +52,7 @@ if TYPE_CHECKING:
     from aiohttp.http_parser import RawResponseMessage
     from aiohttp.streams import StreamReader
 
-    from sidecar.egress import Door, Wire
+    from sidecar.egress import Door
     from sidecar.model import Call, Clock, Outcome, Sink
     from sidecar.settings import Limits
 
@@ -58,6 +60,7 @@ ERROR_BODY = 1024 * 1024  # of an answer that is an error: more than any provide
 ERROR_SECONDS = 10.0
 PASSED_IDLE = 600.0  # an upload is processed, a file is prepared: silence of what we do not judge
 HEAD_BYTES = 64 * 1024
+STALE_SECONDS = 2.0  # a stale connection shows within a round trip
 REQUEST_IDS = frozenset(
     {b"x-request-id", b"request-id", b"x-amzn-requestid", b"apim-request-id", b"x-goog-request-id"}
 )
@@ -156,6 +159,7 @@ class Upstream:
             except FOREIGN as exc:
                 return failed(exc)
             asked = None
+            began = self.clock.now()
             wire.ask(request.head, call.body, bodiless=request.bodiless)
             try:
                 if call.upload is not None:  # what the client's side raises is not for our table
@@ -164,12 +168,14 @@ class Upstream:
                         return stopped
                 try:
                     asked = await self._headers(call, wire)
-                    return wire, *asked
                 except Late as exc:
                     return _failed(Fault.TIMEOUT, str(exc))
                 except FOREIGN as exc:
-                    if not wire.reused or wire.heard or call.upload is not None:
+                    stale = wire.reused and not wire.heard and self.clock.now() - began < STALE_SECONDS
+                    if not stale or call.upload is not None:
                         return failed(exc)
+                else:
+                    return wire, *asked
             finally:
                 if asked is None:
                     door.leave(wire)

@@ -25,7 +25,7 @@ from collections.abc import Mapping
 from sidecar.classify import hints
 from sidecar.classify.answer import Answer, ends, only_pings, read
 from sidecar.classify.rates import limit
-from sidecar.classify.rules import EXACT, LIMITED, SAYS_LIMITED, STATUS, TEXTS, WEAK, WEAKEST, Ruling
+from sidecar.classify.rules import EXACT, LIMITED, MONEY, SAYS_LIMITED, STATUS, TEXTS, WEAK, WEAKEST, Ruling
 from sidecar.classify.whole import judge
 from sidecar.classify.wire import mesh, transport
 from sidecar.faults import HANDLING, HOLD_CAP
@@ -36,7 +36,9 @@ __all__ = ["classify", "raw_headers"]
 _SHORTEST_HOLD = 60.0  # a shorter hint is not believed for what is held for HOLD_CAP
 _LIMITS = frozenset(fault for fault in Fault if fault.startswith("rate_limit"))
 _AMBIGUOUS = frozenset((408, 409, 425))  # [R3] the status says more than the family's name
-_OF_THE_KEY = re.compile(r"api key|trial key|your account|your team|per (?:user|key|account)|all models|organi[sz]ation's concurrent")
+_OF_THE_KEY = re.compile(
+    r"api key|trial key|your account|your team|per (?:user|key|account)|all models|organi[sz]ation's concurrent"
+)
 
 
 def classify(
@@ -110,27 +112,28 @@ def _error(answer: Answer, provider: str, wait: float | None) -> Ruling:
             return Ruling(on_the_way)
     if answer.status == 413 and not answer.kinds.isdisjoint(LIMITED):
         return Ruling(Fault.RATE_LIMIT_REQUEST_TOO_LARGE)  # more than a minute's tokens in one request
-    return _exact(answer) or _sentence(answer) or _limited(answer, wait) or _weak(answer) or _status(answer, provider)
+    return (
+        _exact(answer)
+        or _sentence(answer)
+        or _limited(answer, wait)
+        or _weak(answer)
+        or _status(answer, provider)
+    )
 
 
 def _exact(answer: Answer) -> Ruling | None:
     if not answer.kinds:
         return None
-    return next((ruling for ruling, words in EXACT if not words.isdisjoint(answer.kinds)), None)
+    found = next((ruling for ruling, words in EXACT if not words.isdisjoint(answer.kinds)), None)
+    if found is not None and found.fault is Fault.QUOTA_EXHAUSTED:
+        return next((row.ruling for row in MONEY if row.found(answer.status, answer.text)), found)
+    return found
 
 
 def _sentence(answer: Answer) -> Ruling | None:
-    status, text = answer.status, answer.text
-    if not text:
-        return None
-    for row in TEXTS:
-        if (
-            (row.on is None or status in row.on)
-            and row.pattern.search(text)
-            and not (row.unless and row.unless.search(text))
-        ):
-            return row.ruling
-    return None
+    if not answer.text or (answer.form == "html" and answer.status >= 500):
+        return None  # a CDN's error page has words about everything
+    return next((row.ruling for row in TEXTS if row.found(answer.status, answer.text)), None)
 
 
 def _limited(answer: Answer, wait: float | None) -> Ruling | None:

@@ -30,13 +30,33 @@ _CODES = frozenset(
 _TEXTS = frozenset(
     (
         *("message", "msg", "detail", "title", "description", "error_msg", "errorMessage", "error_message"),
-        *("error_description", "raw", "Message", "blockReasonMessage", "limit_source", "remedy_hint", "localizedMessage"),
+        *(
+            "error_description",
+            "raw",
+            "Message",
+            "blockReasonMessage",
+            "limit_source",
+            "remedy_hint",
+            "localizedMessage",
+            "status_msg",
+            "statusMessage",
+        ),
     )
 )
 _INNER = frozenset(
     (
-        *("error", "errors", "innererror", "inner_error", "metadata", "detail", "details", "message", "cause"),
-        *("response", "previous_errors", "content_filter_result", "fault", "data"),
+        *(
+            "error",
+            "errors",
+            "innererror",
+            "inner_error",
+            "metadata",
+            "detail",
+            "details",
+            "message",
+            "cause",
+        ),
+        *("response", "previous_errors", "content_filter_result", "fault", "data", "base_resp"),
     )
 )
 _QUOTAS = frozenset(("quotaId", "quotaMetric", "quota_limit", "quota_metric", "quota_unit"))
@@ -222,7 +242,11 @@ def only_pings(answer: Answer, body: bytes) -> bool:
     """Comments and pings: signs of life that are no content."""
     if answer.form == "events" and not answer.events:
         return not any(name.strip() not in {b"", b"ping", b"keepalive"} for name in _EVENT_LINE.findall(body))
-    return answer.form in {"events", "json"} and isinstance(answer.data, dict) and answer.data.get("type") == "ping"
+    return (
+        answer.form in {"events", "json"}
+        and isinstance(answer.data, dict)
+        and answer.data.get("type") == "ping"
+    )
 
 
 def ends(body: bytes) -> bool:
@@ -230,7 +254,19 @@ def ends(body: bytes) -> bool:
 
 
 _ANSWER_KEYS = frozenset(
-    ("choices", "candidates", "content", "output", "data", "results", "embeddings", "embedding", "text", "done", "delta")
+    (
+        "choices",
+        "candidates",
+        "content",
+        "output",
+        "data",
+        "results",
+        "embeddings",
+        "embedding",
+        "text",
+        "done",
+        "delta",
+    )
 )
 
 
@@ -244,6 +280,9 @@ def tells_error(data: Any) -> bool:
         return True
     response = data.get("response")
     if isinstance(response, dict) and response.get("error"):
+        return True
+    base = data.get("base_resp")  # MiniMax
+    if isinstance(base, dict) and base.get("status_code"):
         return True
     if data.get("errors") and not _ANSWER_KEYS & data.keys():
         return True

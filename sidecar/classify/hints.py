@@ -32,7 +32,16 @@ LONGEST = 86_400.0
 _MILLIS = (b"retry-after-ms", b"x-ms-retry-after-ms")
 _UNIX = 1e9  # a reset above this is a point in time (2001 or later), above 1e11 in milliseconds
 _UNIX_MILLIS = 1e11
-_UNITS = {"ms": 0.001, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "hour": 3600.0, "d": 86_400.0}
+_UNITS = {
+    "ms": 0.001,
+    "s": 1.0,
+    "sec": 1.0,
+    "m": 60.0,
+    "min": 60.0,
+    "h": 3600.0,
+    "hour": 3600.0,
+    "d": 86_400.0,
+}
 _UNITS |= {"second": 1.0, "minute": 60.0, "day": 86_400.0, "hr": 3600.0, "millisecond": 0.001}
 _UNITS |= {f"{unit}s": size for unit, size in _UNITS.items() if len(unit) > 2}
 

@@ -13,31 +13,37 @@ from sidecar.classify.answer import Answer
 from sidecar.model import Fault
 
 # "Limit 30000, Requested 40000": the limit is smaller than this request alone
-_SIZES = re.compile(r"limit:? ([\d,]{1,15})\b[^\d]{1,20}(?:used:? [\d,]{1,15}[^\d]{1,12})?requested:? ([\d,]{1,15})")
+_SIZES = re.compile(
+    r"limit:? ([\d,]{1,15})\b[^\d]{1,20}(?:used:? [\d,]{1,15}[^\d]{1,12})?requested:? ([\d,]{1,15})"
+)
 _TOO_LARGE = re.compile(r"request (?:is )?too large|exceeds the (?:token|rate) limit.{0,40}single request")
 _NOTHING_GRANTED = re.compile(r"\blimit: 0\b")  # Gemini: this model is not in the project's tier
-_CONCURRENT = re.compile(r"concurren|simultaneous|parallel requests|in[- ]flight|too many connections")
+_CONCURRENT = re.compile(r"concurren|并发|simultaneous|parallel requests|in[- ]flight|too many connections")
 _RAMP = re.compile(
     r"acceleration|increase rate|ramp up|increased? too (?:quickly|fast)|slow down|more gradually|gradually increase|burst rate"
 )
 _MONTH = re.compile(r"per[ _-]?month|monthly|/ ?month|this month|billing (?:cycle|period)")
 _DAY = re.compile(
-    r"per[ _-]?day|\b[rt]pd\b|\bdaily\b|/ ?day\b|a day\b|byday|per 86400|86400 ?s|per[ _-]?week|weekly|24[ -]?hours?|midnight"
+    r"per[ _-]?day|\([rt]pd\)|\b[rt]pd:|\bdaily\b|/ ?day\b|a day\b|byday|per 86400|86400 ?s|per[ _-]?week|weekly|24[ -]?hours?|midnight"
 )
 _TOKENS = re.compile(
     r"\btokens?[ _-]?(?:used |usage )?(?:per|/|each)|\btpm\b|\btps\b|tokens? (?:rate |usage |throughput )?(?:limit|quota)"
-    r"|too many (?:\w{1,12} )?tokens|tokens? (?:has|have) been|tokensper|token_count|number of \w{0,10} ?tokens|\w{1,30}_tokens_per"
+    r"|too many (?:\w{1,12} )?tokens|tokens? (?:has|have) been|tokensper|token_count|number of \w{0,10} ?tokens|_tokens_per"
 )
 _REQUESTS = re.compile(
     r"\brequests?[ _-]?(?:per|/|each)|\b[rq]p[ms]\b|\b(?:call|calls|requests?) (?:rate|count|limit)|(?:calls?|queries|generations) ?(?:per|/|and)"
     r"|requests rate|\bqueries\b|requests? too (?:quickly|fast|frequently)|too many requests (?:in|within|per|for|have|sent)"
     r"|(?:sent|sending|making|made) too many requests|too frequent|requestsper|_requests_per|number of requests?\b|byminute"
 )
-_SHORT_SPAN = re.compile(r"per[ _-]?(?:min|sec|hour)")
+_SHORT_SPAN = re.compile(r"(?:per[ _-]?|/ ?)(?:min|sec|hour)")
 _QUOTA_GONE = re.compile(
     r"exceeded your (?:current |\w{1,12} )?quota|quota (?:has been |is |was |limit )?(?:exhausted|exceeded|reached|depleted|used up)"
     r"|(?:insufficient|out of|no|not enough) [\w ]{0,16}quota|exceeded (?:the |its |your )?(?:\w{1,12} )?quota|usage limit"
 )
+_TOKEN_KINDS = frozenset(
+    ("tokens", "inputtokens", "outputtokens", "dynamictokenlimited", "throttlingallocationquota")
+)
+_REQUEST_KINDS = frozenset(("requests", "limitrequests", "dynamicrequestlimited", "throttlingratequota"))
 
 
 def limit(answer: Answer, *, hinted: bool) -> Fault:
@@ -60,6 +66,9 @@ def limit(answer: Answer, *, hinted: bool) -> Fault:
     counted = _counted(answer, text)
     if counted is not None:
         return counted
+    # Google calls its limits per minute a quota too
+    if "resourceexhausted" in answer.kinds and "check your plan" not in text:
+        return _exhausted(answer.headers) or Fault.RATE_LIMIT_UNKNOWN
     if not hinted and _QUOTA_GONE.search(text):
         return Fault.QUOTA_EXHAUSTED
     return _exhausted(answer.headers) or Fault.RATE_LIMIT_UNKNOWN
@@ -89,12 +98,13 @@ def _larger(text: str) -> bool:
 
 
 def _counted(answer: Answer, text: str) -> Fault | None:
-    tokens, requests = _TOKENS.search(text), _REQUESTS.search(text)
+    tokens = _TOKENS.search(text) if "token" in text or "tp" in text else None
+    requests = _REQUESTS.search(text)
     if tokens and requests:  # "60 queries and 60000 tokens per minute": the counters may know
         return _exhausted(answer.headers) or Fault.RATE_LIMIT_RPM
-    if tokens or not answer.kinds.isdisjoint(("tokens", "inputtokens", "outputtokens")):
+    if tokens or not answer.kinds.isdisjoint(_TOKEN_KINDS):
         return Fault.RATE_LIMIT_TPM
-    if requests or "requests" in answer.kinds:
+    if requests or not answer.kinds.isdisjoint(_REQUEST_KINDS):
         return Fault.RATE_LIMIT_RPM
     if "throttlingexception" in answer.kinds and "too many requests" in text:
         return Fault.RATE_LIMIT_RPM  # AWS says "too many tokens" for the other one

@@ -28,8 +28,18 @@ class Ruling:
 class Sentence:
     ruling: Ruling
     pattern: re.Pattern[str]
-    on: frozenset[int] | None  # None: whatever the status
+    on: frozenset[int] | None = None  # None: whatever the status
     unless: re.Pattern[str] | None = None
+    words: tuple[
+        str, ...
+    ] = ()  # one of them has to be there: spares the search where storms come from (429, 5xx)
+
+    def found(self, status: int, text: str) -> bool:
+        if self.on is not None and status not in self.on:
+            return False
+        if self.words and not any(word in text for word in self.words):
+            return False
+        return bool(self.pattern.search(text)) and not (self.unless and self.unless.search(text))
 
 
 def _exact(fault: Fault, words: str, scope: Scope | None = None) -> tuple[Ruling, frozenset[str]]:
@@ -51,11 +61,21 @@ EXACT: tuple[tuple[Ruling, frozenset[str]], ...] = (
         " insufficientfunds accountoverdueerror",
     ),
     _exact(
-        Fault.REGION_BLOCKED, "unsupportedcountryregionterritory unsupportedcountry regionnotsupported countryblocked"
+        Fault.REGION_BLOCKED,
+        "unsupportedcountryregionterritory unsupportedcountry regionnotsupported countryblocked",
     ),
-    _exact(Fault.QUOTA_EXHAUSTED, "insufficientquota exceededcurrentquotaerror tokenquotareached quotaexhausted consumptionlimitreached"),
-    _exact(Fault.RATE_LIMIT_ACCELERATION, "slowdown accelerationlimitexceeded"),
-    _exact(Fault.RATE_LIMIT_CONCURRENCY, "concurrencylimitexceeded toomanyconcurrentrequests concurrentlimitexceeded userconcurrentrequests"),
+    _exact(
+        Fault.QUOTA_EXHAUSTED,
+        "insufficientquota exceededcurrentquotaerror insufficientuserquota tokenquotareached quotaexhausted consumptionlimitreached",
+    ),
+    _exact(
+        Fault.RATE_LIMIT_ACCELERATION,
+        "slowdown accelerationlimitexceeded requestbursttoofast throttlingburstrate limitburstrate",
+    ),
+    _exact(
+        Fault.RATE_LIMIT_CONCURRENCY,
+        "concurrencylimitexceeded toomanyconcurrentrequests concurrentlimitexceeded userconcurrentrequests",
+    ),
     _exact(
         Fault.MODEL_GONE,
         "modeldecommissioned modeldeprecated modelretired deploymentretired modelremoved modelnolongeravailable modeleol",
@@ -78,8 +98,16 @@ EXACT: tuple[tuple[Ruling, frozenset[str]], ...] = (
         " missingauthenticationtokenexception missingauthenticationtoken invalidclienttokenid accesstokenexpired"
         " authenticationtokenexpired invalidsubscriptionkey credentialsmissing accountdeactivated keydisabled",
     ),
-    _exact(Fault.PERMISSION, "organizationrestricted servicedisabled apikeyservicerestriction apikeyhttpreferrerblocked", Scope.KEY),
-    _exact(Fault.PERMISSION, "apikeyipaddressblocked ipnotallowed accountflagged consumersuspended accountdisabled", Scope.KEY),
+    _exact(
+        Fault.PERMISSION,
+        "organizationrestricted servicedisabled apikeyservicerestriction apikeyhttpreferrerblocked",
+        Scope.KEY,
+    ),
+    _exact(
+        Fault.PERMISSION,
+        "apikeyipaddressblocked modelpermissionblockedorg modeltermsrequired ipnotallowed accountflagged consumersuspended accountdisabled",
+        Scope.KEY,
+    ),
     _exact(Fault.MODEL_LOADING, "modelnotreadyexception modelnotready modelloading"),
     # AWS gave the model minutes: the same request takes as long again
     _exact(Fault.TIMEOUT, "modeltimeoutexception"),
@@ -92,8 +120,15 @@ EXACT: tuple[tuple[Ruling, frozenset[str]], ...] = (
         " modelovercapacity servicetemporarilyunavailable insufficientcapacity serviceunavailableexception"
         " serviceunavailableerror modelatcapacity resourceunavailable serverisoverloaded",
     ),
-    _exact(Fault.SERVER_ERROR, "modelerrorexception modelstreamerrorexception internalserverexception enginedeaderror vectorstoretimeout"),
-    _exact(Fault.UNSUPPORTED_PARAMETER, "unsupportedparameter unsupportedvalue unsupportedparam unsupportedparamserror"),
+    _exact(
+        Fault.SERVER_ERROR,
+        "modelerrorexception modelstreamerrorexception internalserverexception enginedeaderror vectorstoretimeout",
+    ),
+    _exact(Fault.CAPABILITY_MISMATCH, "operationnotsupported"),
+    _exact(
+        Fault.UNSUPPORTED_PARAMETER,
+        "unsupportedparameter unsupportedvalue unsupportedparam unsupportedparamserror",
+    ),
     _exact(
         Fault.INVALID_REQUEST,
         "stringabovemaxlength arrayabovemaxlength invalidjsonschema invalidfunctionparameters unknownparameter"
@@ -103,7 +138,9 @@ EXACT: tuple[tuple[Ruling, frozenset[str]], ...] = (
 )
 
 # what the caller sent, or what the caller may do
-_CALLER = frozenset((0, 400, 401, 402, 403, 404, 405, 406, 409, 410, 412, 413, 415, 416, 418, 422, 424, 428, 451, 498))
+_CALLER = frozenset(
+    (0, 400, 401, 402, 403, 404, 405, 406, 409, 410, 412, 413, 415, 416, 418, 422, 424, 428, 451, 498)
+)
 _SERVER = frozenset((0, *range(500, 600), 429, 498, 424))
 _FAULTY = frozenset((0, *range(500, 600), 424))
 _LOOSE = frozenset((*_CALLER, 429, 500))  # some say with a 429 or 500 what others say with a 4xx
@@ -118,11 +155,17 @@ def _text(
     on: frozenset[int] | None = None,
     *,
     unless: str = "",
+    words: str = "",
     scope: Scope | None = None,
     again: bool | None = None,
 ) -> None:
     excluded = re.compile(unless) if unless else None
-    TEXTS.append(Sentence(Ruling(fault, scope, again), re.compile(pattern), on, excluded))
+    ruling = Ruling(fault, scope, again)
+    TEXTS.append(
+        Sentence(
+            ruling, re.compile(pattern), on, excluded, tuple(word.replace("_", " ") for word in words.split())
+        )
+    )
 
 
 # Money first: providers say it with 400, 401, 402, 403, 412, 429 and 500 alike. Bought credits and
@@ -131,17 +174,19 @@ _text(
     Fault.BILLING,
     r"credit balance|insufficient (?:account )?(?:credits?|balance|funds)|(?:no|any|more|out of|enough|available|prepayment|purchase|sufficient) credits?\b"
     r"|credits? (?:\w{1,12} ){0,3}(?:depleted|exhausted|insufficient|too low|expired|used up|required|run out)|balance (?:is )?(?:too low|insufficient|not enough|exhausted|negative)"
-    r"|payment (?:required|method|information|failed)|past (?:due|invoices)|unpaid|overdue|arrears|in good standing|billing to be enabled|billing (?:is |has )?(?:been )?(?:disabled|not (?:enabled|active))"
-    r"|enable billing|check your billing details|not active, please check your billing|extra usage is required|top[- ]?up|recharge",
-    unless=r"countr(?:y|ies)|add \d+ credits to unlock",
+    r"|payment (?:required|information|failed|instrument)|no (?:valid )?payment|invalid_payment|past (?:due|invoices)|unpaid|overdue|arrears|in good standing|billing to be enabled|billing (?:is |has )?(?:been )?(?:disabled|not (?:enabled|active))"
+    r"|enable billing|please check your billing|extra usage is required|please (?:top[- ]?up|recharge)|to top up|余额不足|欠费|充值",
+    unless=r"countr(?:y|ies)|add \d+ credits to unlock|increase your rate limit",
+    words="credit balance fund payment past unpaid overdue arrear standing billing usage_is top charge 余额 欠费 充值",
 )
 _text(
     Fault.ORG_LIMIT,
     r"spend(?:ing)? (?:limit|cap)|usage limits?\b.{0,60}(?:reached|regain)|reached your (?:specified )?\w{0,12} ?usage limit|regain access"
-    r"|(?:monthly|weekly|workspace|organi[sz]ation|project|team|key) (?:spend|budget|usage|cost)\w* ?(?:limit|cap|budget)?|budget (?:has been |limit |was )?(?:exceeded|reached)|exceeded (?:\w{1,12} ){0,3}budget"
+    r"|(?:monthly|weekly|workspace|organi[sz]ation|project|team|key) (?:spend\w*|budget|usage|cost)(?: limit| cap| budget)?|budget (?:has been |limit |was )?(?:exceeded|reached)|exceeded (?:\w{1,12} ){0,3}budget"
     r"|hard limit|service quota for your account|key limit exceeded",
-    unless=r"in good standing",
+    words="spen usage budget regain cost hard_limit quota key_limit",
 )
+MONEY = tuple(TEXTS)  # says more than the word insufficient_quota, which some send with all of these
 # where the caller is; not where a model is served
 _text(
     Fault.REGION_BLOCKED,
@@ -154,6 +199,7 @@ _text(
     r"(?:account|organi[sz]ation|workspace|team|project|consumer|tenant)\b[^.|]{0,50}\b(?:suspended|disabled|deactivated|restricted|terminated|banned|blocked|locked|flagged|denied access)\b",
     frozenset((0, 400, 403, 404, 412, 422, 429)),
     unless=r"virtual network|api has not been used|flagged as|prompt was",
+    words="suspend disabled deactivated restricted terminated banned blocked locked flagged denied",
     scope=Scope.KEY,
 )
 _text(
@@ -162,7 +208,7 @@ _text(
     r"|(?:invalid|incorrect|wrong|missing|expired|revoked|bad|unknown|no|malformed|provide an?|valid) (?:\w{1,12} )?(?:x-)?(?:api|access|subscription|auth|authorization|authentication|bearer|oauth)[ _-]?(?:key|token|credentials?|header)"
     r"|invalid (?:x-api-key|bearer|authentication|credential|authorization|username or password|signature)|no (?:auth|api|valid) credentials|(?:oauth|access|auth|bearer|security|session) token (?:\w{1,12} ){0,4}(?:invalid|expired|revoked)"
     r"|unauthenticated|unregistered callers|could not validate credentials|authentication (?:failed|fails|failure|error|required|credential)|not authenticated|fails? to authenticate|failed to authenticate|signature we calculated|member of an organi[sz]ation"
-    r"|credentials? (?:\w{1,12} ){0,3}(?:invalid|expired|missing)|invalid token\b|please provide (?:a valid|your|an) api key|missing authorization",
+    r"|credentials? (?:\w{1,12} ){0,3}(?:invalid|expired|missing)|(?:invalid|expired) token\b|\btoken (?:is |has )?expired|please provide (?:a valid|your|an) api key|missing authorization|credential should be scoped",
     frozenset((0, 400, 401, 403, 407, 422, 498)),
 )
 _text(
@@ -171,8 +217,16 @@ _text(
     frozenset((401,)),
 )
 # a model's own tool call that the provider could not read: not the caller's fault
-_text(Fault.MALFORMED_TOOL_CALL, r"failed to call a function|model did not call a tool|tool call validation failed|failed to parse tool call", _LOOSE)
-_text(Fault.STRUCTURED_OUTPUT_FAILED, r"failed to (?:validate|generate)(?: valid)? json|generated json does not match", _LOOSE)
+_text(
+    Fault.MALFORMED_TOOL_CALL,
+    r"failed to call a function|model did not call a tool|tool call validation failed|failed to parse tool call",
+    _LOOSE,
+)
+_text(
+    Fault.STRUCTURED_OUTPUT_FAILED,
+    r"failed to (?:validate|generate)(?: valid)? json|generated json does not match",
+    _LOOSE,
+)
 _text(
     Fault.CONTENT_POLICY,
     r"content (?:management )?(?:filter|policy|polic(?:y|ies)|violat|moderation|was blocked|is blocked|blocked)|content[_-]filter|(?:input|prompt|request|output|content|text|message|image|response)s? (?:\w{1,12} ){0,6}(?:flagged|violat)"
@@ -200,7 +254,7 @@ _text(
 _text(
     Fault.CONTEXT_WINDOW,
     r"context[ _-]?(?:length|window|size|limit)|maximum (?:context|prompt|input|model|sequence) length|(?:prompt|input|request|conversation|message|messages|text) (?:is|are|was|has|have|contains?) (?:too long|too many tokens|longer than)"
-    r"|input (?:is )?too long|prompt too long|input token count|(?:input|prompt) (?:length|tokens?|size)[^|]{0,80}(?:exceed|greater than|larger than|longer than)|too large for model with|longer than the maximum model length"
+    r"|input (?:is )?too long|prompt too long|input token count|(?:input|prompt) (?:length|tokens?|size)[^|]{0,80}(?:exceed|greater than|larger than|longer than)|too large for model with|longer than the maximum model length|max_model_len|must have less than \d+ tokens"
     r"|inputs?`? tokens \+|reduce (?:the length of |your |the )?(?:the )?(?:messages|prompt|input|context)|range of input length|input tokens exceeded|available context|fit in(?:to)? the context",
     _LOOSE - {403, 401, 402, 429},
     unless=r"not (?:yet )?available|string too long|max_?(?:completion_|output_|new_)?tokens:? \d+ >",
@@ -208,7 +262,7 @@ _text(
 # how much is asked for, not how much is sent: no larger window helps
 _text(
     Fault.INVALID_REQUEST,
-    r"string too long|max_?(?:completion_|output_|new_)?tokens`?:? (?:is too large|\d+ >|must be|should be|cannot|exceeds|value)|(?:completion|output) tokens[^|]{0,40}(?:at most|maximum allowed)|maximum allowed number of output tokens",
+    r"string too long|max_?(?:completion_|output_|new_)?tokens`?:? (?:is too large|\d+ >|must be|should be|cannot|exceeds|value)|(?:completion|output) tokens[^|]{0,40}(?:at most|maximum allowed)|maximum allowed number of output tokens|maximum tokens you requested",
     _CALLER,
 )
 _text(
@@ -231,14 +285,14 @@ _text(
 )
 _text(
     Fault.INVALID_REQUEST,
-    r"invalid url|unknown (?:request )?url|no (?:such )?(?:route|handler)|cannot (?:get|post|put|delete) /|unrecognized request url|page not found|method not allowed|requested url\b.{0,200}\bwas not found on this server|^not found$|route [^|]{0,80}not found|path [^|]{0,80}not found|unknown (?:path|route)",
+    r"invalid url|unknown (?:request )?url|no (?:such )?(?:route|handler)|cannot (?:get|post|put|delete) /|unrecognized request url|page not found|method not allowed|requested url\b.{0,200}\bwas not found on this server|^not found$|route [^|]{0,80}not found|path [^|]{0,80}not found|unknown (?:path|route)|not found: /",
     frozenset((0, 404, 405)),
 )
 # a model that exists and can do other things
 _text(
     Fault.CAPABILITY_MISMATCH,
-    r"no endpoints found that support|(?:does not|doesn't|do not|don't|cannot|can't) (?:\w{1,12} ){0,2}?(?:support|accept|handle|process)\b(?! (?:on-demand|this api|parameter))|(?:image|vision|audio|video|tool|tools|function|function calling|tool use|tool calling|tool choice|streaming|json mode|json_schema|structured outputs?|response_format|system (?:role|prompt|instruction|message)s?|developer instruction|thinking|reasoning|multimodal|modality|pdf|document|file)s?\b[^|]{0,50} (?:is|are) (?:not|currently not|only) (?:supported|enabled|available|implemented|allowed)"
-    r"|not (?:a )?(?:multimodal|multi-modal|vision|chat) (?:model|completion)|not a chat model|only supported in v1/|at most 0 (?:image|audio|video)|requires --enable-auto-tool-choice|unsupported (?:content|modality|input) type|not supported in the v1/|without (?:vision|tool|image) support|no chat template",
+    r"no endpoints found that support|(?:does not|doesn't|do not|don't|cannot|can't) (?:\w{1,12} ){0,2}?(?:support|accept|handle|process)\b(?! (?:on-demand|this api|parameter))|(?:image|vision|audio|video|tool|tools|function|function calling|tool use|tool calling|tool choice|streaming|json mode|json_schema|structured outputs?|response_format|system (?:role|prompt|instruction|message)s?|developer instruction|thinking|reasoning|multimodal|modality|pdf|document|file)s?\b[^|]{0,50} (?:is|are) (?:(?:not|currently not|only) (?:supported|enabled|available|implemented|allowed)|unsupported)"
+    r"|not (?:a )?(?:multimodal|multi-modal|vision|chat) (?:model|completion)|not a chat model|only supported in v1/|at most 0 (?:image|audio|video)|requires --enable-auto-tool-choice|unsupported (?:content|modality|input) type|not supported in the v1/|without (?:vision|tool|image) support|no chat template|does not work with the specified model",
     _LOOSE - {401, 429, 402},
     unless=r"is not found|not found for api version|does not exist|unsupported (?:country|region)",
 )
@@ -263,12 +317,18 @@ _text(
 _text(Fault.CONFLICT, r"already (?:in progress|being processed|exists)|conflict", frozenset((0, 409)))
 
 # It never heals by itself: too little memory for this model on that machine.
-_text(Fault.SERVER_ERROR, r"requires more (?:system |gpu )?memory|not enough (?:gpu )?memory to load|insufficient memory to load", _SERVER, again=False)
+_text(
+    Fault.SERVER_ERROR,
+    r"requires more (?:system |gpu )?memory|not enough (?:gpu )?memory to load|insufficient memory to load",
+    _SERVER,
+    again=False,
+)
 _text(
     Fault.MODEL_LOADING,
     r"(?:model|server|replica|endpoint|instance|deployment)[^.|]{0,120}\b(?:loading|warming|starting up|initiali[sz]ing|not (?:yet )?ready|cold[- ]start|waking up|scal(?:ing|ed) (?:up|to)|being (?:loaded|deployed|downloaded|started))|loading (?:the )?model|cold[- ]?(?:start|boot)|still (?:loading|starting|booting)|warming up",
     frozenset((0, 409, 424, 425, 429, 500, 502, 503, 504)),
     unless=r"overloaded",
+    words="load warm start initiali ready cold waking scal being",
 )
 _text(
     Fault.RATE_LIMIT_ACCELERATION,
@@ -281,6 +341,7 @@ _text(
     r"|(?:queue|backlog) (?:is )?(?:full|too long|exceeded)|temporarily unavailable|resource exhausted\. please try again|insufficient[ _]system[ _]resource|too many connections|not enough (?:resources|workers)|no (?:available|healthy) (?:workers?|instances?|servers?|backends?)|no instances? available|system resources",
     _SERVER,
     unless=r"rate limit|tokens? per|requests? per",
+    words="overload capacity demand load traffic volume busy pending queue backlog unavailable resource connections worker instance backend server",
 )
 _text(
     Fault.TIMEOUT,
@@ -321,11 +382,16 @@ WEAKEST: tuple[tuple[Ruling, frozenset[str]], ...] = (
 LIMITED = frozenset(
     "ratelimitexceeded ratelimiterror ratelimited ratelimit ratelimitreached resourceexhausted throttlingexception throttled"
     " toomanyrequests toomanyrequestsexception modelratelimit throttling ratelimitreachederror quotaexceeded requestlimitexceeded"
-    " limitrequests tokens requests limitburstrate throttlingratequota throttlingallocationquota".split()
+    " limitrequests dynamicrequestlimited dynamictokenlimited tokens requests throttlingratequota throttlingallocationquota".split()
 )
-SAYS_LIMITED = re.compile(r"rate[ _-]?limit|too many requests|quota exceeded|requests? limit|throttl|call volume quota")
+SAYS_LIMITED = re.compile(
+    r"rate[ _-]?limit|too many requests|quota exceeded|requests? limit|throttl|call volume quota"
+)
 
-_SERVERS = dict.fromkeys((500, 502, 505, 506, 507, 508, 509, 510, 511, 424, 520, 521, 522, 523, 525, 526, 527, 530), Fault.SERVER_ERROR)
+_SERVERS = dict.fromkeys(
+    (500, 502, 505, 506, 507, 508, 509, 510, 511, 424, 520, 521, 522, 523, 525, 526, 527, 530),
+    Fault.SERVER_ERROR,
+)
 _REQUESTS = dict.fromkeys(
     (400, 405, 406, 411, 412, 414, 415, 416, 417, 418, 421, 422, 426, 428, 431, 505), Fault.INVALID_REQUEST
 )

@@ -26,7 +26,10 @@ _REASONS: dict[str, Fault] = {
             Fault.TRUNCATED_OUTPUT,
             "length maxtokens maxoutputtokens modellength modelcontextwindowexceeded maxlength contextfull",
         ),
-        (Fault.MALFORMED_TOOL_CALL, "malformedfunctioncall malformedtooluse unexpectedtoolcall malformedtoolcall"),
+        (
+            Fault.MALFORMED_TOOL_CALL,
+            "malformedfunctioncall malformedtooluse unexpectedtoolcall malformedtoolcall",
+        ),
         (Fault.STRUCTURED_OUTPUT_FAILED, "malformedmodeloutput"),
         (Fault.OVERLOADED, "insufficientsystemresource networkerrorcapacity"),
         (Fault.CONTEXT_WINDOW, "errorlimit"),
@@ -73,12 +76,25 @@ def _dicts(value: Any) -> Iterable[dict[str, Any]]:
 
 
 def _reasons(data: dict[str, Any]) -> Iterable[str]:
-    holders = [data, *_dicts(data.get("choices")), *_dicts(data.get("candidates")), *_dicts(data.get("results"))]
+    holders = [
+        data,
+        *_dicts(data.get("choices")),
+        *_dicts(data.get("candidates")),
+        *_dicts(data.get("results")),
+    ]
     for key in ("delta", "incomplete_details"):
         if isinstance(data.get(key), dict):
             holders.append(data[key])
     for holder in holders:
-        for key in ("finish_reason", "finishReason", "stop_reason", "stopReason", "done_reason", "completionReason", "reason"):
+        for key in (
+            "finish_reason",
+            "finishReason",
+            "stop_reason",
+            "stopReason",
+            "done_reason",
+            "completionReason",
+            "reason",
+        ):
             value = holder.get(key)
             if isinstance(value, str):
                 yield value
@@ -92,10 +108,17 @@ def _speaks(data: dict[str, Any]) -> bool:
     """Whether this is an answer that should say something (embeddings and lists are not)."""
     if data.get("object") in {"list", "embedding"} or data.get("status") in {"queued", "in_progress"}:
         return False
-    if "choices" in data or "candidates" in data or data.get("type") == "message" or data.get("object") == "response":
+    if (
+        "choices" in data
+        or "candidates" in data
+        or data.get("type") == "message"
+        or data.get("object") == "response"
+    ):
         return True
     output = data.get("output")
-    return (isinstance(output, dict) and "message" in output) or ("message" in data and ("done" in data or "finish_reason" in data))
+    return (isinstance(output, dict) and "message" in output) or (
+        "message" in data and ("done" in data or "finish_reason" in data)
+    )
 
 
 def _contents(data: dict[str, Any]) -> Iterable[dict[str, Any]]:

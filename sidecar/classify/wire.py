@@ -13,25 +13,61 @@ from sidecar.model import Fault
 _TRANSPORT: tuple[tuple[Fault, re.Pattern[str]], ...] = tuple(
     (fault, re.compile(pattern))
     for fault, pattern in (
-        (Fault.CLIENT_CANCELLED, r"\b(?:client|caller|user|downstream)\b.{0,40}\b(?:cancel|disconnect|abort|clos|left|gone|hung up|went away)|cancel"),
-        (Fault.LOCAL_OVERLOAD, r"too many open files|emfile|pool (?:timeout|exhausted|is full)|pooltimeout|no local|memory limit|ephemeral port|address not available"),
+        (
+            Fault.CLIENT_CANCELLED,
+            r"\b(?:client|caller|user|downstream)\b.{0,40}\b(?:cancel|disconnect|abort|clos|left|gone|hung up|went away)|cancel",
+        ),
+        (
+            Fault.LOCAL_OVERLOAD,
+            r"too many open files|emfile|pool (?:timeout|exhausted|is full)|pooltimeout|no local|memory limit|ephemeral port|address not available",
+        ),
         # nothing was sent yet: a slow connect or handshake is the network's
-        (Fault.NETWORK, r"connect(?:ion|ing)?[ _-]?(?:attempt )?(?:phase )?time(?:d ?out|out)|timed? ?out (?:while |during |in |on )?connect|handshake time(?:d ?out|out)|etimedout|timed? ?out.{0,20}\b(?:dns|resol)|\b(?:dns|resol\w*)\b.{0,30}time"),
-        (Fault.TLS, r"certificate|\btls\b|\bssl\b|hostname mismatch|handshake|x509|self[- ]signed|unable to get local issuer"),
-        (Fault.TTFT_TIMEOUT, r"first[ _-](?:token|content|chunk|event|delta)|\bttft\b|time to first|only (?:keep-?alives?|pings|comments)"),
-        (Fault.STREAM_STALL, r"\bstall|\bidle\b|between (?:chunks|events|tokens)|no (?:data|chunk|event|bytes?|token)s? (?:for|within|in) |\bgap\b|silence|silent (?:mid|after)"),
-        (Fault.MALFORMED_CHUNK, r"malformed|unparsable|invalid (?:json|chunk|utf|event)|parse error|decod(?:e|ing) error|bad chunk"),
-        (Fault.STREAM_CUT, r"incomplete|premature|truncated|mid[- ]?(?:stream|body|response|output|answer)|content-length|transferencoding|payload|unexpected eof|(?:after|during) (?:the )?(?:headers|first|some|\d+|body|stream|partial)|before (?:the )?(?:end|terminal|message_stop|done|finish)|without (?:\[done\]|finish|message_stop|sentinel)|ended early"),
-        (Fault.TIMEOUT, r"time[ds]?[ -]?out|deadline|no (?:response|answer|reply|headers|bytes)\b.{0,30}\bwithin|took too long|exceeded .{0,20}seconds"),
+        (
+            Fault.NETWORK,
+            r"connect(?:ion|ing)?[ _-]?(?:attempt )?(?:phase )?time(?:d ?out|out)|timed? ?out (?:while |during |in |on )?connect|handshake time(?:d ?out|out)|etimedout|timed? ?out.{0,20}\b(?:dns|resol)|\b(?:dns|resol\w*)\b.{0,30}time",
+        ),
+        (
+            Fault.TLS,
+            r"certificate|\btls\b|\bssl\b|hostname mismatch|handshake|x509|self[- ]signed|unable to get local issuer",
+        ),
+        (
+            Fault.TTFT_TIMEOUT,
+            r"first[ _-](?:token|content|chunk|event|delta)|\bttft\b|time to first|only (?:keep-?alives?|pings|comments)",
+        ),
+        (
+            Fault.STREAM_STALL,
+            r"\bstall|\bidle\b|between (?:chunks|events|tokens)|no (?:data|chunk|event|bytes?|token)s? (?:for|within|in) |\bgap\b|silence|silent (?:mid|after)",
+        ),
+        (
+            Fault.MALFORMED_CHUNK,
+            r"malformed|unparsable|invalid (?:json|chunk|utf|event)|parse error|decod(?:e|ing) error|bad chunk",
+        ),
+        (
+            Fault.STREAM_CUT,
+            r"incomplete|premature|truncated|mid[- ]?(?:stream|body|response|output|answer)|content-length|transferencoding|payload|unexpected eof|(?:after|during) (?:the )?(?:headers|first|some|\d+|body|stream|partial)|before (?:the )?(?:end|terminal|message_stop|done|finish)|without (?:\[done\]|finish|message_stop|sentinel)|ended early",
+        ),
+        (
+            Fault.TIMEOUT,
+            r"time[ds]?[ -]?out|deadline|no (?:response|answer|reply|headers|bytes)\b.{0,30}\bwithin|took too long|exceeded .{0,20}seconds",
+        ),
     )
 )
 _MESH: tuple[tuple[Fault, re.Pattern[str]], ...] = tuple(
     (fault, re.compile(pattern))
     for fault, pattern in (
-        (Fault.LOCAL_OVERLOAD, r"reset reason: overflow|circuit breaker|upstream_rq_pending_overflow|local_rate_limited|load shed|overload manager|envoy overloaded"),
-        (Fault.TIMEOUT, r"^(?:upstream request timeout|stream timeout|upstream response timeout|gateway timeout)|response timeout$"),
+        (
+            Fault.LOCAL_OVERLOAD,
+            r"reset reason: overflow|circuit breaker|upstream_rq_pending_overflow|local_rate_limited|load shed|overload manager|envoy overloaded",
+        ),
+        (
+            Fault.TIMEOUT,
+            r"^(?:upstream request timeout|stream timeout|upstream response timeout|gateway timeout)|response timeout$",
+        ),
         (Fault.TLS, r"tls_error|tls error|certificate verify failed"),
-        (Fault.NETWORK, r"upstream connect error|disconnect/reset before headers|no healthy upstream|connection (?:refused|reset|termination|timed? ?out|failure)|delayed connect error|remote reset|local reset|no route to host|cluster not found|no cluster|failed to connect|dns (?:resolution|failure)|name resolution|client error \(connect\)|logical service .{0,80}(?:unavailable|endpoint)"),
+        (
+            Fault.NETWORK,
+            r"upstream connect error|disconnect/reset before headers|no healthy upstream|connection (?:refused|reset|termination|timed? ?out|failure)|delayed connect error|remote reset|local reset|no route to host|cluster not found|no cluster|failed to connect|dns (?:resolution|failure)|name resolution|client error \(connect\)|logical service .{0,80}(?:unavailable|endpoint)",
+        ),
     )
 )
 _BEFORE = re.compile(r"before|first|role only|nothing|no content|message_start")
@@ -56,8 +92,26 @@ def broken_off(event: str, position: str) -> Fault | None:
     if event in {"comment", "ping", "keepalive", "keep-alive", "heartbeat"}:
         return Fault.KEEPALIVE
     if event in {"stall", "silence", "idle", "timeout", "hang", "gap", "no_data"}:
-        return Fault.TTFT_TIMEOUT if _BEFORE.search(position) else Fault.OK_NO_DONE if over else Fault.STREAM_STALL
-    if event in {"eof", "fin", "close", "closed", "reset", "rst", "cut", "abort", "disconnect", "connection_reset", "end"}:
+        return (
+            Fault.TTFT_TIMEOUT
+            if _BEFORE.search(position)
+            else Fault.OK_NO_DONE
+            if over
+            else Fault.STREAM_STALL
+        )
+    if event in {
+        "eof",
+        "fin",
+        "close",
+        "closed",
+        "reset",
+        "rst",
+        "cut",
+        "abort",
+        "disconnect",
+        "connection_reset",
+        "end",
+    }:
         return Fault.OK_NO_DONE if over else Fault.STREAM_CUT
     if event in {"cancel", "client_cancel", "client_disconnect", "client_close"}:
         return Fault.CLIENT_CANCELLED

@@ -184,7 +184,9 @@ def warnings(settings: Settings) -> list[Problem]:
                     message = f"{target.name} has no key, so it is skipped (no_credential)"
                     found.append(_warn((*path, number), message))
     return found + [
-        _warn(path, f"{secret.kind}:{secret.where}: {secret.trouble}") for path, secret in _secrets(settings) if secret.trouble
+        _warn(path, f"{secret.kind}:{secret.where}: {secret.trouble}")
+        for path, secret in _secrets(settings)
+        if secret.trouble
     ]
 
 

@@ -24,8 +24,8 @@ _BYTES: Final = {
     "": 1, "B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30,
     "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9,
 }  # fmt: skip
-_DURATION: Final = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,18})?) ?(ms|s|m|h)")
-_SIZE: Final = re.compile(r"([0-9]{1,15}) ?([kKMG]i?B|B|)")
+_DURATION: Final = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,40})?) ?(ms|s|m|h)")
+_SIZE: Final = re.compile(r"([0-9]{1,18}) ?([kKMG]i?B|B|)")
 
 
 def parse_duration(text: str) -> float | None:

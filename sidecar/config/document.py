@@ -26,7 +26,8 @@ _WORDS: Final[dict[str, Any]] = {
 }  # fmt: skip
 _TAG: Final = "tag:yaml.org,2002:"
 _TAGS: Final = frozenset(
-    _TAG + name for name in ("map", "seq", "str", "null", "bool", "int", "float", "timestamp", "merge", "value")
+    _TAG + name
+    for name in ("map", "seq", "str", "null", "bool", "int", "float", "timestamp", "merge", "value")
 )
 
 

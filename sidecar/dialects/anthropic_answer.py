@@ -175,9 +175,7 @@ class AnthropicAnswer:
                 self._called = True
                 self._inputs[index] = block.input
                 out.append(ToolCall(index, block.id or "", block.name or ""))
-            case None:
-                pass
-            case other:
+            case str(other):
                 self._foreign[index] = other
                 out.append(Media(other))
 

@@ -174,8 +174,8 @@ class OpenAIAnswer:
             index = position if choice.index is None else choice.index
             if choice.message is not None:
                 self._message(choice.message, index, out)
-            if choice.finish_reason:
-                self._finish(choice.finish_reason, index, data, out)
+            # in a whole answer no word for the end is a natural end (Snowflake)
+            self._finish(choice.finish_reason or "stop", index, data, out)
         # an empty list of choices is a complete answer too: an empty one
         self.done = self._whole = completion.choices is not None
         return True
@@ -208,13 +208,13 @@ class OpenAIAnswer:
         for call in message.tool_calls or ():
             self._call(call, choice, out)
         function = message.function_call
-        if function is not None:
+        if function is not None and (function.name or function.arguments):
             self._calls.setdefault(choice, 0)
             arguments = text_of(function.arguments) if function.arguments else ""
-            if function.name or arguments:
-                out.append(ToolCall(0, "", function.name or "", arguments, choice))
-        if message.audio:
-            out.append(Media("audio"))
+            out.append(ToolCall(0, "", function.name or "", arguments, choice))
+        audio = message.audio
+        if isinstance(audio, dict) and (audio.get("data") or audio.get("transcript")):
+            out.append(Media("audio"))  # else it only tells its id or when it expires
         if message.images:
             out.append(Media("image"))
         if message.annotations:
@@ -226,16 +226,17 @@ class OpenAIAnswer:
         if index is None:  # without an index a new id or a name begins a new call
             begins = call.id or (call.function and call.function.name)
             index = last + 1 if begins else max(last, 0)
-        self._calls[choice] = max(last, index)
-        function = call.function
+        function = call.function or Function()
+        name = function.name or ""
+        arguments = "" if function.arguments is None else text_of(function.arguments)
         if call.custom is not None:
             # the input of a custom tool is free text: it must not be judged as arguments
             out.append(Media("custom_tool_call"))
-            return
-        name = (function and function.name) or ""
-        arguments = text_of(function.arguments) if function and function.arguments is not None else ""
-        if call.id or name or arguments:
+        elif call.id or name or arguments:
             out.append(ToolCall(index, call.id or "", name, arguments, choice))
+        else:
+            return
+        self._calls[choice] = max(last, index)
 
     def _finish(self, word: str, choice: int, data: bytes, out: list[Delta]) -> None:
         if word == _NO_CAPACITY:
@@ -268,7 +269,7 @@ def _usage(tokens: Tokens, before: Usage) -> Usage:
 
 
 def _latest(value: int | None, before: int | None) -> int | None:
-    return before if value is None else value
+    return before if value is None or value < 0 else value  # -1 is some servers' word for unknown
 
 
 def _details(details: Any, choice: int, out: list[Delta]) -> None:

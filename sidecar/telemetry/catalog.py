@@ -79,7 +79,7 @@ REQUEST_DURATION = _seconds(
     "From a call's arrival to its last byte, waits included; successes and errors only.",
     DURATION,
 )
-IN_FLIGHT = _gauge("requests_in_flight", (), 1, "Calls that are being served now."), 10, "Calls that are being served now.")
+IN_FLIGHT = _gauge("requests_in_flight", (), 1, "Calls that are being served now.")
 
 # ---- what the providers do -----------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from sidecar.model import Call, Target
 from sidecar.settings import Route, Settings
+from sidecar.telemetry import words
 from sidecar.telemetry.catalog import MODELS, OTHER, Metric
 
 Child = TypeVar("Child", Counter, Gauge, Histogram)
@@ -109,17 +110,13 @@ class Labels:
         if known is not None:
             return known
         name = self.provider(provider)
-        if answered and name != OTHER and len(self._earned) < MODELS and _presentable(model):
+        if answered and name != OTHER and len(self._earned) < MODELS and words.is_name(model):
             self._earned.add((name, model))
             self.models[name, model] = (name, model)
             return (name, model)
         if answered:
             self._overflow("model")
         return (name, OTHER)
-
-
-def _presentable(model: str) -> bool:
-    return 0 < len(model) <= 100 and model.isascii() and model.isprintable()
 
 
 def targets_of(route: Route) -> list[Target]:

@@ -9,7 +9,6 @@ A clean call is a debug line: what is worth reading at info is what did not go s
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import IntEnum
@@ -105,20 +104,17 @@ FIELDS = frozenset(
 
 # Sheds and nested retries come with every call of a storm: a few a second say it all.
 _STORMY = 10
-_NAME = re.compile(r"[\w./:@+~-]+( [\w./:@+~-]+){0,3}", re.ASCII)
-_LOOKS_LIKE_A_KEY = re.compile(r"(sk|pk|rk|gsk|xai|pplx|hf|AIza|Bearer|eyJ)[-_A-Za-z0-9]{16,}")
 
 
 def name(value: str) -> str:
     """A name as it is, or a word that says it is none: clients choose model names."""
-    if len(value) <= 100 and _NAME.fullmatch(value) and not _LOOKS_LIKE_A_KEY.search(value):
-        return value
-    return "" if not value else "(unprintable)"
+    return value if not value or words.is_name(value) else "(unprintable)"
 
 
 def _prose(text: str) -> str:
     """Our own words about a failure, on one line."""
-    return _LOOKS_LIKE_A_KEY.sub("(masked)", " ".join(text.split()))[:300]
+    line = " ".join(text.split()).encode(errors="replace").decode()
+    return words.LOOKS_LIKE_A_KEY.sub("(masked)", line)[:300]
 
 
 def _of(call: Call) -> Fields:

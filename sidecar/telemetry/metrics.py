@@ -8,6 +8,7 @@ than counting. What a client can choose never becomes a label: labels.py sees to
 from __future__ import annotations
 
 import platform
+from collections.abc import Callable
 from math import ceil
 from typing import assert_never
 
@@ -63,14 +64,18 @@ _BREAKERS = (RefusedBy.BREAKER, RefusedBy.QUALITY_BREAKER)
 
 
 class Metrics:
-    """`configure` on load and on every reload, `count` for every event, the setters before `render`."""
+    """`configure` on load and on every reload, `count` for every event, the setters before `render`.
+
+    `wall` is Unix time.
+    """
 
     def __init__(
-        self, settings: Settings | None = None, *, registry: CollectorRegistry | None = None
+        self, settings: Settings, *, wall: Callable[[], float], registry: CollectorRegistry | None = None
     ) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # one more series per child, for nothing
         self.registry = CollectorRegistry() if registry is None else registry
         ProcessCollector(registry=self.registry)
+        self._wall = wall
         self._open: dict[Key, tuple[Key, int]] = {}  # breakers that are not closed -> their gauge, level
         self._met: set[str] = set()  # providers whose children exist
         self._families: list[Family[Counter] | Family[Gauge] | Family[Histogram]] = []
@@ -117,7 +122,7 @@ class Metrics:
             self._overhead.declare(stream)
         for label in ("model", "provider", "route"):
             self._overflows.declare(label)
-        self.configure(settings or Settings())
+        self.configure(settings)
 
     # ---- configuration ---------------------------------------------------------------------
 
@@ -137,12 +142,12 @@ class Metrics:
             self._declare_route(route)
         for provider, model in sorted(named):
             self._declare_target(provider, model)
-        self._forget_gone(named)
+        self._forget_gone()
         self._config[(settings.digest,)].set(1)
         self._reload_ok.set(1)
-        self._reload_time.set_to_current_time()
+        self._reload_time.set(self._wall())
 
-    def _forget_gone(self, named: set[Key]) -> None:
+    def _forget_gone(self) -> None:
         labels = self._labels
         for which, (gauge, _level) in list(self._open.items()):
             kind, owner, member = which
@@ -150,7 +155,7 @@ class Metrics:
             if gone or not labels.is_model(*gauge[:2]):
                 del self._open[which]
         for gauge in list(self._breaker_state):
-            if gauge[:2] in named or labels.is_model(*gauge[:2]):
+            if labels.is_model(*gauge[:2]):
                 self._show_worst(gauge)
             else:
                 self._breaker_state.forget(gauge)
@@ -333,7 +338,7 @@ class Metrics:
         self._reloads[("ok" if ok else "failed",)].inc()
         self._reload_ok.set(1 if ok else 0)
         if ok:
-            self._reload_time.set_to_current_time()
+            self._reload_time.set(self._wall())
 
     def _overflow(self, label: str) -> None:
         self._overflows[(label,)].inc()

@@ -10,6 +10,7 @@ caller's, with a configured one it is not.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from enum import StrEnum
 from typing import assert_never
@@ -49,6 +50,8 @@ class Path(StrEnum):
 
 
 INTERRUPTED = frozenset({Fault.STREAM_STALL, Fault.STREAM_CUT, Fault.MALFORMED_CHUNK})
+_NAME = re.compile(r"[\w./:@+~-]+( [\w./:@+~-]+){0,3}", re.ASCII)
+LOOKS_LIKE_A_KEY = re.compile(r"(sk|pk|rk|gsk|xai|pplx|hf|AIza|Bearer|eyJ)[-_A-Za-z0-9]{16,}")
 _ANSWER_OF_OURS = frozenset({Tier.CACHED, Tier.STATIC, Tier.DEFERRED})
 
 
@@ -164,3 +167,8 @@ def provider_of(call: Call) -> str:
 def own_key(call: Call) -> bool:
     """Of an attempt's copy: did it go out with the application's own key?"""
     return call.target is not None and call.target.credential is None
+
+
+def is_name(value: str) -> bool:
+    """Clients choose model names and providers choose ids: is this no more than a name?"""
+    return len(value) <= 100 and _NAME.fullmatch(value) is not None and not LOOKS_LIKE_A_KEY.search(value)

@@ -16,6 +16,8 @@ import pytest
 from sidecar.admin import LOOKS, PUBLIC, Admin, is_loopback
 from sidecar.settings import Admin as AdminRules
 from sidecar.settings import Settings
+from sidecar.status import Status
+from tests.telemetry.events import every, good
 
 HOST = "host: localhost:9901"
 YES = "x-llm-sidecar-admin: yes"
@@ -24,6 +26,17 @@ VERBS = ("/breakers/first/open", "/drain", "/bypass/on")
 
 def rules(token: str | None = None, hosts: tuple[str, ...] = ("127.0.0.1",), port: int = 0) -> Settings:
     return Settings(admin=AdminRules(hosts=hosts, port=port, token=token))
+
+
+class Still:
+    def now(self) -> float:
+        return 1000.0
+
+    def wall(self) -> float:
+        return 1_763_800_000.0
+
+    async def sleep(self, seconds: float) -> None:
+        raise NotImplementedError
 
 
 @dataclass
@@ -36,11 +49,14 @@ class View:
     heartbeat_age: float = 0.1
     in_flight: int = 3
     bypass: bool = False
+    past: Status = field(default_factory=lambda: Status(Still()))
     did: list[Any] = field(default_factory=list)
 
     def set_bypass(self, on: bool, /) -> None:
         self.bypass = on
-        self.did.append(("bypass", on))
+
+    def status(self) -> dict[str, Any]:
+        return self.past.view()
 
     def metrics(self, accept: str, /) -> tuple[bytes, str]:
         return f"for {accept}\n".encode(), "text/plain; version=0.0.4; charset=utf-8"
@@ -57,9 +73,6 @@ class View:
 
     def drain(self) -> None:
         self.did.append("drain")
-
-    def status(self) -> dict[str, Any]:
-        return {"providers": {"openai": {"success": 1}}, "decisions": []}
 
 
 @dataclass(frozen=True)
@@ -187,8 +200,31 @@ def test_loopback_sees_stack_breakers_and_status():
 
     assert b"Deadline\n  Retry\n" == stack.body
     assert ["first", "meta/llama"] == [breaker["key"] for breaker in breakers.json["breakers"]]
-    assert {"openai": {"success": 1}} == status.json["providers"]
+    assert ({}, []) == (status.json["providers"], status.json["decisions"])
     assert (True, False, 3) == tuple(status.json[key] for key in ("ready", "bypass", "in_flight"))
+
+
+def test_a_model_name_of_half_a_character_breaks_no_page():
+    """Clients may write any JSON string, so a breaker may be named by a lone surrogate."""
+
+    class Odd(View):
+        def breakers(self) -> list[dict[str, Any]]:  # type: ignore[explicit-override]
+            return [{"key": "transport:openai/\ud800/none"}]
+
+    assert 200 == one(Odd(), "GET /breakers", HOST).status
+    assert 404 == one(Odd(), "POST /breakers/x/open", HOST, YES).status
+
+
+def test_the_status_page_shows_what_was_noted():
+    view = View()
+    for event in [*good(), *every()]:
+        view.past.note(event)
+
+    page = one(view, "GET /status", HOST).json
+
+    assert {"openai": {"success": 1, "provider_error": 1}} == page["providers"]
+    assert {"success": 1, "error": 1} == page["calls"]
+    assert ["bug", "reload"] == [line["event"] for line in page["decisions"][:2]]
 
 
 @pytest.mark.parametrize(
@@ -231,10 +267,18 @@ def test_verbs_act():
         ("POST /bypass/off", HOST, YES),
     )
 
-    assert [("first", "open"), "drain", ("bypass", True), ("bypass", False)] == view.did
+    assert [("first", "open"), "drain"] == view.did
     assert {"breaker": "first", "forced": "open"} == forced.json
     assert (202, {"draining": True, "in_flight": 3}) == (drained.status, drained.json)
     assert [{"bypass": True}, {"bypass": False}] == [on.json, off.json]
+
+
+@pytest.mark.parametrize(("word", "expected"), [("on", True), ("off", False)])
+def test_bypass_is_switched(word: str, expected: bool):
+    view = View(bypass=not expected)
+
+    assert 200 == one(view, f"POST /bypass/{word}", HOST, YES).status
+    assert expected is view.bypass
 
 
 @pytest.mark.parametrize("path", ["/breakers/meta/llama/auto", "/breakers/meta%2Fllama/auto"])
@@ -260,7 +304,7 @@ def test_without_a_token_a_verb_needs_a_header_no_page_can_send(verb: str):
 
     assert 403 == answer.status
     assert "x-llm-sidecar-admin: yes" in answer.json["hint"]
-    assert [] == view.did
+    assert ([], False) == (view.did, view.bypass)
 
 
 def test_with_a_token_only_the_token_opens(tmp_path: Path):

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from sidecar.model import AttemptEnded, Failed, Fault, FellBack, Shed
-from sidecar.status import Pulse, Status, watch_lag
+from sidecar.status import Longest, Status, watch_lag
 from tests.kit.vloop import LoopClock, run
 from tests.telemetry.events import FIRST, SECOND, attempt, call, every, good
 
@@ -87,19 +87,12 @@ def test_what_is_remembered_does_not_grow():
 
 
 def test_the_longest_lag_is_forgotten_after_a_minute():
-    clock = Hand()
-    pulse = Pulse(clock)
-    pulse.beat(0.5)
-    clock.time += 30
-    pulse.beat(0.01)
-    assert 0.5 == pulse.longest
+    longest = Longest()
 
-    clock.time += 40
-
-    assert 0.01 == pulse.longest
-    assert 40 == pulse.age
-    clock.time += 60
-    assert 0.0 == pulse.longest
+    assert 0.5 == longest.add(0.5, 1000.0)
+    assert 0.5 == longest.add(0.01, 1050.0)
+    assert 0.01 == longest.add(0.005, 1070.0)
+    assert 0.002 == longest.add(0.002, 5000.0)
 
 
 def test_lag_is_how_much_longer_than_asked_a_sleep_was():
@@ -111,14 +104,12 @@ def test_lag_is_how_much_longer_than_asked_a_sleep_was():
     assert len(seen) >= 8
 
 
-def test_the_pulse_beats_on_the_loop():
-    async def main() -> float:
-        clock = LoopClock()
-        pulse = Pulse(clock)
-        await for_a_second(watch_lag(clock, pulse.beat))
-        return pulse.age
+def test_a_loop_on_time_has_no_lag():
+    seen: list[float] = []
 
-    assert run(main()) <= 0.2
+    run(for_a_second(watch_lag(LoopClock(), seen.append)))
+
+    assert {0.0} == {round(lag, 6) for lag in seen}
 
 
 async def for_a_second(forever: Coroutine[Any, Any, None]) -> None:

@@ -1,4 +1,8 @@
+# ruff: noqa: E501, ISC004  # tables of messages, one row each
 """Every mistake is told with its line, its path, what was expected and the nearest known name."""
+
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import yaml
@@ -27,7 +31,7 @@ MISTAKES = [
     ("routes: [{name: r, match: {provider: openai}, retry: {attemps: 3}}]",
      'line 1: routes[0].retry.attemps: unknown key, did you mean "attempts"?'),
     ("admission: {xyz: 1}", "line 1: admission.xyz: unknown key; known: held_bytes, in_flight"),
-    ("digest: abc", 'line 1: digest: unknown key; known: admin, admission, bypass, deadlines, defaults, drain, listen, '
+    ("digest: abc", "line 1: digest: unknown key; known: admin, admission, bypass, deadlines, defaults, drain, listen, "
      "log_level, providers, request_headers, routes"),
     (ONE % "implicit: true", "line 1: routes[0].implicit: unknown key; known: breaker, budget, chain, chains, class, commit, deadline, "
      "limits, match, name, quality_breaker, retry, signals, static, traffic"),
@@ -44,7 +48,7 @@ MISTAKES = [
     (ONE % "retry: {attempts: 010}", 'line 1: routes[0].retry.attempts: expected a whole number >= 1, got "010"'),
     (ONE % "breaker: {ratio: 50}", "line 1: routes[0].breaker.ratio: expected a number from 0 to 1, got 50"),
     (ONE % "breaker: {ratio: .nan}", 'line 1: routes[0].breaker.ratio: expected a number from 0 to 1, got ".nan"'),
-    (ONE % "breaker: {growth: 1e999}", "line 1: routes[0].breaker.growth: expected a number from 1 to 100, got \"1e999\""),
+    (ONE % "breaker: {growth: 1e999}", 'line 1: routes[0].breaker.growth: expected a number from 1 to 100, got "1e999"'),
     (ONE % "limits: {gap: soon}", f'line 1: routes[0].limits.gap: {DURATION}, got "soon"'),
     (ONE % "limits: {gap: 0}", f"line 1: routes[0].limits.gap: {DURATION}, got 0"),
     (ONE % "limits: {gap: 25h}", f'line 1: routes[0].limits.gap: {DURATION}, got "25h"'),
@@ -132,7 +136,7 @@ MISTAKES = [
     ("providers: {openai: {version: '1'}}",
      'line 1: providers.openai.version: expected a version segment such as v1, got "1"'),
     ("providers: {openai: {auth: bearer}}",
-     "line 1: providers.openai.auth: expected one of authorization, x-api-key, api-key, x-goog-api-key, got \"bearer\""),
+     'line 1: providers.openai.auth: expected one of authorization, x-api-key, api-key, x-goog-api-key, got "bearer"'),
     ('providers: {openai: {proxy: "http://p.example.com:3128/x"}}',
      "line 1: providers.openai.proxy: a proxy is scheme, host and port, such as http://proxy.example.com:3128"),
     ("providers: {openai: {key: {file: 5}}}", "line 1: providers.openai.key.file: expected the path of a file"),
@@ -161,14 +165,14 @@ MISTAKES = [
 ]  # fmt: skip
 
 
-def problems_of(text):
+def problems_of(text: str) -> list[str]:
     with pytest.raises(config.ConfigError) as told:
         config.parse(text, "sidecar.yaml")
     return [problem.text() for problem in told.value.problems]
 
 
 @pytest.mark.parametrize(("text", "message"), MISTAKES, ids=[text[:60] for text, _ in MISTAKES])
-def test_a_mistake_is_told_once_and_exactly(text, message):
+def test_a_mistake_is_told_once_and_exactly(text: str, message: str) -> None:
     told = problems_of(text)
 
     assert [message] == told
@@ -215,20 +219,20 @@ URLS = [
 
 
 @pytest.mark.parametrize(("url", "message"), URLS)
-def test_a_url_that_could_send_bytes_astray_is_refused(url, message):
+def test_a_url_that_could_send_bytes_astray_is_refused(url: str, message: str) -> None:
     told = problems_of(f'providers: {{mine: {{dialect: openai_chat, url: "{url}"}}}}')
 
     assert [f"line 1: providers.mine.url: {message}"] == told
 
 
 @pytest.mark.parametrize("url", ["http://169.254.169.254", "http://metadata", "http://[fd00:ec2::254]"])
-def test_a_metadata_service_is_no_provider_even_if_declared_private(url):
+def test_a_metadata_service_is_no_provider_even_if_declared_private(url: str) -> None:
     told = problems_of(f'providers: {{mine: {{dialect: openai_chat, private: true, url: "{url}"}}}}')
 
     assert ["line 1: providers.mine.url: this is a metadata service, never a provider"] == told
 
 
-def test_all_mistakes_are_told_at_once_in_the_order_of_the_file():
+def test_all_mistakes_are_told_at_once_in_the_order_of_the_file() -> None:
     told = problems_of("""
 listen: {prot: 4000}
 providers:
@@ -252,7 +256,7 @@ routes:
     ] == told
 
 
-def test_the_text_of_the_error_is_what_check_prints():
+def test_the_text_of_the_error_is_what_check_prints() -> None:
     with pytest.raises(config.ConfigError) as told:
         config.parse("a: 1\nb: 2", "sidecar.yaml")
 
@@ -280,7 +284,7 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     ],
     ids=["bomb", "loop", "brackets", "braces", "long", "large"],
 )
-def test_what_would_eat_the_memory_is_refused(text, message):
+def test_what_would_eat_the_memory_is_refused(text: str, message: str) -> None:
     assert [message] == problems_of(text)
 
 
@@ -313,7 +317,7 @@ defaults: {limits: {connect: 1s}, deadline: 10s}
 """
 
 
-def places(value, path=()):
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """Every key of the configuration, as the way to it."""
     if isinstance(value, dict):
         for key, item in value.items():
@@ -324,25 +328,27 @@ def places(value, path=()):
             yield from places(item, (*path, index))
 
 
-def mangled(way, typo):
-    tree = yaml.safe_load(FULL)
+def mangled(way: tuple[Any, ...], typo: str) -> str:
+    tree = yaml.load(FULL, yaml.CSafeLoader)
     node = tree
     for part in way[:-1]:
         node = node[part]
     node[typo] = node.pop(way[-1])
-    return yaml.safe_dump(tree)
+    return yaml.dump(tree, Dumper=yaml.CSafeDumper)
 
 
-def shown(way):
+def shown(way: tuple[Any, ...]) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in way).lstrip(".")
 
 
-WAYS = [way for way in places(yaml.safe_load(FULL)) if way[:1] != ("providers",) or len(way) != 2]
+WAYS = [
+    way for way in places(yaml.load(FULL, yaml.CSafeLoader)) if way[:1] != ("providers",) or len(way) != 2
+]
 
 
 @given(st.sampled_from(WAYS), st.integers(0, 20), st.sampled_from("xqz_"))
 @settings(max_examples=150, deadline=None)
-def test_a_config_with_one_typo_always_names_its_path(way, at, letter):
+def test_a_config_with_one_typo_always_names_its_path(way: tuple[Any, ...], at: int, letter: str) -> None:
     at %= len(way[-1]) + 1
     typo = way[-1][:at] + letter + way[-1][at:]
 
@@ -351,25 +357,25 @@ def test_a_config_with_one_typo_always_names_its_path(way, at, letter):
     assert any(f" {shown((*way[:-1], typo))}: unknown key" in row for row in told)
 
 
-def test_the_config_without_typos_is_fine():
+def test_the_config_without_typos_is_fine() -> None:
     assert "summaries" == config.parse(FULL).routes[0].name
 
 
 CANARY = "sk-canary0123456789abcdef"
 
 
-@given(st.sampled_from(list(places(yaml.safe_load(FULL)))), st.booleans())
+@given(st.sampled_from(list(places(yaml.load(FULL, yaml.CSafeLoader)))), st.booleans())
 @settings(max_examples=120, deadline=None)
-def test_a_key_in_the_wrong_place_is_refused_and_never_shown(way, as_name):
+def test_a_key_in_the_wrong_place_is_refused_and_never_shown(way: tuple[Any, ...], as_name: bool) -> None:
     if as_name:
         text = mangled(way, CANARY)
     else:
-        tree = yaml.safe_load(FULL)
+        tree = yaml.load(FULL, yaml.CSafeLoader)
         node = tree
         for part in way[:-1]:
             node = node[part]
         node[way[-1]] = CANARY
-        text = yaml.safe_dump(tree)
+        text = yaml.dump(tree, Dumper=yaml.CSafeDumper)
 
     with pytest.raises(config.ConfigError) as told:
         config.parse(text)
@@ -378,33 +384,44 @@ def test_a_key_in_the_wrong_place_is_refused_and_never_shown(way, as_name):
     assert "canary" not in str(told.value) + repr(told.value) + repr(told.value.problems)
 
 
+WORDS = (
+    *("routes", "providers", "defaults", "listen", "hosts", "openai", "name", "match", "provider", "url"),
+    *("chain", "chains", "timeout", "retry", "key", "file", "env", "static", "text"),
+)
+
+
+def assert_read(text: str) -> None:
+    problems: list[config.Problem] = []
+    try:
+        settings = config.parse(text)
+    except config.ConfigError as error:
+        problems = error.problems
+    else:
+        assert settings.digest
+        return
+    assert problems
+
+
 @given(st.text(max_size=200))
 @settings(max_examples=200, deadline=None)
-def test_any_text_is_settings_or_a_list_of_problems(text):
-    try:
-        config.parse(text)
-    except config.ConfigError as error:
-        assert error.problems
+def test_any_text_is_settings_or_a_list_of_problems(text: str) -> None:
+    assert_read(text)
 
 
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-        lambda inner: st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(
-                ["routes", "providers", "defaults", "listen", "hosts", "openai", "name", "match", "provider"]
-                + ["chain", "chains", "timeout", "retry", "key", "file", "env", "static", "text", "url", "static"]
-            ),
-            inner,
-            max_size=4,
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(WORDS),
+                inner,
+                max_size=4,
+            )
         ),
         max_leaves=12,
     )
 )
 @settings(max_examples=300, deadline=None)
-def test_any_shape_is_settings_or_a_list_of_problems(tree):
-    try:
-        config.parse(yaml.safe_dump(tree))
-    except config.ConfigError as error:
-        assert error.problems
+def test_any_shape_is_settings_or_a_list_of_problems(tree: Any) -> None:
+    assert_read(yaml.dump(tree, Dumper=yaml.CSafeDumper))

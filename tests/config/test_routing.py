@@ -2,6 +2,7 @@
 
 import timeit
 from fnmatch import fnmatchcase
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -108,12 +109,12 @@ def asked(raw_path: str) -> str:
 
 
 @pytest.mark.parametrize(("sent", "expected"), SDK_PATHS)
-def test_every_path_that_real_sdks_send_reaches_its_operation(sent, expected):
+def test_every_path_that_real_sdks_send_reaches_its_operation(sent: str, expected: Any) -> None:
     assert expected == asked(sent)
 
 
 @pytest.mark.parametrize(("sent", "expected"), OTHER_PATHS)
-def test_other_paths_arrive_below_the_providers_url(sent, expected):
+def test_other_paths_arrive_below_the_providers_url(sent: str, expected: Any) -> None:
     assert expected == asked(sent)
 
 
@@ -140,14 +141,14 @@ def test_other_paths_arrive_below_the_providers_url(sent, expected):
         "",
     ],
 )
-def test_a_path_that_could_leave_the_providers_url_is_refused(path):
+def test_a_path_that_could_leave_the_providers_url_is_refused(path: str) -> None:
     with pytest.raises(ValueError, match="path"):
         upstream_path(PROVIDERS["openai"], path, operation_known=True)
 
 
 @given(st.sampled_from(sorted(PROVIDERS)), st.text(alphabet="/.v1%2ea?\\@:é ", max_size=24), st.booleans())
 @settings(max_examples=300)
-def test_whatever_a_client_writes_stays_below_the_url(name, path, known):
+def test_whatever_a_client_writes_stays_below_the_url(name: str, path: str, known: bool) -> None:
     provider = PROVIDERS[name]
 
     try:
@@ -174,7 +175,7 @@ def test_whatever_a_client_writes_stays_below_the_url(name, path, known):
         ("/", ("", None, "/")),
     ],
 )
-def test_a_path_is_split_into_provider_route_and_rest(raw, expected):
+def test_a_path_is_split_into_provider_route_and_rest(raw: str, expected: Any) -> None:
     assert expected == split_path(raw)
 
 
@@ -190,7 +191,7 @@ routes:
 """)
 
 
-def ask(model="m", *, stream=False, operation=Operation.CHAT):
+def ask(model: str = "m", *, stream: bool = False, operation: Operation = Operation.CHAT) -> Ask:
     return Ask(operation=operation, model=model, stream=stream)
 
 
@@ -213,7 +214,9 @@ def ask(model="m", *, stream=False, operation=Operation.CHAT):
         ("xai", ask(), None, "xai"),
     ],
 )
-def test_the_first_route_whose_conditions_hold_takes_the_call(provider, wish, header, expected):
+def test_the_first_route_whose_conditions_hold_takes_the_call(
+    provider: str, wish: Ask, header: str | None, expected: Any
+) -> None:
     assert expected == choose(ROUTED, provider=provider, ask=wish, header_route=header).route.name
 
 
@@ -227,14 +230,14 @@ def test_the_first_route_whose_conditions_hold_takes_the_call(provider, wish, he
         ("openai", "anthropic", "no route has the name that the request asks for"),
     ],
 )
-def test_a_request_that_names_a_wrong_route_is_told(provider, name, message):
+def test_a_request_that_names_a_wrong_route_is_told(provider: str, name: str, message: str) -> None:
     with pytest.raises(UnknownRoute) as told:
         choose(ROUTED, provider=provider, ask=ask(), header_route=name)
 
     assert message == str(told.value)
 
 
-def test_an_unknown_provider_is_told_with_the_known_ones():
+def test_an_unknown_provider_is_told_with_the_known_ones() -> None:
     with pytest.raises(UnknownProvider) as told:
         Router(config.parse("")).provider("opnai")
 
@@ -242,7 +245,7 @@ def test_an_unknown_provider_is_told_with_the_known_ones():
     assert "known: anthropic, cerebras" in str(told.value)
 
 
-def test_an_implicit_route_is_its_provider_with_the_defaults():
+def test_an_implicit_route_is_its_provider_with_the_defaults() -> None:
     settings = config.parse("defaults: {retry: {attempts: 2}}\nproviders: {mine: {vendor: openai}}")
 
     route = Router(settings).implicit["mine"]
@@ -260,7 +263,9 @@ def test_an_implicit_route_is_its_provider_with_the_defaults():
     st.sampled_from([None, "nightly"]),
 )
 @settings(max_examples=60)
-def test_what_is_chosen_is_what_the_explanation_says(provider, model, stream, header):
+def test_what_is_chosen_is_what_the_explanation_says(
+    provider: str, model: str, stream: bool, header: str | None
+) -> None:
     router = Router(ROUTED)
     wish = ask(model, stream=stream)
 
@@ -274,7 +279,7 @@ def test_what_is_chosen_is_what_the_explanation_says(provider, model, stream, he
             assert not fnmatchcase(model, route.match.model or "*")
 
 
-def test_choosing_among_twenty_routes_costs_microseconds():
+def test_choosing_among_twenty_routes_costs_microseconds() -> None:
     rows = "".join(f"  - {{name: r{n}, match: {{provider: openai, model: 'm{n}-*'}}}}\n" for n in range(20))
     router = Router(config.parse(f"routes:\n{rows}"))
     wish = ask("m19-x")

@@ -3,6 +3,7 @@
 import copy
 import os
 import pickle
+from pathlib import Path
 
 import pytest
 
@@ -12,14 +13,14 @@ KEY = "sk-canary-0123456789"
 
 
 class Now:
-    def __init__(self):
+    def __init__(self) -> None:
         self.time = 0.0
 
-    def __call__(self):
+    def __call__(self) -> float:
         return self.time
 
 
-def test_a_file_is_read_without_its_line_ending(tmp_path):
+def test_a_file_is_read_without_its_line_ending(tmp_path: Path) -> None:
     file = tmp_path / "key"
     file.write_text(KEY + "\r\n")
 
@@ -30,7 +31,7 @@ def test_a_file_is_read_without_its_line_ending(tmp_path):
     assert "" == secret.trouble
 
 
-def test_a_changed_file_is_seen_after_a_second_and_not_before(tmp_path):
+def test_a_changed_file_is_seen_after_a_second_and_not_before(tmp_path: Path) -> None:
     file = tmp_path / "key"
     file.write_text("first")
     now = Now()
@@ -47,7 +48,7 @@ def test_a_changed_file_is_seen_after_a_second_and_not_before(tmp_path):
     assert before != secret.digest
 
 
-def test_the_symlink_swap_of_a_mounted_secret_is_seen(tmp_path):
+def test_the_symlink_swap_of_a_mounted_secret_is_seen(tmp_path: Path) -> None:
     for name, value in (("a", "first"), ("b", "other")):
         (tmp_path / name).mkdir()
         (tmp_path / name / "key").write_text(value)
@@ -65,7 +66,7 @@ def test_the_symlink_swap_of_a_mounted_secret_is_seen(tmp_path):
     assert "other" == secret.reveal()
 
 
-def test_a_missing_file_is_no_key_until_it_comes(tmp_path):
+def test_a_missing_file_is_no_key_until_it_comes(tmp_path: Path) -> None:
     now = Now()
     secret = Secret("file", str(tmp_path / "key"), now)
     assert secret.reveal() is None
@@ -81,7 +82,7 @@ def test_a_missing_file_is_no_key_until_it_comes(tmp_path):
     assert secret.reveal() is None
 
 
-def test_a_variable_is_read_each_time(monkeypatch):
+def test_a_variable_is_read_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
     secret = Secret("env", "SOME_KEY")
     assert secret.reveal() is None
     assert "the variable is not set" == secret.trouble
@@ -108,7 +109,7 @@ def test_a_variable_is_read_each_time(monkeypatch):
         (b"x" * (LARGEST + 1), f"it is larger than {LARGEST} bytes"),
     ],
 )
-def test_what_cannot_be_a_header_is_no_key(tmp_path, content, trouble):
+def test_what_cannot_be_a_header_is_no_key(tmp_path: Path, content: bytes, trouble: str) -> None:
     file = tmp_path / "key"
     file.write_bytes(content)
 
@@ -119,7 +120,7 @@ def test_what_cannot_be_a_header_is_no_key(tmp_path, content, trouble):
     assert trouble == secret.trouble
 
 
-def test_a_pipe_is_refused_at_once(tmp_path):
+def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
 
     secret = Secret("file", str(tmp_path / "pipe"))
@@ -128,13 +129,20 @@ def test_a_pipe_is_refused_at_once(tmp_path):
     assert "it is not a plain file" == secret.trouble
 
 
-def test_nothing_but_reveal_shows_the_value(tmp_path):
+def test_nothing_but_reveal_shows_the_value(tmp_path: Path) -> None:
     file = tmp_path / "key"
     file.write_text(KEY)
     secret = Secret("file", str(file))
     assert KEY == secret.reveal()
 
-    shown = [repr(secret), str(secret), f"{secret}", repr(copy.deepcopy(secret)), secret.trouble, secret.digest]
+    shown = [
+        repr(secret),
+        str(secret),
+        f"{secret}",
+        repr(copy.deepcopy(secret)),
+        secret.trouble,
+        secret.digest,
+    ]
 
     assert f"Secret(file:{file})" == repr(secret)
     assert not [text for text in shown if "canary" in text]
@@ -142,13 +150,13 @@ def test_nothing_but_reveal_shows_the_value(tmp_path):
     assert not hasattr(secret, "__dict__")
 
 
-def test_secrets_of_one_source_are_equal_so_that_a_reload_changes_nothing():
+def test_secrets_of_one_source_are_equal_so_that_a_reload_changes_nothing() -> None:
     assert Secret("env", "A") == Secret("env", "A")
     assert {Secret("env", "A")} == {Secret("env", "A")}
     assert Secret("env", "A") != Secret("file", "A")
     assert Secret("env", "A") != "A"
 
 
-def test_a_secret_has_one_of_two_sources():
+def test_a_secret_has_one_of_two_sources() -> None:
     with pytest.raises(ValueError, match="a secret comes from"):
         Secret("literal", KEY)

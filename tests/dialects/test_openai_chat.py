@@ -1,3 +1,4 @@
+# ruff: noqa: E501  # a case of a table is one line
 from __future__ import annotations
 
 import json
@@ -60,7 +61,7 @@ def asked(path: str = CHAT, **fields: Any) -> Ask:
         "/openai/deployments/tern/chat/completions",
     ],
 )
-def test_every_path_of_a_chat_is_known_with_and_without_version(path: str):
+def test_every_path_of_a_chat_is_known_with_and_without_version(path: str) -> None:
     assert Operation.CHAT is OPENAI.operation("POST", path)
     assert "/chat/completions" == OPENAI.canonical(Operation.CHAT, path)
 
@@ -78,14 +79,14 @@ def test_every_path_of_a_chat_is_known_with_and_without_version(path: str):
         ("POST", "/v1/xchat/completions"[3:].replace("/xchat", "xchat")),
     ],
 )
-def test_everything_else_is_passed_through(method: str, path: str):
+def test_everything_else_is_passed_through(method: str, path: str) -> None:
     assert OPENAI.operation(method, path) is None
 
 
 # ---- what is asked ------------------------------------------------------------------------
 
 
-def test_a_plain_question_asks_for_nothing_special():
+def test_a_plain_question_asks_for_nothing_special() -> None:
     expected = Ask(operation=Operation.CHAT, model="m")
 
     assert expected == asked(messages=[{"role": "user", "content": "hi"}], temperature=0.5)
@@ -129,7 +130,7 @@ def test_a_plain_question_asks_for_nothing_special():
         ({"enable_thinking": True}, {"reasoning": True}),
     ],
 )
-def test_what_policy_has_to_know_is_read(fields: dict[str, Any], expected: dict[str, Any]):
+def test_what_policy_has_to_know_is_read(fields: dict[str, Any], expected: dict[str, Any]) -> None:
     assert Ask(operation=Operation.CHAT, model="m", **expected) == asked(**fields)
 
 
@@ -148,7 +149,7 @@ def test_what_policy_has_to_know_is_read(fields: dict[str, Any], expected: dict[
         {"messages": "hello"},
     ],
 )
-def test_odd_types_are_left_for_the_provider_to_judge(fields: dict[str, Any]):
+def test_odd_types_are_left_for_the_provider_to_judge(fields: dict[str, Any]) -> None:
     assert "m" == asked(**fields).model
 
 
@@ -165,11 +166,11 @@ def test_odd_types_are_left_for_the_provider_to_judge(fields: dict[str, Any]):
         ("anthropic/claude-opus-5.5", True), ("anthropic/claude-sonnet-4.5", False),
     ],
 )  # fmt: skip
-def test_models_that_think_are_known_by_their_names(model: str, thinks: bool):
+def test_models_that_think_are_known_by_their_names(model: str, thinks: bool) -> None:
     assert thinks == asked(model=model).reasoning
 
 
-def test_what_the_request_says_about_reasoning_wins_over_the_name():
+def test_what_the_request_says_about_reasoning_wins_over_the_name() -> None:
     assert not asked(model="o3", reasoning_effort="minimal").reasoning
     assert asked(model="gpt-4o", reasoning_effort="high").reasoning
 
@@ -191,7 +192,7 @@ def test_what_the_request_says_about_reasoning_wins_over_the_name():
         (b"[" * 100_000, "JSON object|nested"),
     ],
 )
-def test_a_body_that_cannot_be_read_is_refused_with_the_place(body: bytes, detail: str):
+def test_a_body_that_cannot_be_read_is_refused_with_the_place(body: bytes, detail: str) -> None:
     with pytest.raises(BadBody, match=detail):
         OPENAI.ask(Operation.CHAT, CHAT, body)
 
@@ -199,27 +200,27 @@ def test_a_body_that_cannot_be_read_is_refused_with_the_place(body: bytes, detai
 @pytest.mark.parametrize(
     "body", [b'{"secret', b'{"model":["secret"]}', b'{"secret":\xff', b'{"model":"m","s":"\\q secret"}']
 )
-def test_a_refusal_never_quotes(body: bytes):
+def test_a_refusal_never_quotes(body: bytes) -> None:
     with pytest.raises(BadBody) as refused:
         OPENAI.ask(Operation.CHAT, CHAT, body)
     assert "secret" not in refused.value.detail
     assert "ff" not in refused.value.detail
 
 
-def test_text_that_is_no_unicode_is_the_providers_matter():
+def test_text_that_is_no_unicode_is_the_providers_matter() -> None:
     body = b'{"model":"m","messages":[{"content":"\\ud83d \\\\ud83d \xff"}],"stream":true}'
 
     assert OPENAI.ask(Operation.CHAT, CHAT, body).stream
 
 
-def test_of_two_models_the_last_is_asked_and_both_are_replaced():
+def test_of_two_models_the_last_is_asked_and_both_are_replaced() -> None:
     body = b'{"model":"a", "x":1, "model":"b"}'
 
     assert "b" == OPENAI.ask(Operation.CHAT, CHAT, body).model
     assert (CHAT, b'{"model":"c", "x":1, "model":"c"}') == OPENAI.with_model(CHAT, body, "c")
 
 
-def test_another_model_changes_only_the_models_bytes():
+def test_another_model_changes_only_the_models_bytes() -> None:
     body = b'{ "messages" : [{"model":"m"}],\t"model":"m" , "seed": 1.0e2, "text":"\\u00e9"}'
 
     path, changed = OPENAI.with_model(CHAT, body, 'n"\u00e9')
@@ -228,7 +229,7 @@ def test_another_model_changes_only_the_models_bytes():
     assert body.replace(b'"model":"m" ', '"model":"n\\"é" '.encode()) == changed
 
 
-def test_a_deployment_in_the_path_is_the_model():
+def test_a_deployment_in_the_path_is_the_model() -> None:
     path = "/openai/deployments/tern%202/chat/completions"
 
     assert "tern 2" == OPENAI.ask(Operation.CHAT, path, b'{"messages":[]}').model
@@ -239,7 +240,7 @@ def test_a_deployment_in_the_path_is_the_model():
 # ---- what is answered ---------------------------------------------------------------------
 
 
-def test_a_stream_of_text():
+def test_a_stream_of_text() -> None:
     reader = reader_of("openai_chat")
 
     raw, deltas = run(reader, [OPENAI_TEXT])
@@ -256,7 +257,7 @@ def test_a_stream_of_text():
     assert reader.finished
 
 
-def test_a_stream_of_tool_calls():
+def test_a_stream_of_tool_calls() -> None:
     assert [
         Answering("quill-2"),
         Reasoning("I need two"),
@@ -268,7 +269,7 @@ def test_a_stream_of_tool_calls():
     ] == said("openai_chat", OPENAI_TOOLS)
 
 
-def test_a_rough_stream_is_read_around_its_damage():
+def test_a_rough_stream_is_read_around_its_damage() -> None:
     assert [
         Answering("quill-2"),
         Text("a"),
@@ -304,12 +305,14 @@ CALL = {"name": "tide", "arguments": "{}"}
         (delta(content=[{"type": "refusal", "refusal": "no"}]), [Refusal("no")]),
         (delta(content={"type": "text", "text": "a"}), [Text("a")]),
         (delta(content=7), []),
+        (delta(content=[{"type": "text", "text": 7}, {"type": "thinking"}, {"type": "refusal"}, {"type": 7}]), []),
         (delta(reasoning="hm"), [Reasoning("hm")]),
         (delta(reasoning="hm", reasoning_details=[{"text": "hm"}]), [Reasoning("hm")]),
         (delta(reasoning_details=[{"text": "hm"}, {"summary": "so"}, {"data": "x"}, 3]), [Reasoning("hm"), Reasoning("so")]),
         (delta(reasoning={"odd": 1}, content="a"), [Text("a")]),
         (delta(refusal="no"), [Refusal("no")]),
         (delta(function_call={"name": "tide"}), [ToolCall(0, name="tide")]),
+        (delta(function_call={"name": "", "arguments": ""}, content="a"), [Text("a")]),
         (delta(function_call={"arguments": "{}"}), [ToolCall(0, arguments="{}")]),
         (delta(tool_calls=[{"id": "a", "function": CALL}]), [ToolCall(0, "a", "tide", "{}")]),
         (delta(tool_calls=[{"function": {"name": "tide", "arguments": {"a": 1}}}]), [ToolCall(0, "", "tide", '{"a":1}')]),
@@ -326,17 +329,17 @@ CALL = {"name": "tide", "arguments": "{}"}
         ('{"choices":[{"delta":{"content":"\\ud83e\\udd94 \\\\ud83d"}}]}', [Text("🦔 \\ud83d")]),
     ],
 )  # fmt: skip
-def test_what_is_content_and_what_is_not(event: str, expected: list[Delta]):
+def test_what_is_content_and_what_is_not(event: str, expected: list[Delta]) -> None:
     assert expected == said("openai_chat", data(event))
 
 
-def test_invalid_utf_8_is_read_with_replacements():
+def test_invalid_utf_8_is_read_with_replacements() -> None:
     stream = b'data: {"choices":[{"delta":{"content":"a\xffb"}}]}\n\n'
 
     assert (stream, [Text("a\ufffdb")]) == run(reader_of("openai_chat"), [stream])
 
 
-def test_calls_without_an_index_are_told_apart_by_what_begins_one():
+def test_calls_without_an_index_are_told_apart_by_what_begins_one() -> None:
     stream = data(
         delta(tool_calls=[{"id": "a", "function": {"name": "tide", "arguments": "{"}}]),
         delta(tool_calls=[{"function": {"arguments": "}"}}]),
@@ -365,13 +368,20 @@ def test_calls_without_an_index_are_told_apart_by_what_begins_one():
         ("something new", FinishReason.STOP),
     ],
 )
-def test_the_words_for_an_end(word: str, reason: FinishReason):
+def test_the_words_for_an_end(word: str, reason: FinishReason) -> None:
     event = json.dumps({"choices": [{"index": 0, "delta": {}, "finish_reason": word}]})
 
     assert [Finish(reason)] == said("openai_chat", data(event))
 
 
-def test_a_call_that_ends_with_stop_ends_with_a_call():
+def test_an_empty_call_does_not_make_the_end_a_call() -> None:
+    message = {"content": "4", "function_call": {"name": "", "arguments": ""}, "tool_calls": [{"index": 0}]}
+    body = json.dumps({"choices": [{"index": 0, "message": message, "finish_reason": ""}]}).encode()
+
+    assert [Text("4"), Finish(FinishReason.STOP)] == whole("openai_chat", body)
+
+
+def test_a_call_that_ends_with_stop_ends_with_a_call() -> None:
     stream = data(
         delta(tool_calls=[{"index": 0, "id": "a", "function": CALL}]),
         '{"choices":[{"finish_reason":"stop"}]}',
@@ -380,27 +390,29 @@ def test_a_call_that_ends_with_stop_ends_with_a_call():
     assert Finish(FinishReason.TOOL) == said("openai_chat", stream)[-1]
 
 
-def test_a_lack_of_resources_is_trouble_though_it_comes_as_an_end():
+def test_a_lack_of_resources_is_trouble_though_it_comes_as_an_end() -> None:
     event = '{"choices":[{"index":0,"delta":{},"finish_reason":"insufficient_system_resource"}]}'
 
     assert [Trouble(503, event.encode()), Finish(FinishReason.ERROR)] == said("openai_chat", data(event))
 
 
-def test_finished_means_every_choice_that_was_asked_for():
+def test_finished_means_every_choice_that_was_asked_for() -> None:
+    events = [
+        data('{"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":"stop"}]}'),
+        data('{"choices":[{"index":1,"delta":{"content":"b"}}]}'),
+        data('{"choices":[{"index":1,"delta":{},"finish_reason":"stop"}]}'),
+        b"data: [DONE]\n\n",
+    ]
     reader = reader_of("openai_chat", choices=2)
+    states = []
+    for event in events:
+        reader.feed(event)
+        states.append((reader.finished, reader.done))
 
-    reader.feed(data('{"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":"stop"}]}'))
-    assert not reader.finished
-    reader.feed(data('{"choices":[{"index":1,"delta":{"content":"b"}}]}'))
-    assert not reader.finished
-    reader.feed(data('{"choices":[{"index":1,"delta":{},"finish_reason":"stop"}]}'))
-    assert reader.finished
-    assert not reader.done
-    reader.feed(b"data: [DONE]\n\n")
-    assert reader.done
+    assert [(False, False), (False, False), (True, False), (True, True)] == states
 
 
-def test_choices_nobody_asked_for_have_to_end_too():
+def test_choices_nobody_asked_for_have_to_end_too() -> None:
     reader = reader_of("openai_chat")
 
     reader.feed(data('{"choices":[{"index":0,"finish_reason":"stop"},{"index":1,"delta":{"content":"b"}}]}'))
@@ -408,21 +420,21 @@ def test_choices_nobody_asked_for_have_to_end_too():
     assert not reader.finished
 
 
-def test_the_sentinel_counts_without_its_blank_line():
+def test_the_sentinel_counts_without_its_blank_line() -> None:
     reader = reader_of("openai_chat")
 
-    reader.feed(b"data: [DONE]")
-    assert not reader.done
-    reader.close()
+    run(reader, [b"data: [DONE]"])
+
     assert reader.done
 
 
-def test_usage_is_told_when_it_changes_and_the_last_value_of_a_key_wins():
+def test_usage_is_told_when_it_changes_and_the_last_value_of_a_key_wins() -> None:
     stream = data(
         '{"usage":{"prompt_tokens":5,"completion_tokens":1}}',
         '{"usage":{"prompt_tokens":5,"completion_tokens":1}}',
         '{"usage":{"completion_tokens":2,"prompt_cache_hit_tokens":3}}',
         '{"x_groq":{"id":"r","usage":{"completion_tokens":4}},"usage":null}',
+        '{"usage":{"prompt_tokens":-1,"completion_tokens":-1}}',
         '{"usage":{"prompt_tokens":"many","completion_tokens":6,"prompt_tokens_details":{"cache_write_tokens":1}}}',
     )
 
@@ -453,24 +465,40 @@ def test_usage_is_told_when_it_changes_and_the_last_value_of_a_key_wins():
         ({"object": "error", "message": "x", "type": "BadRequestError", "code": 400}, 400),
     ],
 )
-def test_an_error_inside_a_200_names_its_status(event: dict[str, Any], status: int):
+def test_an_error_inside_a_200_names_its_status(event: dict[str, Any], status: int) -> None:
     body = json.dumps(event)
 
     assert [Trouble(status, body.encode())] == said("openai_chat", data(body))
     assert [Trouble(status, body.encode())] == whole("openai_chat", body.encode())
 
 
-def test_no_error_is_no_trouble():
+def test_no_error_is_no_trouble() -> None:
     assert [] == said("openai_chat", data('{"error":null}', '{"error":{}}', '{"error":""}'))
 
 
-def test_an_oversized_event_is_content_that_was_not_read():
+def test_an_event_nested_without_end_is_malformed() -> None:
+    deep = '{"x":' + "[" * 50_000 + "]" * 50_000 + "}"
+
+    assert [Malformed("event 1"), Text("a")] == said("openai_chat", data(deep, delta(content="a")))
+
+
+def test_what_follows_the_sentinel_says_nothing() -> None:
+    assert [] == said("openai_chat", data("[DONE]", delta(content="late")))
+
+
+def test_a_second_finish_of_a_choice_is_not_told() -> None:
+    end = '{"choices":[{"index":0,"finish_reason":"stop"}]}'
+
+    assert [Finish(FinishReason.STOP)] == said("openai_chat", data(end, end))
+
+
+def test_an_oversized_event_is_content_that_was_not_read() -> None:
     image = delta(images=[{"image_url": {"url": "x" * (1 << 20)}}])
 
     assert [Media("oversized"), Text("a")] == said("openai_chat", data(image, delta(content="a")))
 
 
-def test_a_whole_answer():
+def test_a_whole_answer() -> None:
     body = json.dumps(
         {
             "id": "c",
@@ -500,7 +528,6 @@ def test_a_whole_answer():
     ).encode()
     reader = body_reader_of("openai_chat", choices=2)
     assert body == reader.feed(body).raw
-    assert not reader.done
 
     deltas = reader.close().deltas
 
@@ -535,14 +562,14 @@ def test_a_whole_answer():
         (b'{"error":{"code":402}}', [Trouble(402, b'{"error":{"code":402}}')], False),
     ],
 )
-def test_whether_a_body_is_a_whole_answer(body: bytes, expected: list[Delta], done: bool):
+def test_whether_a_body_is_a_whole_answer(body: bytes, expected: list[Delta], done: bool) -> None:
     reader = body_reader_of("openai_chat")
 
     assert (body, expected) == run(reader, [body])
     assert (done, done) == (reader.done, reader.finished)
 
 
-def test_a_body_above_the_cap_is_passed_unread_and_not_called_incomplete():
+def test_a_body_above_the_cap_is_passed_unread_and_not_called_incomplete() -> None:
     reader = body_reader_of("openai_chat")
     piece = b"x" * (1 << 20)
 
@@ -556,12 +583,12 @@ def test_a_body_above_the_cap_is_passed_unread_and_not_called_incomplete():
 @pytest.mark.parametrize(
     "content_type", [b"text/event-stream", b"Text/Event-Stream;charset=utf-8", b"text/event-stream ; x"]
 )
-def test_the_content_type_makes_a_stream(content_type: bytes):
+def test_the_content_type_makes_a_stream(content_type: bytes) -> None:
     assert (Text("a"),) == OPENAI.reader(ask(), content_type).feed(data(delta(content="a"))).deltas
 
 
 @pytest.mark.parametrize("content_type", [b"application/json", b"", b"text/html", b"text/event-streams"])
-def test_everything_else_is_a_body(content_type: bytes):
+def test_everything_else_is_a_body(content_type: bytes) -> None:
     assert () == OPENAI.reader(ask(), content_type).feed(data(delta(content="a"))).deltas
 
 
@@ -581,7 +608,7 @@ def test_everything_else_is_a_body(content_type: bytes):
         (503, Fault.OVERLOADED, "server_error"),
     ],
 )
-def test_a_complaint_has_the_dialects_shape(status: int, fault: Fault, kind: str):
+def test_a_complaint_has_the_dialects_shape(status: int, fault: Fault, kind: str) -> None:
     wire = OPENAI.complain(status, fault, "so it is")
 
     assert {"error": {"message": "so it is", "type": kind, "param": None, "code": fault.value}} == json.loads(
@@ -593,7 +620,7 @@ def test_a_complaint_has_the_dialects_shape(status: int, fault: Fault, kind: str
 
 
 @pytest.mark.parametrize("stream", [True, False])
-def test_our_own_reader_reads_our_static_answer(stream: bool):
+def test_our_own_reader_reads_our_static_answer(stream: bool) -> None:
     asked_for = ask("quill-2", stream=stream, choices=2)
     wire = OPENAI.static(asked_for, "Back soon. 🦔")
 

@@ -50,7 +50,7 @@ def pairs(body: bytes) -> list[tuple[str, Any]]:
 
 @settings(max_examples=150)
 @given(objects())
-def test_only_top_level_values_of_the_key_change(made: tuple[bytes, list[tuple[str, Any]]]):
+def test_only_top_level_values_of_the_key_change(made: tuple[bytes, list[tuple[str, Any]]]) -> None:
     body, members = made
 
     changed = replace(body, "model", b'"other"')
@@ -85,7 +85,7 @@ def outside(body: bytes) -> list[bytes]:
         (b" { } ", b" { } "),
     ],
 )
-def test_every_other_byte_stays(body: bytes, expected: bytes):
+def test_every_other_byte_stays(body: bytes, expected: bytes) -> None:
     assert expected == replace(body, "model", b'"z"')
 
 
@@ -107,12 +107,12 @@ def test_every_other_byte_stays(body: bytes, expected: bytes):
         b'{"a"}',
     ],
 )
-def test_what_cannot_be_walked_is_refused_with_its_place(body: bytes):
+def test_what_cannot_be_walked_is_refused_with_its_place(body: bytes) -> None:
     with pytest.raises(BadBody, match=r"not valid JSON.*byte \d+"):
         replace(body, "model", b"1")
 
 
-def test_deep_nesting_is_no_matter():
+def test_deep_nesting_is_no_matter() -> None:
     deep = b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b',"model":1}'
 
     assert deep[:-3] + b":2}" == replace(deep, "model", b"2")

@@ -28,7 +28,7 @@ def read(dialect: str, choices: int, pieces: list[bytes]) -> tuple[bytes, list[D
 
 @pytest.mark.parametrize("name", STREAMS)
 @pytest.mark.parametrize("line_end", LINE_ENDS)
-def test_byte_by_byte_says_the_same_as_at_once(name: str, line_end: str):
+def test_byte_by_byte_says_the_same_as_at_once(name: str, line_end: str) -> None:
     dialect, stream, choices = STREAMS[name]
     stream = stream.replace(b"\n", LINE_ENDS[line_end])
 
@@ -39,7 +39,7 @@ def test_byte_by_byte_says_the_same_as_at_once(name: str, line_end: str):
 
 
 @pytest.mark.parametrize("name", STREAMS)
-def test_the_line_ends_say_nothing(name: str):
+def test_the_line_ends_say_nothing(name: str) -> None:
     dialect, stream, choices = STREAMS[name]
 
     said = [read(dialect, choices, [stream.replace(b"\n", end)])[1:] for end in LINE_ENDS.values()]
@@ -49,7 +49,7 @@ def test_the_line_ends_say_nothing(name: str):
 
 @settings(max_examples=120)
 @given(st.sampled_from(list(STREAMS)), st.sampled_from(list(LINE_ENDS)), st.data())
-def test_any_cut_says_the_same_as_at_once(name: str, line_end: str, data: st.DataObject):
+def test_any_cut_says_the_same_as_at_once(name: str, line_end: str, data: st.DataObject) -> None:
     dialect, stream, choices = STREAMS[name]
     stream = stream.replace(b"\n", LINE_ENDS[line_end])
     places = data.draw(st.lists(st.integers(0, len(stream)), max_size=9))
@@ -59,7 +59,7 @@ def test_any_cut_says_the_same_as_at_once(name: str, line_end: str, data: st.Dat
 
 @settings(max_examples=60)
 @given(st.sampled_from(list(STREAMS)), st.data())
-def test_a_cut_stream_is_passed_whole_and_never_done(name: str, data: st.DataObject):
+def test_a_cut_stream_is_passed_whole_and_never_done(name: str, data: st.DataObject) -> None:
     dialect, stream, choices = STREAMS[name]
     part = stream[: data.draw(st.integers(0, len(stream) - 1))]
 
@@ -71,6 +71,12 @@ def test_a_cut_stream_is_passed_whole_and_never_done(name: str, data: st.DataObj
     assert deltas == whole[1][: len(deltas)]
 
 
+FIELDS = [
+    *("type", "index", "delta", "content_block", "message", "usage", "error", "choices", "model", "content"),
+    *("reasoning", "tool_calls", "function", "name", "arguments", "id", "input", "text", "thinking", "code"),
+    *("finish_reason", "stop_reason", "prompt_tokens", "input_tokens", "object", "audio", "x_groq", "custom"),
+    *("prompt_tokens_details", "reasoning_details", "summary", "refusal", "function_call", "citations"),
+]
 JSON: st.SearchStrategy[Any] = st.recursive(
     st.none()
     | st.booleans()
@@ -81,11 +87,7 @@ JSON: st.SearchStrategy[Any] = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(
-                "type index delta content_block message usage error choices model content reasoning tool_calls function name "
-                "arguments id input text thinking finish_reason stop_reason prompt_tokens input_tokens object code audio "
-                "prompt_tokens_details x_groq reasoning_details summary refusal function_call citations custom".split()
-            ),
+            st.sampled_from(FIELDS),
             inner,
             max_size=5,
         )
@@ -107,7 +109,7 @@ KINDS = st.sampled_from(
 
 @settings(max_examples=250)
 @given(st.sampled_from(["openai_chat", "anthropic"]), st.lists(st.tuples(KINDS, JSON), max_size=4))
-def test_no_shape_of_an_event_raises(dialect: str, events: list[tuple[str, Any]]):
+def test_no_shape_of_an_event_raises(dialect: str, events: list[tuple[str, Any]]) -> None:
     stream = b"".join(f"event: {kind}\ndata: {json.dumps(event)}\n\n".encode() for kind, event in events)
     assert stream == run(reader_of(dialect), [stream])[0]
 
@@ -117,7 +119,7 @@ def test_no_shape_of_an_event_raises(dialect: str, events: list[tuple[str, Any]]
 
 
 @given(st.sampled_from(["openai_chat", "anthropic"]), st.binary(max_size=60))
-def test_no_bytes_raise(dialect: str, junk: bytes):
+def test_no_bytes_raise(dialect: str, junk: bytes) -> None:
     assert junk == run(reader_of(dialect), [junk])[0]
     assert b"data: " + junk == run(reader_of(dialect), [b"data: " + junk])[0]
     assert junk == run(body_reader_of(dialect), [junk])[0]

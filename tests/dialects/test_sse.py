@@ -49,7 +49,8 @@ CASES = {
 
 def read(pieces: list[bytes]) -> tuple[bytes, list[Event]]:
     stream = EventStream()
-    raw, events = b"", []
+    raw = b""
+    events: list[Event] = []
     for piece in pieces:
         passed, found = stream.feed(piece)
         raw += passed
@@ -59,7 +60,7 @@ def read(pieces: list[bytes]) -> tuple[bytes, list[Event]]:
 
 
 @pytest.mark.parametrize(("stream", "events"), CASES.values(), ids=CASES.keys())
-def test_a_stream_says_what_the_standard_reads_in_it(stream: bytes, events: list[Event]):
+def test_a_stream_says_what_the_standard_reads_in_it(stream: bytes, events: list[Event]) -> None:
     assert (stream, events) == read([stream])
     assert (stream, events) == read([bytes([byte]) for byte in stream])
 
@@ -72,14 +73,14 @@ def test_a_stream_says_what_the_standard_reads_in_it(stream: bytes, events: list
     ),
     st.data(),
 )
-def test_any_cut_of_any_bytes_gives_the_same_events(parts: list[bytes], data: st.DataObject):
+def test_any_cut_of_any_bytes_gives_the_same_events(parts: list[bytes], data: st.DataObject) -> None:
     stream = b"".join(parts)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=6)))
 
     assert read([stream]) == read([stream[a:b] for a, b in pairwise([0, *cuts, len(stream)])])
 
 
-def test_what_is_passed_ends_with_an_event():
+def test_what_is_passed_ends_with_an_event() -> None:
     stream = EventStream()
 
     assert (b"data: a\n\n", [(b"", b"a")]) == stream.feed(b"data: a\n\ndata: b\n")
@@ -88,7 +89,7 @@ def test_what_is_passed_ends_with_an_event():
     assert (b"data: c\r\n\r\n", [(b"", b"c")]) == stream.feed(b"ta: c\r\n\r\nid: 1")
 
 
-def test_an_event_ended_by_a_lone_cr_is_not_held_for_an_lf():
+def test_an_event_ended_by_a_lone_cr_is_not_held_for_an_lf() -> None:
     stream = EventStream()
 
     assert (b"data: a\r\r", [(b"", b"a")]) == stream.feed(b"data: a\r\r")
@@ -97,11 +98,11 @@ def test_an_event_ended_by_a_lone_cr_is_not_held_for_an_lf():
 
 
 @pytest.mark.parametrize("beat", [b": ping\n", b": ping\r\n", b":\r", b"\n: ping\n", b": a\n: b\n", b"\n"])
-def test_a_keep_alive_is_passed_when_its_line_is_whole(beat: bytes):
+def test_a_keep_alive_is_passed_when_its_line_is_whole(beat: bytes) -> None:
     assert (beat, []) == EventStream().feed(beat)
 
 
-def test_a_comment_inside_an_event_waits_for_it():
+def test_a_comment_inside_an_event_waits_for_it() -> None:
     stream = EventStream()
 
     assert (b"", []) == stream.feed(b"data: a\n: ping\n")
@@ -117,7 +118,7 @@ def big(size: int) -> bytes:
 @pytest.mark.parametrize("step", [1 << 21, 65_536, 4_093])
 def test_an_event_above_the_cap_is_not_read_but_what_follows_is(
     end: bytes, over: int, read_: bool, step: int
-):
+) -> None:
     stream = b"data: a\n\n" + big(CAP + over) + end + b"data: b\n\n: c\n\ndata: d\n\n"
     pieces = [stream[at : at + step] for at in range(0, len(stream), step)]
 
@@ -128,7 +129,7 @@ def test_an_event_above_the_cap_is_not_read_but_what_follows_is(
     assert [1, CAP - 6 if read_ else None, 1, 1] == sizes
 
 
-def test_around_the_cap_the_last_bytes_may_come_one_by_one():
+def test_around_the_cap_the_last_bytes_may_come_one_by_one() -> None:
     for over in (-1, 0, 1, 2, 3):
         stream = big(CAP + over) + b"\r\n\r\n" + b"data: b\n\n"
         pieces = [stream[: CAP - 3], *(bytes([byte]) for byte in stream[CAP - 3 :])]
@@ -136,7 +137,7 @@ def test_around_the_cap_the_last_bytes_may_come_one_by_one():
         assert read([stream]) == read(pieces)
 
 
-def test_nothing_is_held_of_an_oversized_event():
+def test_nothing_is_held_of_an_oversized_event() -> None:
     stream = EventStream()
 
     piece = b"x" * 65_536

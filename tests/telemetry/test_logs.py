@@ -27,10 +27,13 @@ from sidecar.model import (
     TargetSkipped,
     Tier,
 )
+from sidecar.status import Status
 from sidecar.telemetry import logs
 from sidecar.telemetry.logs import FIELDS, Level, Logs, describe, level_of
+from sidecar.telemetry.metrics import Metrics
+from tests.kit.vloop import LoopClock, run
 
-from .events import FIRST, SECOND, attempt, call, ended, every, good
+from .events import FIRST, SECOND, SETTINGS, attempt, call, ended, every, good
 
 WALL = 1_763_800_000.125
 CANARY = "c4n4ry"
@@ -154,6 +157,23 @@ def test_no_secret_of_a_request_or_an_answer_is_written_at_any_level(event: Even
     [line] = out
     assert CANARY not in line
     assert "canary-provider-key" not in line
+
+
+def test_no_secret_of_a_request_or_an_answer_reaches_metrics_or_the_status_page():
+    metrics = Metrics(SETTINGS, wall=lambda: WALL)
+    status = Status(LoopClock())
+
+    async def tell() -> str:
+        for event in canaries():
+            metrics.count(event)
+            status.note(event)
+        return json.dumps(status.view())
+
+    shown = run(tell()) + metrics.render("")[0].decode()
+
+    assert "operator_alert" in shown
+    assert CANARY not in shown
+    assert "canary-provider-key" not in shown
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from sidecar.model import (
     Refused,
     RefusedBy,
     Reloaded,
+    Target,
     TargetSkipped,
     Tier,
     Transition,
@@ -90,7 +91,7 @@ def test_the_scraped_text_has_exactly_the_rows_of_the_catalogue():
     m.set_connections("openai", active=1, idle=2)
     text = m.render("")[0].decode()
 
-    scraped = {f.name: f for f in parse(text) if f.name.startswith(P)}  # type: ignore[no-untyped-call]
+    scraped = {f.name: f for f in parse(text) if f.name.startswith(P)}
 
     assert {row.name.removesuffix("_total") for row in CATALOG} == set(scraped)
     for row in CATALOG:
@@ -106,7 +107,7 @@ def test_the_scraped_text_has_exactly_the_rows_of_the_catalogue():
 def test_open_metrics_is_served_to_who_asks_for_it():
     body, content_type = metrics().render("application/openmetrics-text; version=1.0.0")
 
-    families = {f.name: f for f in parse_openmetrics(body.decode())}
+    families = {f.name: f for f in parse_openmetrics(body.decode())}  # type: ignore[no-untyped-call]
 
     assert content_type.startswith("application/openmetrics-text; version=1.0.0")
     assert "seconds" == families[P + "request_duration_seconds"].unit
@@ -151,7 +152,6 @@ def test_what_configuration_names_is_there_before_the_first_call():
     assert 0 == value(m, "breaker_transitions_total", **target, kind="transport", to="open", trigger="run")
     assert 0 == value(m, "breaker_rejected_total", **target)
     assert 0 == value(m, "attempt_duration_seconds_count", **target, outcome="failure")
-    assert 0 == value(m, "requests_in_flight", route="support")
     assert 0 == value(
         m,
         "requests_total",
@@ -328,16 +328,15 @@ def test_a_static_answer_shows_in_tier_and_path():
     assert 1 == total(m, "requests_total", outcome="success", tier="static", path="degraded")
 
 
-def test_in_flight_goes_up_and_comes_back_to_zero():
+def test_what_the_app_sets_is_shown():
     m = metrics()
-    over = good()[1]
-    m.began(over.call)
-    assert 1 == value(m, "requests_in_flight", route="support")
+    m.set_in_flight(3)
+    m.set_lag(0.25)
+    m.set_connections("openai", active=2, idle=5)
 
-    m.count(over)
-    m.count(over)  # told twice or never begun: the gauge does not go below zero
-
-    assert 0 == value(m, "requests_in_flight", route="support")
+    assert 3 == value(m, "requests_in_flight")
+    assert 0.25 == value(m, "event_loop_lag_max_seconds")
+    assert 5 == value(m, "upstream_connections", provider="openai", state="idle")
 
 
 def test_whose_key_was_refused_decides_whose_error_it_is():
@@ -348,6 +347,92 @@ def test_whose_key_was_refused_decides_whose_error_it_is():
 
     assert 1 == total(m, "requests_total", outcome="error")
     assert 1 == total(m, "requests_total", outcome="client_error")
+
+
+def moved(new: BreakerState, model: str, *, kind: str = "transport", target: str = "first") -> BreakerMoved:
+    old = BreakerState.OPEN if new is BreakerState.CLOSED else BreakerState.CLOSED
+    route = "" if kind == "transport" else "support"
+    return BreakerMoved(call(), kind, route, target, "openai", model, Transition(old, new, "run"))
+
+
+def test_a_breaker_that_opened_before_its_model_had_a_name_closes_again():
+    m = metrics()
+    where = {"provider": "openai", "kind": "transport"}
+    m.count(moved(BreakerState.OPEN, "new-model"))
+    assert 2 == value(m, "breaker_state", **where, model="other")
+
+    tried = attempt(Answered(200), model="new-model")
+    m.count(AttemptEnded(call(tried), tried))
+    m.count(moved(BreakerState.CLOSED, "new-model"))
+
+    assert 0 == value(m, "breaker_state", **where, model="other")
+    assert 0 == value(m, "breaker_state", **where, model="new-model")
+
+
+def test_a_quality_breaker_belongs_to_its_target_whatever_model_a_call_asks_for():
+    m = metrics()
+    where = {"provider": "openai", "model": "gpt-4o", "kind": "quality"}
+    m.count(moved(BreakerState.OPEN, "gpt-4o", kind="quality"))
+    assert 2 == value(m, "breaker_state", **where)
+
+    m.count(moved(BreakerState.CLOSED, "another", kind="quality"))
+
+    assert 0 == value(m, "breaker_state", **where)
+
+
+def test_an_open_breaker_survives_a_reload_that_keeps_its_target():
+    m = metrics()
+    m.count(moved(BreakerState.OPEN, "gpt-4o"))
+    m.count(moved(BreakerState.OPEN, "gpt-4o", kind="quality", target="second"))
+
+    m.configure(replace(SETTINGS, digest="new", routes=(replace(ROUTE, chain=(FIRST,)),)))
+
+    where = {"provider": "openai", "model": "gpt-4o"}
+    assert 2 == value(m, "breaker_state", **where, kind="transport")
+    assert value(m, "breaker_state", provider="anthropic", model="claude-sonnet", kind="quality") is None
+
+
+def test_open_breakers_of_random_models_are_not_remembered_without_end():
+    m = metrics()
+    for n in range(3000):
+        m.count(moved(BreakerState.OPEN, f"random-{n}"))
+
+    assert len(m._open) <= 1024
+
+
+# ---- no configuration -------------------------------------------------------------------------------
+
+
+def test_without_configuration_a_provider_is_known_from_its_first_call_on():
+    m = metrics(Settings(providers={"openai": OPENAI, "anthropic": CLAUDE}))
+    assert 0 == total(m, "requests_total")
+    assert series(m) <= 120
+    implicit = Target(name="openai", provider=OPENAI)
+
+    tried = attempt(Answered(200), target=implicit, model="gpt-5")
+    about = replace(call(tried, route="openai"), target=implicit)
+    m.count(AttemptEnded(about, tried))
+    m.count(CallEnded(about, Answered(200), 103.0, 200, committed=True))
+
+    assert 1 == total(m, "requests_total", route="openai", primary_provider="openai")
+    assert 1 == total(m, "attempts_total", provider="openai", model="gpt-5")
+    assert 0 == value(m, "operator_alerts_total", provider="openai", model="other", error_type="auth")
+    assert value(m, "operator_alerts_total", provider="anthropic", model="other", error_type="auth") is None
+    assert 0 == total(m, "label_overflow_total")
+
+
+def test_a_large_configuration_keeps_its_targets_apart():
+    targets = tuple(replace(FIRST, name=f"t{n}", model=f"m{n}") for n in range(30))
+    m = metrics(replace(SETTINGS, routes=(replace(ROUTE, chain=targets),)))
+    for target in targets:
+        for fault in (Fault.SERVER_ERROR, Fault.OVERLOADED, Fault.TTFT_TIMEOUT):
+            tried = attempt(Failed(fault), target=target)
+            m.count(AttemptEnded(call(tried), tried))
+
+    assert 0 == total(m, "label_overflow_total")
+    assert 3 == total(m, "attempts_total", model="m29", outcome="provider_error") + total(
+        m, "attempts_total", model="m29", outcome="timeout"
+    )
 
 
 # ---- the bound -----------------------------------------------------------------------------------
@@ -368,8 +453,7 @@ def test_ten_thousand_random_models_stay_within_the_bound():
         m.count(AttemptEnded(over.call, tried))
         m.count(over)
         m.count(FellBack(over.call, target, SECOND, rng.choice(list(Fault))))
-        moved = Transition(BreakerState.CLOSED, BreakerState.OPEN, "run")
-        m.count(BreakerMoved(over.call, "transport", "", target.name, target.provider.name, model, moved))
+        m.count(moved(BreakerState.OPEN, model))
 
     for row in CATALOG:
         names = {row.name, row.name + "_count"}
@@ -395,7 +479,10 @@ def test_a_model_earns_its_name_by_answering():
     assert 0 == total(m, "attempts_total", model="m0", error_type="not_found")
 
 
-@pytest.mark.parametrize("model", ["", "x" * 101, "two\nlines", "prompt \u00e9"])
+@pytest.mark.parametrize(
+    "model",
+    ["", "x" * 101, "two\nlines", "prompt \u00e9", "write me a poem about it", "sk-abcdefghijklmnopqrstuvwx"],
+)
 def test_what_is_no_name_never_becomes_a_label(model: str):
     m = metrics()
     tried = attempt(Answered(200), model=model)

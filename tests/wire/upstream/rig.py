@@ -163,6 +163,13 @@ class Tape:
         return self.pieces[-1]
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for what has no event of its own."""
+    async with asyncio.timeout(SOON):
+        while not condition():  # noqa: ASYNC110  # the state of a socket, seen from outside
+            await asyncio.sleep(0)
+
+
 @dataclass
 class Rig:
     server: Server

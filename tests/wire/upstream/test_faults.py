@@ -19,7 +19,7 @@ from sidecar.settings import Limits
 
 from .certificate import write_certificate
 from .conftest import Run
-from .rig import JSON, SOON, SSE, Conversation, Script, Tape, chunk, rig
+from .rig import JSON, SOON, SSE, Conversation, Script, Tape, chunk, rig, until
 
 SHORT = Limits(connect=0.3, tls=0.3, headers=0.3)
 
@@ -194,7 +194,10 @@ def test_a_bad_chunk_in_the_middle_of_a_stream_is_a_cut(run: Run) -> None:
     run(main())
 
 
-def test_bytes_behind_the_answer_spoil_the_connection_only(run: Run) -> None:
+@pytest.mark.parametrize(
+    "poison", [b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\npoison", b"HTTP/1.1 200 OK\r\nx: ", b"\r\n"]
+)
+def test_bytes_behind_the_answer_spoil_the_connection_only(run: Run, poison: bytes) -> None:
     async def main() -> None:
         seen = asyncio.Event()
 
@@ -202,15 +205,14 @@ def test_bytes_behind_the_answer_spoil_the_connection_only(run: Run) -> None:
             await c.request()
             await c.send(JSON)
             await asyncio.wait_for(seen.wait(), SOON)
-            await c.send(b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\npoison")
+            await c.send(poison)
             await c.closed()
 
         async with rig(script, answers) as r:
             assert (await r.ask())[0] == Answered(200)
             wire = next(iter(r.pool.door(r.provider).idle))
             seen.set()
-            while not wire.heard:
-                await asyncio.sleep(0)
+            await until(lambda: wire.heard)
             outcome, tape = await r.ask()
             assert len(r.server.conversations) == 2
 
@@ -259,7 +261,7 @@ def test_a_limit_is_at_most_what_is_left(run: Run, bound: str) -> None:
     async def main() -> None:
         async with rig(silent) as r:
             soon = 0.1 if bound == "patience" else asyncio.get_running_loop().time() + 0.1
-            outcome, _ = await r.ask(r.call(**{bound: soon}))
+            outcome, _ = await r.ask(r.call(**{bound: soon}))  # type: ignore[arg-type]
 
         assert isinstance(outcome, Failed)
         assert outcome.fault is Fault.TIMEOUT
@@ -455,7 +457,7 @@ def test_old_tls_is_refused(run: Run, tmp_path: Path) -> None:
         path = write_certificate(tmp_path / "a.pem", name="127.0.0.1")
         tls = server_tls(path)
         tls.set_ciphers("ALL:@SECLEVEL=0")
-        with pytest.warns(DeprecationWarning):
+        with pytest.warns(DeprecationWarning, match="TLSv1_1"):
             tls.minimum_version = tls.maximum_version = ssl.TLSVersion.TLSv1_1
         async with rig(answers, tls=tls, ca_file=str(path)) as r:
             outcome, _ = await r.ask()

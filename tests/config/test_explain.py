@@ -1,0 +1,165 @@
+# ruff: noqa: E501  # what is printed is shown as it is
+"""`explain` says which route a request gets and why, and shows neither prompts nor keys."""
+
+import json
+from typing import Any
+
+import pytest
+
+from sidecar import config
+from sidecar.explain import BadRequest, explain_text, read_request
+from sidecar.routing import UnknownProvider, UnknownRoute
+
+FILE = """
+providers:
+  openai-eu: {vendor: openai, url: "https://eu.example.com:8443/v1", key: {file: /nonexistent/key}}
+routes:
+  - {name: claude, match: {provider: anthropic}}
+  - {name: large, match: {provider: openai, model: "gpt-5*"}}
+  - {name: nightly, match: {provider: openai, header: nightly}}
+  - name: assistant
+    match: {provider: openai, stream: true}
+    chain:
+      - openai
+      - openai-eu
+      - {provider: groq, model: llama, key: {env: EXPLAIN_KEY}}
+      - mistral
+    chains: {context_window: [{provider: openai, model: gpt-4.1}]}
+    breaker: {open: 15s, growth: 1}
+    limits: {gap: 90}
+    static: {text: sorry}
+"""
+
+BODY = {"model": "gpt-4o-mini", "stream": True, "messages": [{"role": "user", "content": "PROMPT-CANARY"}]}
+HTTP = (
+    b"POST /openai/v1/chat/completions?x=KEY-CANARY HTTP/1.1\r\nHost: 127.0.0.1:4000\r\n"
+    b"Authorization: Bearer sk-KEY-CANARY\r\n\r\n" + json.dumps(BODY).encode()
+)
+
+
+def test_the_explanation_of_a_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXPLAIN_KEY", "sk-KEY-CANARY")
+
+    text = explain_text(config.parse(FILE), HTTP)
+
+    assert (
+        """\
+POST /v1/chat/completions for openai
+  dialect: openai_chat, operation chat
+  asks for: model gpt-4o-mini, stream
+route: assistant
+  why: the first that matches: provider openai, stream true
+  not claude: wants provider anthropic, this is openai
+  not large: wants model gpt-5*, this is gpt-4o-mini
+  not nightly: wants header nightly, this is none
+chain:
+  1. openai: the model that was asked for, the application's own key, https://api.openai.com/v1/chat/completions
+  2. openai-eu: the model that was asked for, key file:/nonexistent/key (NOT READABLE: skipped as no_credential), \
+https://eu.example.com:8443
+  3. groq/llama: model llama, key env:EXPLAIN_KEY, https://api.groq.com
+  4. mistral: the model that was asked for, NO KEY: skipped as no_credential, https://api.mistral.ai
+  after context_window: openai/gpt-4.1
+class: interactive
+deadline: 30s (class interactive)
+differs from the defaults:
+  limits.gap: 90s (default 1m)
+  breaker.open: 15s (default 1m)
+  breaker.growth: 1 (default 2)
+when nothing else answers: a labelled static answer
+"""
+        == text
+    )
+
+
+def request(path: str, body: Any = None, **headers: str) -> bytes:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return json.dumps({"path": path, "headers": named, "body": BODY if body is None else body}).encode()
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        (request("/openai@large/v1/chat/completions"), "route: large\n  why: the request names it\n"),
+        (
+            request("/openai/chat/completions", x_llm_sidecar_route="large"),
+            "route: large\n  why: the request names it\n",
+        ),
+        (request("/openai/chat/completions", x_llm_sidecar_route="nightly"), "route: nightly\n"),
+        (request("/groq/v1/chat/completions"), "route: groq\n  why: no route takes it: the provider's own"),
+        (request("/groq/openai/v1/chat/completions"), "POST /v1/chat/completions for groq\n"),
+        (request("/openai/v1/files"), "passed through: no policy of the route applies, only metrics\n"),
+        (request("/gemini/v1beta/models/m:generateContent"), "  dialect: none of ours\n"),
+        (
+            request("/openai/v1/chat/completions", "{"),
+            "the body cannot be read, so this request would get an error: ",
+        ),
+        (
+            request("/openai/v1/chat/completions", x_llm_sidecar_class="background"),
+            "deadline: 5m (class background)\n",
+        ),
+        (
+            request("/groq/v1/chat/completions"),
+            "deadline: 0.9 of the SDK's own timeout, else 5m\nlimits, retry, breaker, signals: all defaults\n",
+        ),
+        (request("/anthropic/v1/messages"), "asks for: model gpt-4o-mini, stream\nroute: claude\n"),
+    ],
+)
+def test_what_is_said_of_other_requests(sent: bytes, expected: str) -> None:
+    assert expected in explain_text(config.parse(FILE), sent)
+
+
+def test_a_request_as_an_editor_saves_it_is_read() -> None:
+    sample = read_request(HTTP.replace(b"\r\n", b"\n"))
+
+    assert ("POST", "/openai/v1/chat/completions?x=KEY-CANARY") == (sample.method, sample.path)
+    assert "Bearer sk-KEY-CANARY" == sample.headers["authorization"]
+    assert BODY == json.loads(sample.body)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "expected a first line such as: POST /openai/v1/chat/completions HTTP/1.1"),
+        (b"hello", "expected a first line such as: POST /openai/v1/chat/completions HTTP/1.1"),
+        (
+            b"POST http://evil/ HTTP/1.1\n\n",
+            "expected a first line such as: POST /openai/v1/chat/completions HTTP/1.1",
+        ),
+        (b"POST /openai/x HTTP/1.1\nHost\n\n", "a header line has no colon"),
+        (b"{", "the file begins with { and is not JSON"),
+        (b"{}", 'expected {"method", "path", "headers", "body"}; "path" is needed'),
+        (b'{"path": "/x", "extra": 1}', 'expected {"method", "path", "headers", "body"}; "path" is needed'),
+        (b'{"path": "/x", "headers": []}', '"method" is a text, "headers" an object'),
+        (b'{"path": "/openai/../x"}', "the path walks upwards"),
+    ],
+)
+def test_a_file_that_holds_no_request_is_told(data: bytes, message: str) -> None:
+    if data == b'{"path": "/x", "headers": []}':
+        data = data.replace(b"[]", b"[1]")
+
+    with pytest.raises(BadRequest) as told:
+        explain_text(config.parse(""), data)
+
+    assert message == str(told.value)
+
+
+def test_unknown_providers_and_routes_are_told() -> None:
+    with pytest.raises(UnknownProvider):
+        explain_text(config.parse(""), request("/opnai/v1/models"))
+    with pytest.raises(UnknownRoute):
+        explain_text(config.parse(FILE), request("/openai@larg/v1/models"))
+
+
+def test_neither_prompts_nor_keys_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXPLAIN_KEY", "sk-KEY-CANARY")
+    bodies = [BODY, {**BODY, "model": "sk-KEY-CANARY-1234"}, {**BODY, "model": "a\x1b[2J"}, "PROMPT-CANARY"]
+
+    texts = [
+        explain_text(config.parse(FILE), request("/openai/v1/chat/completions", body)) for body in bodies
+    ]
+
+    assert not [
+        text
+        for text in [*texts, explain_text(config.parse(FILE), HTTP)]
+        if "CANARY" in text or "\x1b" in text
+    ]
