@@ -15,7 +15,7 @@ from typing import Any, Final
 from sidecar.config.convert import format_duration, format_size, hints
 from sidecar.config.problems import looks_like_key
 from sidecar.dialects import DIALECTS, BadBody
-from sidecar.model import Ask, Operation, Provider, Target, Traffic
+from sidecar.model import Ask, Provider, Target, Traffic
 from sidecar.routing import Router, UnknownProvider, UnknownRoute, own_path, split_path, upstream_path
 from sidecar.secret import Secret
 from sidecar.settings import Bound, Route, Settings
@@ -82,58 +82,58 @@ def explain_text(settings: Settings, request: bytes) -> str:
     router = Router(settings)
     prefix, named, rest = split_path(sample.path)
     provider = router.provider(prefix)
-    if named is None and settings.request_headers.route:
-        named = sample.headers.get(_ROUTE_HEADER)
+    if named is not None and not settings.request_headers.route:
+        raise BadRequest("configuration does not let requests choose their route")
+    if settings.request_headers.route:
+        named = named or sample.headers.get(_ROUTE_HEADER)
     try:
-        path, _ = own_path(provider, rest)
+        path = own_path(provider, rest)[0].partition("?")[0]
     except ValueError as error:
         raise BadRequest(str(error)) from None
-    ask, known, doubt = _ask(provider, sample, path.partition("?")[0])
+    ask, doubt = _ask(provider, sample, path)
+    where = _origin(provider) + upstream_path(provider, rest, ask is not None).partition("?")[0]
+    lines = [f"{sample.method} {path} for {provider.name}"]
+    if ask is None:
+        lines += [f"passed through to {where}: {doubt}; no route, no policy, only metrics"]
+        return "\n".join(lines)
     choice = router.choose(provider=prefix, ask=ask, header_route=named)
-    lines = [f"{sample.method} {path.partition('?')[0]} for {provider.name}"]
-    lines += [f"  {line}" for line in _asked(provider, ask, known, doubt)]
+    lines += [f"  {line}" for line in _asked(provider, ask, choice.route, doubt)]
     lines += [f"route: {choice.route.name}", f"  why: {choice.why}"]
     for route, missed in router.misses(provider=prefix, ask=ask, header_route=named):
         if route is not choice.route:
             lines.append(f"  not {route.name}: {_missed(route, missed, provider, ask, named)}")
-    if not known:
-        lines += ["passed through: no policy of the route applies, only metrics"]
     lines += ["chain:"]
-    shown = upstream_path(provider, rest, known).partition("?")[0]
-    lines += [f"  {number}. {row}" for number, row in enumerate(_chain(choice.route, provider, shown), 1)]
+    lines += [f"  {number}. {row}" for number, row in enumerate(_chain(choice.route, provider, where), 1)]
     for fault, targets in choice.route.chains.items():
         lines.append(f"  after {fault.value}: {', '.join(target.name for target in targets)}")
     lines += _policy(settings, choice.route, sample)
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
 
 
-def _ask(provider: Provider, sample: Sample, path: str) -> tuple[Ask, bool, str]:
-    """What is asked, whether policies apply, and what could not be read."""
-    plain = Ask(operation=Operation.OTHER, model="")
+def _ask(provider: Provider, sample: Sample, path: str) -> tuple[Ask | None, str]:
+    """What is asked, None where it is passed through; and what could not be read of it, or why."""
     dialect = DIALECTS.get(provider.dialect)
-    operation = dialect.operation(sample.method, path) if dialect else None
-    if dialect is None or operation is None:
-        return plain, False, ""
+    if dialect is None:
+        return None, f"{provider.name} speaks no dialect that we read"
+    operation = dialect.operation(sample.method, path)
+    if operation is None:
+        return None, f"no operation of {dialect.name} that we read"
     try:
-        return dialect.ask(operation, path, sample.body), True, ""
+        return dialect.ask(operation, path, sample.body), ""
     except BadBody as bad:
-        return Ask(operation=operation, model=""), True, bad.detail
+        return Ask(operation=operation, model=""), bad.detail
 
 
-def _asked(provider: Provider, ask: Ask, known: bool, doubt: str) -> Iterator[str]:
-    if not provider.dialect:
-        yield "dialect: none of ours"
-    elif not known:
-        yield f"dialect: {provider.dialect}, and not one of its operations that we know"
-    else:
-        yield f"dialect: {provider.dialect}, operation {ask.operation.value}"
+def _asked(provider: Provider, ask: Ask, route: Route, doubt: str) -> Iterator[str]:
+    yield f"dialect: {provider.dialect}, operation {ask.operation.value}"
     if doubt:
-        yield f"the body cannot be read, so this request would get an error: {doubt}"
-    elif known:
-        wishes = [f"model {_name(ask.model)}", "stream" if ask.stream else "no stream"]
-        wishes += [word for word, wish in (("JSON", ask.json), ("reasoning", ask.reasoning)) if wish]
-        wishes += [f"{len(ask.tools)} tools"] if ask.tools else []
-        yield "asks for: " + ", ".join(wishes)
+        fate = "it is passed through" if route.implicit else "it gets an error of ours"
+        yield f"the body cannot be read, so {fate}: {doubt}"
+        return
+    wishes = [f"model {_name(ask.model)}", "stream" if ask.stream else "no stream"]
+    wishes += [word for word, wish in (("JSON", ask.json), ("reasoning", ask.reasoning)) if wish]
+    wishes += [f"{len(ask.tools)} tools"] if ask.tools else []
+    yield "asks for: " + ", ".join(wishes)
 
 
 def _name(model: str) -> str:
@@ -161,15 +161,17 @@ def _word(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value) or "unknown"
 
 
-def _chain(route: Route, provider: Provider, path: str) -> Iterator[str]:
+def _chain(route: Route, provider: Provider, where: str) -> Iterator[str]:
     for target in route.chain:
         own = target.provider.name == provider.name
-        origin = f"{target.provider.scheme}://{target.provider.host}"
-        default = 443 if target.provider.scheme == "https" else 80
-        port = "" if target.provider.port == default else f":{target.provider.port}"
         model = f"model {target.model}" if target.model else "the model that was asked for"
-        where = f"{origin}{port}{path}" if own else f"{origin}{port}"
-        yield f"{target.name}: {model}, {_key(target, own)}, {where}"
+        yield f"{target.name}: {model}, {_key(target, own)}, {where if own else _origin(target.provider)}"
+
+
+def _origin(provider: Provider) -> str:
+    port = "" if provider.port == (443 if provider.scheme == "https" else 80) else f":{provider.port}"
+    host = f"[{provider.host}]" if ":" in provider.host else provider.host
+    return f"{provider.scheme}://{host}{port}"
 
 
 def _key(target: Target, own: bool) -> str:

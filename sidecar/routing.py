@@ -115,7 +115,7 @@ class _Entry:
     route: Route
     dialect: str
     fits_model: Callable[[str], object] | None
-    why: str
+    choice: Choice
 
     def miss(self, provider: Provider, ask: Ask, header_route: str | None) -> str:
         """The condition that does not hold; "" where all do."""
@@ -168,7 +168,7 @@ class Router:
                 return named
         for entry in self.entries:
             if not entry.miss(asked, ask, header_route):
-                return Choice(entry.route, entry.why)
+                return entry.choice
         return self._implicit[provider]
 
     def misses(self, *, provider: str, ask: Ask, header_route: str | None = None) -> list[tuple[Route, str]]:
@@ -217,5 +217,5 @@ def _entry(route: Route) -> _Entry:
         route,
         route.chain[0].provider.dialect if route.chain else "",
         None if match.model is None else re.compile(translate(match.model)).match,
-        f"the first that matches: {said or 'it takes every call'}",
+        Choice(route, f"the first that matches: {said or 'it takes every call'}"),
     )

@@ -13,11 +13,16 @@ from typing import Any, Final
 
 from sidecar.config.problems import Path, Problem, Problems, quote, show
 from sidecar.config.urls import is_loopback
+from sidecar.dialects import DIALECTS
+from sidecar.model import Operation
 from sidecar.secret import Secret
 from sidecar.settings import BreakerRules, RetryRules, Route, Settings, StaticAnswer
 
 _HOST: Final = re.compile(r"[A-Za-z0-9_.-]{1,253}|\[[0-9a-fA-F:.]+\]")
 _ORIGIN: Final = re.compile(r"https?://(?:[A-Za-z0-9_.-]{1,253}|\[[0-9a-fA-F:.]+\])(?::[0-9]{1,5})?")
+
+# The path that an operation has in most dialects.
+_PATHS: Final = {Operation.EMBEDDINGS: "/embeddings", Operation.OTHER: "/"}
 
 # type, field that is told, condition, what is wrong
 _PAIRS: Final[tuple[tuple[type, str, Callable[[Any], bool], str], ...]] = (
@@ -168,6 +173,7 @@ def warnings(settings: Settings) -> list[Problem]:
     """Looks at secrets and certificates too, so it says what holds now and here."""
     found: list[Problem] = []
     for index, route in enumerate(settings.routes):
+        found += [_warn(("routes", index), reason) for reason in _never_taken(route)]
         for part, targets in _lists(route):
             path: Path = ("routes", index, *part)
             providers = {target.provider.name for target in targets}
@@ -188,6 +194,16 @@ def warnings(settings: Settings) -> list[Problem]:
         for path, secret in _secrets(settings)
         if secret.trouble
     ]
+
+
+def _never_taken(route: Route) -> Iterator[str]:
+    """Routes are for calls that we can read; the rest is passed through before any route is asked."""
+    own = route.chain[0].provider
+    operation = route.match.operation
+    if own.dialect not in DIALECTS:
+        yield f"is never taken: calls to {own.name} are passed through"
+    elif operation in _PATHS and DIALECTS[own.dialect].operation("POST", _PATHS[operation]) is not operation:
+        yield f"is never taken: calls for `{operation}` to {own.name} are passed through"
 
 
 def _warn(path: Path, message: str) -> Problem:

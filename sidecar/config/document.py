@@ -154,7 +154,7 @@ def refuse_keys(value: Any, path: Path, problems: Problems) -> None:
         case list():
             for index, item in enumerate(value):
                 refuse_keys(item, (*path, index), problems)
-        case str() if looks_like_key(value, prose="static" in path):
+        case str() if looks_like_key(value, prose="static" in path or value.startswith("/")):
             problems.add(path, _REFUSAL)
         case _:
             pass

@@ -28,8 +28,8 @@ _LONGEST_QUOTE: Final = 40
 
 
 def looks_like_key(text: str, *, prose: bool = False) -> bool:
-    """Whether a text holds what may be a secret. `prose`: sentences and links, which hold long runs
-    of letters and digits for good reasons, so only the known forms count.
+    """Whether a text holds what may be a secret. `prose`: sentences, links and paths, which hold long
+    runs of letters and digits for good reasons, so only the known forms count.
     """
     if _KNOWN_KEYS.search(text):
         return True

@@ -169,7 +169,7 @@ class AnthropicAnswer:
             case "thinking":
                 if block.thinking:
                     out.append(Reasoning(block.thinking))
-            case "redacted_thinking":
+            case "redacted_thinking" | None:
                 pass  # an encrypted lump; what the client may see follows
             case "tool_use":
                 self._called = True
@@ -214,7 +214,8 @@ class AnthropicAnswer:
         seen = self._tokens
         for key in Tokens.__struct_fields__:
             value = getattr(tokens, key)
-            if value is not None:
+            # -1 is some servers' word for unknown
+            if value is not None and not (isinstance(value, int) and value < 0):
                 setattr(seen, key, value)
         inputs = (seen.input_tokens, seen.cache_read_input_tokens, seen.cache_creation_input_tokens)
         thought = seen.output_tokens_details

@@ -98,7 +98,7 @@ def test_every_answer_gets_a_verdict(
         assert found.fault not in {Fault.OK_NO_DONE, Fault.KEEPALIVE, Fault.EMPTY_OUTPUT}
 
 
-def test_json_too_deep_to_read_is_no_json():
+def test_json_too_deep_to_read_is_no_json() -> None:
     assert parse(b"[" * 60_000) is None
     assert (
         classify(provider="", status=500, headers={}, body=b"[" * 60_000, wall=0.0).fault
@@ -106,7 +106,7 @@ def test_json_too_deep_to_read_is_no_json():
     )
 
 
-def test_numbers_of_any_size_are_harmless():
+def test_numbers_of_any_size_are_harmless() -> None:
     body = b'{"error": {"code": ' + b"9" * 5000 + b', "message": "x", "retry_after": 1e300}}'
     assert classify(provider="", status=400, headers={}, body=body, wall=0.0).fault is Fault.INVALID_REQUEST
 

@@ -152,18 +152,18 @@ def test_a_wait_in_the_body_is_read(body: Any, seconds: float | None):
     assert found == (None if seconds is None else pytest.approx(seconds))
 
 
-def test_of_two_equal_headers_the_longest_valid_value_wins():
+def test_of_two_equal_headers_the_longest_valid_value_wins() -> None:
     pairs = ((b"retry-after", b"3"), (b"Retry-After", b"7"), (b"retry-after", b"never"))
     assert wait(pairs, None, WALL) == 7.0
 
 
-def test_a_header_comes_before_the_body_and_the_exact_field_before_the_sentence():
+def test_a_header_comes_before_the_body_and_the_exact_field_before_the_sentence() -> None:
     body = {"error": {"message": "Please retry in 37.2s.", "details": [{"retryDelay": "37s"}]}}
     assert told({"retry-after": "2"}, body) == 2.0
     assert told({}, body) == 37.0
 
 
-def test_without_a_known_time_a_date_is_no_hint():
+def test_without_a_known_time_a_date_is_no_hint() -> None:
     assert wait(((b"retry-after", b"Fri, 15 Jan 2027 08:00:30 GMT"),), None, 0.0) is None
 
 

@@ -14,7 +14,7 @@ def told(*rows: Any) -> list[dict[str, Any]]:
     return [json.loads(line) for line in run(lines, wall=1_800_000_000.0)]
 
 
-def test_a_line_tells_the_decision():
+def test_a_line_tells_the_decision() -> None:
     row = {
         "id": "a",
         "provider": "x",
@@ -53,11 +53,11 @@ def test_a_bad_line_is_named_and_the_next_one_is_read(bad: Any, about: str):
     assert (second["id"], second["class"]) == ("b", "auth")
 
 
-def test_blank_lines_are_passed_over_and_still_counted():
+def test_blank_lines_are_passed_over_and_still_counted() -> None:
     assert [3] == [line["line"] for line in told("", "  ", "x")]
 
 
-def test_a_body_may_come_as_text_as_json_or_as_base64():
+def test_a_body_may_come_as_text_as_json_or_as_base64() -> None:
     body = {"error": {"code": "insufficient_quota", "message": "x"}}
     text = json.dumps(body)
     coded = base64.b64encode(text.encode()).decode()
@@ -65,14 +65,14 @@ def test_a_body_may_come_as_text_as_json_or_as_base64():
     assert ["quota_exhausted"] * 3 == [row["class"] for row in rows]
 
 
-def test_headers_may_come_as_an_object_of_lists_or_as_pairs():
+def test_headers_may_come_as_an_object_of_lists_or_as_pairs() -> None:
     given = [{"Retry-After": ["3", "9"]}, [["retry-after", "9"], ["Retry-After", "3"]], None]
     assert [9.0, 9.0, None] == [
         row["retry_after_s"] for row in told(*({"status": 429, "headers": h} for h in given))
     ]
 
 
-def test_the_hint_is_shown_also_where_the_verdict_does_not_believe_it():
+def test_the_hint_is_shown_also_where_the_verdict_does_not_believe_it() -> None:
     body = {"error": {"message": "Limit of requests per day", "details": [{"retryDelay": "30s"}]}}
     assert [("rate_limit_daily", 30.0)] == [
         (row["class"], row["retry_after_s"]) for row in told({"status": 429, "body": body})
@@ -96,7 +96,7 @@ def test_what_ended_a_stream_says_more_than_its_bytes(event: str, position: str,
     assert [fault] == [found["class"] for found in told(row)]
 
 
-def test_a_408_gets_one_more_try_and_a_gateway_timeout_does_not():
+def test_a_408_gets_one_more_try_and_a_gateway_timeout_does_not() -> None:
     assert [True, False] == [row["retry"] for row in told({"status": 408}, {"status": 504})]
 
 

@@ -65,8 +65,7 @@ differs from the defaults:
   limits.gap: 90s (default 1m)
   breaker.open: 15s (default 1m)
   breaker.growth: 1 (default 2)
-when nothing else answers: a labelled static answer
-"""
+when nothing else answers: a labelled static answer"""
         == text
     )
 
@@ -87,11 +86,17 @@ def request(path: str, body: Any = None, **headers: str) -> bytes:
         (request("/openai/chat/completions", x_llm_sidecar_route="nightly"), "route: nightly\n"),
         (request("/groq/v1/chat/completions"), "route: groq\n  why: no route takes it: the provider's own"),
         (request("/groq/openai/v1/chat/completions"), "POST /v1/chat/completions for groq\n"),
-        (request("/openai/v1/files"), "passed through: no policy of the route applies, only metrics\n"),
-        (request("/gemini/v1beta/models/m:generateContent"), "  dialect: none of ours\n"),
+        (
+            request("/openai/v1/files"),
+            "passed through to https://api.openai.com/v1/files: no operation of openai_chat that we read; no route",
+        ),
+        (
+            request("/gemini/v1beta/models/m:generateContent"),
+            "gemini speaks no dialect that we read; no route, no policy, only metrics",
+        ),
         (
             request("/openai/v1/chat/completions", "{"),
-            "the body cannot be read, so this request would get an error: ",
+            "the body cannot be read, so it is passed through: ",
         ),
         (
             request("/openai/v1/chat/completions", x_llm_sidecar_class="background"),
@@ -99,7 +104,11 @@ def request(path: str, body: Any = None, **headers: str) -> bytes:
         ),
         (
             request("/groq/v1/chat/completions"),
-            "deadline: 0.9 of the SDK's own timeout, else 5m\nlimits, retry, breaker, signals: all defaults\n",
+            "deadline: 0.9 of the SDK's own timeout, else 5m\nlimits, retry, breaker, signals: all defaults",
+        ),
+        (
+            request("/anthropic/v1/messages", "{"),
+            "the body cannot be read, so it gets an error of ours: ",
         ),
         (request("/anthropic/v1/messages"), "asks for: model gpt-4o-mini, stream\nroute: claude\n"),
     ],
@@ -146,8 +155,10 @@ def test_a_file_that_holds_no_request_is_told(data: bytes, message: str) -> None
 def test_unknown_providers_and_routes_are_told() -> None:
     with pytest.raises(UnknownProvider):
         explain_text(config.parse(""), request("/opnai/v1/models"))
+    with pytest.raises(BadRequest, match="configuration does not let requests choose"):
+        explain_text(config.parse("request_headers: {route: false}"), request("/openai@openai/v1/models"))
     with pytest.raises(UnknownRoute):
-        explain_text(config.parse(FILE), request("/openai@larg/v1/models"))
+        explain_text(config.parse(FILE), request("/openai@larg/v1/chat/completions"))
 
 
 def test_neither_prompts_nor_keys_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:

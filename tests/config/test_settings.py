@@ -145,6 +145,23 @@ def test_empty_sections_are_no_mistakes() -> None:
     ).routes[0].limits  # fmt: skip
 
 
+def test_what_only_resembles_a_key_is_taken() -> None:
+    settings = config.parse("""
+providers:
+  mine:
+    vendor: openai
+    ca_file: /nix/store/0c5vs4wcyalkfdjj3l0c8kd2h1a9x7m4-cacert/ca.crt
+    key: {env: OPENAI_API_KEY_2024_PRODUCTION_EU}
+routes:
+  - name: task-sk-42
+    match: {provider: openai}
+    chain: [{provider: openai, model: "ft:gpt-4o-mini-2024-07-18:acme:support:AbC12dEf"}, mine]
+    static: {text: see the form, link: "https://docs.example.com/d/e/1FAIpQLSfD0xGq3k4T5mZ7u8v9w0x1y2z"}
+""")
+
+    assert "task-sk-42" == settings.routes[0].name
+
+
 def test_anchors_work() -> None:
     text = "routes:\n- {name: a, match: {provider: xai}, retry: &r {attempts: 2}}\n- {name: b, match: {provider: xai}, retry: *r}"
 
@@ -211,6 +228,22 @@ sidecar.yaml: ok, 2 routes, 1 provider, 6 warnings
   warning: listen.client_token: file:/nonexistent/token: No such file or directory""",
         0,
     ) == config.check_text(file)
+
+
+@pytest.mark.parametrize(
+    ("match", "warning"),
+    [
+        ("provider: gemini", "routes[0]: is never taken: calls to gemini are passed through"),
+        (
+            "provider: openai, operation: other",
+            "routes[0]: is never taken: calls for `other` to openai are passed through",
+        ),
+    ],
+)
+def test_check_warns_of_routes_that_nothing_takes(match: str, warning: str) -> None:
+    settings = config.parse(f"routes: [{{name: r, match: {{{match}}}}}]")
+
+    assert warning == config.warnings(settings)[0].text()
 
 
 def test_check_without_a_file_says_what_works() -> None:
@@ -320,7 +353,8 @@ def test_a_stale_reference_page_is_noticed(
 
 def test_every_setting_is_on_the_reference_page() -> None:
     names = {field.name for cls in (Limits, Route, Settings) for field in dataclasses.fields(cls)}
+    text = page()
 
-    missing = {name for name in names if f"`{name}`" not in page()}
+    missing = {name for name in names if f"`{name}`" not in text}
 
     assert {"implicit", "digest"} == missing

@@ -209,6 +209,7 @@ def test_a_rough_stream_is_read_around_its_damage() -> None:
         ('content_block_stop ,"index":9', []),
         ('message_delta ,"delta":{"stop_reason":null},"usage":{"output_tokens":3}', [Usage(output_total=3)]),
         ('message_delta ,"delta":null,"usage":{"output_tokens":"3"}', []),
+        ('message_delta ,"usage":{"output_tokens":3,"input_tokens":-1}', [Usage(output_total=3)]),
     ],
 )  # fmt: skip
 def test_what_is_content_and_what_is_not(event: str, expected: list[Delta]) -> None:

@@ -104,9 +104,11 @@ async def ask(vendor: Vendor, sent: bytes, *, quiet: float = 0.15) -> Seen:
 
 async def listen(reader: asyncio.StreamReader, quiet: float = 0.15) -> Seen:
     raw = b""
+    loop = asyncio.get_running_loop()
+    enough = loop.time() + 1.0
     while True:
         try:
-            async with asyncio.timeout(quiet):
+            async with asyncio.timeout_at(min(loop.time() + quiet, enough)):
                 data = await reader.read(65536)
         except TimeoutError:
             return Seen(raw, "open")

@@ -339,14 +339,23 @@ def test_what_the_app_sets_is_shown():
     assert 5 == value(m, "upstream_connections", provider="openai", state="idle")
 
 
-def test_whose_key_was_refused_decides_whose_error_it_is():
+@pytest.mark.parametrize(("target", "expected"), [(FIRST, "error"), (SECOND, "client_error")])
+def test_whose_key_was_refused_decides_whose_error_it_is(target: Target, expected: str):
+    """The first target has a configured key, with the second the application's own goes out."""
     m = metrics()
     refused = Failed(Fault.AUTH)
-    m.count(ended([attempt(refused, target=FIRST)], refused, status=401))
-    m.count(ended([attempt(refused, target=SECOND)], refused, status=401))
+    m.count(ended([attempt(refused, target=target)], refused, status=401))
 
-    assert 1 == total(m, "requests_total", outcome="error")
-    assert 1 == total(m, "requests_total", outcome="client_error")
+    assert 1 == total(m, "requests_total", outcome=expected)
+
+
+def test_a_whole_answer_has_no_first_token():
+    m = metrics()
+    tried = attempt(Answered(200))
+    m.count(AttemptEnded(call(tried, stream=False), tried))
+
+    assert 1 == total(m, "attempt_duration_seconds_count")
+    assert 0 == total(m, "time_to_first_token_seconds_count")
 
 
 def moved(new: BreakerState, model: str, *, kind: str = "transport", target: str = "first") -> BreakerMoved:
