@@ -220,6 +220,7 @@ class App:
         self.listener.bypass = on
 
     def metrics(self, accept: str) -> tuple[bytes, str]:
+        self.counters.set_in_flight(self.in_flight)
         return self.counters.render(accept)
 
     def status(self) -> dict[str, Any]:

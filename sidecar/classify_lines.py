@@ -22,7 +22,7 @@ from sidecar.faults import HANDLING
 from sidecar.model import Headers, Verdict
 
 
-class _Unreadable(Exception):
+class _BadLineError(Exception):
     pass
 
 
@@ -33,7 +33,7 @@ def run(lines: Iterable[str], wall: float = 0.0) -> Iterator[str]:
             continue
         try:
             told = _decide(line, wall)
-        except _Unreadable as problem:
+        except _BadLineError as problem:
             told = {"id": None, "line": number, "error": str(problem)}
         yield msgspec.json.encode(told).decode()
 
@@ -42,12 +42,12 @@ def _decide(line: str, wall: float) -> dict[str, Any]:
     try:
         row = msgspec.json.decode(line)
     except (msgspec.DecodeError, RecursionError, UnicodeError) as problem:
-        raise _Unreadable(f"not JSON: {problem}") from None
+        raise _BadLineError(f"not JSON: {problem}") from None
     if not isinstance(row, dict):
-        raise _Unreadable("expected a JSON object with at least `status`")
+        raise _BadLineError("expected a JSON object with at least `status`")
     status = row.get("status")
     if not isinstance(status, int) or isinstance(status, bool) or not 0 <= status <= 999:
-        raise _Unreadable("`status` has to be the answer's HTTP status, or 0 where there was no answer")
+        raise _BadLineError("`status` has to be the answer's HTTP status, or 0 where there was no answer")
     headers, body = _headers(row.get("headers")), _body(row)
     verdict, hint = _verdict(row, status, headers, body, wall)
     handling = HANDLING[verdict.fault]
@@ -95,7 +95,7 @@ def _headers(given: Any) -> Headers:
     elif isinstance(given, list) and all(isinstance(pair, list) and len(pair) == 2 for pair in given):
         flat = [(str(key), value) for key, value in given]
     else:
-        raise _Unreadable("`headers` has to be an object, or a list of pairs")
+        raise _BadLineError("`headers` has to be an object, or a list of pairs")
     return tuple(pair for key, value in flat for pair in raw_headers({key: str(value)}))
 
 
@@ -105,7 +105,7 @@ def _body(row: dict[str, Any]) -> bytes:
         try:
             return base64.b64decode(coded, validate=True)
         except (binascii.Error, ValueError):
-            raise _Unreadable("`body_b64` is not base64") from None
+            raise _BadLineError("`body_b64` is not base64") from None
     body = row.get("body")
     if body is None:
         return b""

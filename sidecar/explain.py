@@ -8,24 +8,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass
-from enum import Enum
+from dataclasses import dataclass, fields
 from typing import Any, Final
 
-from sidecar.config.convert import format_duration, format_size, hints
+from sidecar.config.convert import format_duration, format_value, hints
 from sidecar.config.problems import looks_like_key
 from sidecar.dialects import DIALECTS, BadBody
 from sidecar.model import Ask, Provider, Target, Traffic
-from sidecar.routing import Router, UnknownProvider, UnknownRoute, own_path, split_path, upstream_path
+from sidecar.routing import Router, own_path, split_path, upstream_path
 from sidecar.secret import Secret
-from sidecar.settings import Bound, Route, Settings
+from sidecar.settings import Route, Settings
 
 _PARTS: Final = ("limits", "retry", "budget", "breaker", "quality_breaker", "signals", "commit")
 _ROUTE_HEADER: Final = "x-llm-sidecar-route"
 _CLASS_HEADER: Final = "x-llm-sidecar-class"
 
 
-class BadRequest(ValueError):  # noqa: N818  # like BadBody
+class BadRequest(ValueError):  # like BadBody
     """The file holds no request that we can read; the text says why."""
 
 
@@ -197,10 +196,10 @@ def _policy(settings: Settings, route: Route, sample: Sample) -> Iterator[str]:
 
 
 def _deadline(settings: Settings, route: Route, traffic: Traffic) -> str:
-    if route.deadline is not None:
-        return f"{format_duration(route.deadline)} (the route's)"
     if route.implicit:
         return f"0.9 of the SDK's own timeout, else {format_duration(settings.deadlines.unconfigured)}"
+    if route.deadline is not None and traffic is route.traffic:
+        return f"{format_duration(route.deadline)} (the route's)"
     seconds = (
         settings.deadlines.background if traffic is Traffic.BACKGROUND else settings.deadlines.interactive
     )
@@ -209,35 +208,8 @@ def _deadline(settings: Settings, route: Route, traffic: Traffic) -> str:
 
 def _changed(name: str, part: Any) -> Iterator[str]:
     default = getattr(Route(name=""), name)
-    for item in fields(part) if is_dataclass(part) else ():
+    for item in fields(part):
         value, usual = getattr(part, item.name), getattr(default, item.name)
         if value != usual:
             hint = hints(type(part))[item.name]
-            yield f"{name}.{item.name}: {show_value(hint, value)} (default {show_value(hint, usual)})"
-
-
-def show_value(hint: Any, value: Any) -> str:
-    """A setting's value as a person would write it in the file."""
-    bound = next((item for item in getattr(hint, "__metadata__", ()) if isinstance(item, Bound)), Bound())
-    if value is None:
-        return "none"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if bound.unit == "seconds":
-        return format_duration(value)
-    if bound.unit == "bytes":
-        return format_size(value)
-    if isinstance(value, Enum):
-        return str(value.value)
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-__all__ = [
-    "BadRequest",
-    "Sample",
-    "UnknownProvider",
-    "UnknownRoute",
-    "explain_text",
-    "read_request",
-    "show_value",
-]
+            yield f"{name}.{item.name}: {format_value(hint, value)} (default {format_value(hint, usual)})"

@@ -274,7 +274,7 @@ def _explain(head: bytes) -> RequestError:
         return RequestError(
             400, "bare_lf", "a line of the request's head ends in a bare line feed", target=target
         )
-    if re.search(rb"\r(?!\n)", head[:-1]):
+    if re.search(rb"\r(?!\n|\Z)", head):
         return RequestError(
             400, "bare_cr", "the request's head contains a bare carriage return", target=target
         )

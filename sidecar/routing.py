@@ -78,7 +78,8 @@ def _clean(path: str) -> str:
         plain = segment
         for _ in range(3):  # some servers decode more than once
             plain = unquote(plain, errors="replace")
-        if any(part in {".", ".."} for part in re.split(r"[/\\]", plain)) or "\0" in plain:
+        parts = (part.partition(";")[0] for part in re.split(r"[/\\]", plain))  # "..;" walks upwards in Java
+        if "\0" in plain or any(part in {".", ".."} for part in parts):
             raise ValueError("the path walks upwards")
     return path
 
@@ -86,11 +87,11 @@ def _clean(path: str) -> str:
 # ---- routes ---------------------------------------------------------------------------------
 
 
-class UnknownRoute(ValueError):  # noqa: N818  # like BadBody
+class UnknownRoute(ValueError):  # like BadBody
     """The call names a route that is none, or none for its provider. The text is for the client."""
 
 
-class UnknownProvider(ValueError):  # noqa: N818  # like BadBody
+class UnknownProvider(ValueError):  # like BadBody
     """The path begins with no known provider. The text is for the client."""
 
     def __init__(self, known: tuple[str, ...]) -> None:

@@ -23,9 +23,10 @@ import re
 from collections.abc import Mapping
 
 from sidecar.classify import hints
-from sidecar.classify.answer import Answer, ends, only_pings, read
+from sidecar.classify.answer import Answer, only_pings, read
+from sidecar.classify.codes import EXACT, LIMITED, STATUS, WEAK, WEAKEST, Ruling
 from sidecar.classify.rates import limit
-from sidecar.classify.rules import EXACT, LIMITED, MONEY, SAYS_LIMITED, STATUS, TEXTS, WEAK, WEAKEST, Ruling
+from sidecar.classify.sentences import MONEY, SAYS_LIMITED, TEXTS
 from sidecar.classify.whole import judge
 from sidecar.classify.wire import mesh, transport
 from sidecar.faults import HANDLING, HOLD_CAP
@@ -34,11 +35,11 @@ from sidecar.model import Fault, Headers, Scope, Verdict
 __all__ = ["classify", "raw_headers"]
 
 _SHORTEST_HOLD = 60.0  # a shorter hint is not believed for what is held for HOLD_CAP
-_LIMITS = frozenset(fault for fault in Fault if fault.startswith("rate_limit"))
+_LIMITS = frozenset(fault for fault in Fault if fault.startswith("rate_limit")) - {
+    Fault.RATE_LIMIT_REQUEST_TOO_LARGE
+}
 _AMBIGUOUS = frozenset((408, 409, 425))  # [R3] the status says more than the family's name
-_OF_THE_KEY = re.compile(
-    r"api key|trial key|your account|your team|per (?:user|key|account)|all models|organi[sz]ation's concurrent"
-)
+_OF_THE_KEY = re.compile(r"api key|trial key|your account|your team|per (?:user|key|account)|all models")
 
 
 def classify(
@@ -93,11 +94,13 @@ def _good(answer: Answer, body: bytes, streamed: bool) -> Fault:
             return Fault.SERVER_ERROR  # a CDN's page in the provider's place
         case "broken":
             return Fault.MALFORMED_CHUNK
+        case "events" if not answer.events:
+            return Fault.EMPTY_OUTPUT  # a sentinel and nothing before it
         case "empty":
             return Fault.OK_NO_DONE if streamed or answer.http == 204 else Fault.EMPTY_OUTPUT
         case "events" if None in answer.events:
             return Fault.MALFORMED_CHUNK
-        case "text" if b"json" in answer.headers.get(b"content-type", "").encode("latin-1", "replace"):
+        case "text" if "json" in answer.headers.get(b"content-type", ""):
             return Fault.MALFORMED_CHUNK
         case _:
             return judge(answer.data, streamed=streamed or answer.form == "events")
@@ -106,7 +109,7 @@ def _good(answer: Answer, body: bytes, streamed: bool) -> Fault:
 def _error(answer: Answer, provider: str, wait: float | None) -> Ruling:
     if b"x-envoy-overloaded" in answer.headers:
         return Ruling(Fault.LOCAL_OVERLOAD)
-    if answer.form == "text" and answer.status >= 500:
+    if answer.form == "text" and (answer.status >= 500 or answer.text == "local_rate_limited"):
         on_the_way = mesh(answer.text)
         if on_the_way is not None:
             return Ruling(on_the_way)
@@ -138,7 +141,7 @@ def _sentence(answer: Answer) -> Ruling | None:
 
 def _limited(answer: Answer, wait: float | None) -> Ruling | None:
     named = not answer.kinds.isdisjoint(LIMITED)
-    if answer.status == 429 or named or SAYS_LIMITED.search(answer.text):
+    if answer.status == 429 or named or (answer.status < 500 and SAYS_LIMITED.search(answer.text)):
         return Ruling(limit(answer, hinted=wait is not None))
     return None
 
@@ -162,9 +165,8 @@ def _status(answer: Answer, provider: str) -> Ruling:
 
 
 def _scope(fault: Fault, answer: Answer) -> Scope | None:
-    if fault in _LIMITS and fault is not Fault.RATE_LIMIT_REQUEST_TOO_LARGE:
-        if fault is Fault.RATE_LIMIT_CONCURRENCY or _OF_THE_KEY.search(answer.text):
-            return Scope.KEY
+    if fault is Fault.RATE_LIMIT_CONCURRENCY or (fault in _LIMITS and _OF_THE_KEY.search(answer.text)):
+        return Scope.KEY
     if fault is Fault.OVERLOADED and "resource exhausted" in answer.text:
         return Scope.REGION  # Google's shared capacity of one location
     return None

@@ -157,6 +157,12 @@ class _Gather:
                 self.kind(str(value) if abs(value) < 10**9 else "")
         elif key in _INNER or key == "violations":
             self.walk(value)
+        elif key == "choices":  # OpenRouter: what failed is said inside the choice
+            self.walk(
+                [choice["error"] for choice in value[:8] if _has_error(choice)]
+                if isinstance(value, list)
+                else None
+            )
         elif key[-9:].lower() == "exception" and isinstance(value, dict):  # an AWS event as JSON
             self.kind(key)
             self.walk(value)
@@ -240,17 +246,13 @@ def _form(content_type: str, body: bytes) -> tuple[str, Any, tuple[Any, ...]]:
 
 def only_pings(answer: Answer, body: bytes) -> bool:
     """Comments and pings: signs of life that are no content."""
-    if answer.form == "events" and not answer.events:
+    if answer.form == "events" and not answer.events and b"[DONE]" not in body:
         return not any(name.strip() not in {b"", b"ping", b"keepalive"} for name in _EVENT_LINE.findall(body))
     return (
         answer.form in {"events", "json"}
         and isinstance(answer.data, dict)
         and answer.data.get("type") == "ping"
     )
-
-
-def ends(body: bytes) -> bool:
-    return b"data: [DONE]" in body or b"data:[DONE]" in body
 
 
 _ANSWER_KEYS = frozenset(
@@ -270,6 +272,10 @@ _ANSWER_KEYS = frozenset(
 )
 
 
+def _has_error(choice: Any) -> bool:
+    return isinstance(choice, dict) and isinstance(choice.get("error"), dict)
+
+
 def tells_error(data: Any) -> bool:
     """Whether JSON that came with a good status is an error after all."""
     if isinstance(data, list):
@@ -280,6 +286,9 @@ def tells_error(data: Any) -> bool:
         return True
     response = data.get("response")
     if isinstance(response, dict) and response.get("error"):
+        return True
+    choices = data.get("choices")
+    if isinstance(choices, list) and any(map(_has_error, choices)):
         return True
     base = data.get("base_resp")  # MiniMax
     if isinstance(base, dict) and base.get("status_code"):

@@ -51,9 +51,10 @@ _DURATION = re.compile(r"(?:\d{1,12}(?:\.\d{1,12})?(?:ms|[dhms])){1,5}")
 # "try again in 6m0s", "retry after 22 seconds", "wait 3 minutes", "retry your request in 1.5s"
 _SENTENCE = re.compile(
     r"\b(?:(?:try|retry)\b[^.\d]{0,40}\b(?:in|after)|wait(?:ing)?(?: for| at least| another)?"
-    r"|resets? (?:in|after)|available (?:again )?in)\s?:?\s?"
-    r"((?:\d{1,12}(?:\.\d{1,12})?\s?(?:milliseconds?|seconds?|minutes?|hours?|days?|secs?|mins?|hrs?|ms|[dhms])\b"
-    r"[ ,]{0,2}(?:and )?|\d{1,12}(?:\.\d{1,12})?(?:ms|[dhms])){1,4})"
+    r"|resets? (?:in|after)"
+    r"|available (?:again )?in)\s?:?\s?((?:\d{1,12}(?:\.\d{1,12})?\s?(?:milliseconds?|seconds?"
+    r"|minutes?|hours?|days?|secs?|mins?|hrs?|ms|[dhms])\b[ ,]{0,2}(?:and )?"
+    r"|\d{1,12}(?:\.\d{1,12})?(?:ms|[dhms])){1,4})"
 )
 _STRUCTURED = re.compile(r";\s?r=0\b[^,]{0,40};\s?t=(\d{1,9})")  # RateLimit: "default";r=0;t=30
 _SPANS = frozenset(("second", "minute", "hour", "day", "month"))
@@ -139,9 +140,9 @@ def _resets(headers: list[tuple[bytes, str]], now: float) -> Iterable[float | No
             if found:
                 yield float(found[1])
     # a reset that names no span belongs to whatever span of that resource is used up
-    spent |= {words - _SPANS for words in spent}
-    for words, value in resets:
-        if words in spent:
+    spent |= {frozenset(words - _SPANS) for words in spent}
+    for named, value in resets:
+        if named in spent:
             yield _reset(value, now)
 
 

@@ -20,25 +20,31 @@ _TOO_LARGE = re.compile(r"request (?:is )?too large|exceeds the (?:token|rate) l
 _NOTHING_GRANTED = re.compile(r"\blimit: 0\b")  # Gemini: this model is not in the project's tier
 _CONCURRENT = re.compile(r"concurren|并发|simultaneous|parallel requests|in[- ]flight|too many connections")
 _RAMP = re.compile(
-    r"acceleration|increase rate|ramp up|increased? too (?:quickly|fast)|slow down|more gradually|gradually increase|burst rate"
+    r"acceleration|increase rate|ramp up|increased? too (?:quickly|fast)|more gradually"
+    r"|gradually increase|burst rate"
 )
 _MONTH = re.compile(r"per[ _-]?month|monthly|/ ?month|this month|billing (?:cycle|period)")
 _DAY = re.compile(
-    r"per[ _-]?day|\([rt]pd\)|\b[rt]pd:|\bdaily\b|/ ?day\b|a day\b|byday|per 86400|86400 ?s|per[ _-]?week|weekly|24[ -]?hours?|midnight"
+    r"per[ _-]?day|\([rt]pd\)|\b[rt]pd:|\bdaily\b|/ ?day\b|a day\b|byday|per 86400|86400 ?s"
+    r"|per[ _-]?week|weekly|24[ -]?hours?|midnight"
 )
 _TOKENS = re.compile(
-    r"\btokens?[ _-]?(?:used |usage )?(?:per|/|each)|\btpm\b|\btps\b|tokens? (?:rate |usage |throughput )?(?:limit|quota)"
-    r"|too many (?:\w{1,12} )?tokens|tokens? (?:has|have) been|tokensper|token_count|number of \w{0,10} ?tokens|_tokens_per"
+    r"\btokens?[ _-]?(?:used |usage )?(?:per|/|each)|\btpm\b|\btps\b|tokens? (?:rate |usage "
+    r"|throughput )?(?:limit|quota)|too many (?:\w{1,12} )?tokens|tokens? (?:has|have) been|tokensper"
+    r"|token_count|number of \w{0,10} ?tokens|_tokens_per"
 )
 _REQUESTS = re.compile(
-    r"\brequests?[ _-]?(?:per|/|each)|\b[rq]p[ms]\b|\b(?:call|calls|requests?) (?:rate|count|limit)|(?:calls?|queries|generations) ?(?:per|/|and)"
-    r"|requests rate|\bqueries\b|requests? too (?:quickly|fast|frequently)|too many requests (?:in|within|per|for|have|sent)"
-    r"|(?:sent|sending|making|made) too many requests|too frequent|requestsper|_requests_per|number of requests?\b|byminute"
+    r"\brequests?[ _-]?(?:per|/|each)|\b[rq]p[ms]\b|\b(?:call|calls|requests?) (?:rate|count|limit)"
+    r"|(?:calls?|queries|generations) ?(?:per|/|and)|requests rate|\bqueries\b"
+    r"|requests? too (?:quickly|fast|frequently)|too many requests (?:in|within|per|for|have|sent)"
+    r"|(?:sent|sending|making|made) too many requests|too frequent|requestsper|_requests_per"
+    r"|number of requests?\b|byminute"
 )
 _SHORT_SPAN = re.compile(r"(?:per[ _-]?|/ ?)(?:min|sec|hour)")
 _QUOTA_GONE = re.compile(
-    r"exceeded your (?:current |\w{1,12} )?quota|quota (?:has been |is |was |limit )?(?:exhausted|exceeded|reached|depleted|used up)"
-    r"|(?:insufficient|out of|no|not enough) [\w ]{0,16}quota|exceeded (?:the |its |your )?(?:\w{1,12} )?quota|usage limit"
+    r"exceeded your (?:current |\w{1,12} )?quota|quota (?:has been |is |was |limit )?(?:exhausted"
+    r"|exceeded|reached|depleted|used up)|(?:insufficient|out of|no|not enough) [\w ]{0,16}quota"
+    r"|exceeded (?:the |its |your )?(?:\w{1,12} )?quota|usage limit"
 )
 _TOKEN_KINDS = frozenset(
     ("tokens", "inputtokens", "outputtokens", "dynamictokenlimited", "throttlingallocationquota")

@@ -13,35 +13,25 @@ from typing import Any
 from sidecar.classify.answer import parse, squeeze
 from sidecar.model import Fault
 
-_REASONS: dict[str, Fault] = {
-    word: fault
-    for fault, words in (
-        (
-            Fault.CONTENT_POLICY,
-            "contentfilter contentfiltered guardrailintervened safety recitation blocklist prohibitedcontent spii imagesafety"
-            " imageprohibitedcontent imagerecitation modelarmor errortoxic sensitive language",
-        ),
-        (Fault.REFUSAL, "refusal"),
-        (
-            Fault.TRUNCATED_OUTPUT,
-            "length maxtokens maxoutputtokens modellength modelcontextwindowexceeded maxlength contextfull",
-        ),
-        (
-            Fault.MALFORMED_TOOL_CALL,
-            "malformedfunctioncall malformedtooluse unexpectedtoolcall malformedtoolcall",
-        ),
-        (Fault.STRUCTURED_OUTPUT_FAILED, "malformedmodeloutput"),
-        (Fault.OVERLOADED, "insufficientsystemresource networkerrorcapacity"),
-        (Fault.CONTEXT_WINDOW, "errorlimit"),
-        (Fault.TIMEOUT, "timeout"),
-        (Fault.MODEL_LOADING, "load"),
-        (Fault.SERVER_ERROR, "error abort networkerror"),
-        (Fault.CLIENT_CANCELLED, "usercancel cancelled"),
-    )
-    for word in words.split()
+_WORDS: dict[Fault, str] = {
+    Fault.CONTENT_POLICY: (
+        "contentfilter contentfiltered guardrailintervened safety recitation blocklist prohibitedcontent spii"
+        " imagesafety imageprohibitedcontent imagerecitation modelarmor errortoxic sensitive language"
+    ),
+    Fault.REFUSAL: "refusal",
+    Fault.TRUNCATED_OUTPUT: "length maxtokens maxoutputtokens maxlength modellength modelcontextwindowexceeded",
+    Fault.MALFORMED_TOOL_CALL: "malformedfunctioncall malformedtooluse unexpectedtoolcall malformedtoolcall",
+    Fault.STRUCTURED_OUTPUT_FAILED: "malformedmodeloutput",
+    Fault.OVERLOADED: "insufficientsystemresource",
+    Fault.CONTEXT_WINDOW: "errorlimit",
+    Fault.TIMEOUT: "timeout",
+    Fault.MODEL_LOADING: "load",
+    Fault.SERVER_ERROR: "error abort networkerror",
+    Fault.CLIENT_CANCELLED: "usercancel cancelled",
 }
+_REASONS = {word: fault for fault, words in _WORDS.items() for word in words.split()}
 # the worst that was said wins: an answer with two choices may end in two ways
-_ORDER = tuple(dict.fromkeys(_REASONS.values()))
+_ORDER = tuple(_WORDS)
 
 
 def judge(data: Any, *, streamed: bool) -> Fault:
@@ -82,9 +72,7 @@ def _reasons(data: dict[str, Any]) -> Iterable[str]:
         *_dicts(data.get("candidates")),
         *_dicts(data.get("results")),
     ]
-    for key in ("delta", "incomplete_details"):
-        if isinstance(data.get(key), dict):
-            holders.append(data[key])
+    holders += [data[key] for key in ("delta", "incomplete_details") if isinstance(data.get(key), dict)]
     for holder in holders:
         for key in (
             "finish_reason",

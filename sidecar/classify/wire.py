@@ -10,65 +10,82 @@ import re
 
 from sidecar.model import Fault
 
-_TRANSPORT: tuple[tuple[Fault, re.Pattern[str]], ...] = tuple(
-    (fault, re.compile(pattern))
-    for fault, pattern in (
-        (
-            Fault.CLIENT_CANCELLED,
-            r"\b(?:client|caller|user|downstream)\b.{0,40}\b(?:cancel|disconnect|abort|clos|left|gone|hung up|went away)|cancel",
-        ),
-        (
-            Fault.LOCAL_OVERLOAD,
-            r"too many open files|emfile|pool (?:timeout|exhausted|is full)|pooltimeout|no local|memory limit|ephemeral port|address not available",
-        ),
-        # nothing was sent yet: a slow connect or handshake is the network's
-        (
-            Fault.NETWORK,
-            r"connect(?:ion|ing)?[ _-]?(?:attempt )?(?:phase )?time(?:d ?out|out)|timed? ?out (?:while |during |in |on )?connect|handshake time(?:d ?out|out)|etimedout|timed? ?out.{0,20}\b(?:dns|resol)|\b(?:dns|resol\w*)\b.{0,30}time",
-        ),
-        (
-            Fault.TLS,
-            r"certificate|\btls\b|\bssl\b|hostname mismatch|handshake|x509|self[- ]signed|unable to get local issuer",
-        ),
-        (
-            Fault.TTFT_TIMEOUT,
-            r"first[ _-](?:token|content|chunk|event|delta)|\bttft\b|time to first|only (?:keep-?alives?|pings|comments)",
-        ),
-        (
-            Fault.STREAM_STALL,
-            r"\bstall|\bidle\b|between (?:chunks|events|tokens)|no (?:data|chunk|event|bytes?|token)s? (?:for|within|in) |\bgap\b|silence|silent (?:mid|after)",
-        ),
-        (
-            Fault.MALFORMED_CHUNK,
-            r"malformed|unparsable|invalid (?:json|chunk|utf|event)|parse error|decod(?:e|ing) error|bad chunk",
-        ),
-        (
-            Fault.STREAM_CUT,
-            r"incomplete|premature|truncated|mid[- ]?(?:stream|body|response|output|answer)|content-length|transferencoding|payload|unexpected eof|(?:after|during) (?:the )?(?:headers|first|some|\d+|body|stream|partial)|before (?:the )?(?:end|terminal|message_stop|done|finish)|without (?:\[done\]|finish|message_stop|sentinel)|ended early",
-        ),
-        (
-            Fault.TIMEOUT,
-            r"time[ds]?[ -]?out|deadline|no (?:response|answer|reply|headers|bytes)\b.{0,30}\bwithin|took too long|exceeded .{0,20}seconds",
-        ),
-    )
+
+def _says(fault: Fault, pattern: str) -> tuple[Fault, re.Pattern[str]]:
+    return fault, re.compile(pattern)
+
+
+_TRANSPORT = (
+    _says(
+        Fault.CLIENT_CANCELLED,
+        r"\b(?:client|caller|user|downstream)\b.{0,40}\b(?:cancel|disconnect|abort|clos|left|gone|hung up"
+        r"|went away)|cancel",
+    ),
+    _says(
+        Fault.LOCAL_OVERLOAD,
+        r"too many open files|emfile|pool (?:timeout|exhausted|is full)|pooltimeout|no local|memory limit"
+        r"|ephemeral port|address not available",
+    ),
+    # nothing was sent yet: a slow connect or handshake is the network's
+    _says(
+        Fault.NETWORK,
+        r"connect(?:ion|ing)?[ _-]?(?:attempt )?(?:phase )?time(?:d ?out|out)|timed? ?out (?:while "
+        r"|during |in |on )?connect|handshake time(?:d ?out|out)|etimedout|timed? ?out.{0,20}\b(?:dns"
+        r"|resol)|\b(?:dns|resol\w*)\b.{0,30}time",
+    ),
+    _says(
+        Fault.TLS,
+        r"certificate|\btls\b|\bssl\b|hostname mismatch|handshake|x509|self[- ]signed"
+        r"|unable to get local issuer",
+    ),
+    _says(
+        Fault.TTFT_TIMEOUT,
+        r"first[ _-](?:token|content|chunk|event|delta)|\bttft\b|time to first|only (?:keep-?alives?"
+        r"|pings|comments)",
+    ),
+    _says(
+        Fault.STREAM_STALL,
+        r"\bstall|\bidle\b|between (?:chunks|events|tokens)|no (?:data|chunk|event|bytes?|token)s? (?:for"
+        r"|within|in) |\bgap\b|silence|silent (?:mid|after)",
+    ),
+    _says(
+        Fault.MALFORMED_CHUNK,
+        r"malformed|unparsable|invalid (?:json|chunk|utf|event)|parse error|decod(?:e|ing) error"
+        r"|bad chunk",
+    ),
+    _says(
+        Fault.STREAM_CUT,
+        r"incomplete|premature|truncated|mid[- ]?(?:stream|body|response|output|answer)|content-length"
+        r"|transferencoding|payload|unexpected eof|(?:after|during) (?:the )?(?:headers|first|some|\d+"
+        r"|body|stream|partial)|before (?:the )?(?:end|terminal|message_stop|done|finish)"
+        r"|without (?:\[done\]|finish|message_stop|sentinel)|ended early",
+    ),
+    _says(
+        Fault.TIMEOUT,
+        r"time[ds]?[ -]?out|deadline|no (?:response|answer|reply|headers|bytes)\b.{0,30}\bwithin"
+        r"|took too long|exceeded .{0,20}seconds",
+    ),
 )
-_MESH: tuple[tuple[Fault, re.Pattern[str]], ...] = tuple(
-    (fault, re.compile(pattern))
-    for fault, pattern in (
-        (
-            Fault.LOCAL_OVERLOAD,
-            r"reset reason: overflow|circuit breaker|upstream_rq_pending_overflow|local_rate_limited|load shed|overload manager|envoy overloaded",
-        ),
-        (
-            Fault.TIMEOUT,
-            r"^(?:upstream request timeout|stream timeout|upstream response timeout|gateway timeout)|response timeout$",
-        ),
-        (Fault.TLS, r"tls_error|tls error|certificate verify failed"),
-        (
-            Fault.NETWORK,
-            r"upstream connect error|disconnect/reset before headers|no healthy upstream|connection (?:refused|reset|termination|timed? ?out|failure)|delayed connect error|remote reset|local reset|no route to host|cluster not found|no cluster|failed to connect|dns (?:resolution|failure)|name resolution|client error \(connect\)|logical service .{0,80}(?:unavailable|endpoint)",
-        ),
-    )
+_MESH = (
+    _says(
+        Fault.LOCAL_OVERLOAD,
+        r"reset reason: overflow|circuit breaker|upstream_rq_pending_overflow|local_rate_limited"
+        r"|load shed|overload manager|envoy overloaded",
+    ),
+    _says(
+        Fault.TIMEOUT,
+        r"^(?:upstream request timeout|stream timeout|upstream response timeout|gateway timeout)"
+        r"|response timeout$",
+    ),
+    _says(Fault.TLS, r"tls_error|tls error|certificate verify failed"),
+    _says(
+        Fault.NETWORK,
+        r"upstream connect error|disconnect/reset before headers|no healthy upstream"
+        r"|connection (?:refused|reset|termination|timed? ?out|failure)|delayed connect error"
+        r"|remote reset|local reset|no route to host|cluster not found|no cluster|failed to connect"
+        r"|dns (?:resolution|failure)|name resolution|client error \(connect\)"
+        r"|logical service .{0,80}(?:unavailable|endpoint)",
+    ),
 )
 _BEFORE = re.compile(r"before|first|role only|nothing|no content|message_start")
 _OVER = re.compile(r"terminal|complete|finish|after (?:the )?(?:last|stop)|\[done\] missing")

@@ -58,6 +58,20 @@ def format_size(size: int) -> str:
     return f"{size}B"
 
 
+def format_value(hint: Any, value: Any) -> str:
+    """A setting as a person would write it in the file."""
+    bound = next((item for item in getattr(hint, "__metadata__", ()) if isinstance(item, Bound)), Bound())
+    if isinstance(value, bool):
+        return str(value).lower()
+    if bound.unit == "seconds":
+        return format_duration(value)
+    if bound.unit == "bytes":
+        return format_size(value)
+    if isinstance(value, Enum):
+        return str(value.value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
 def describe(kind: type, bound: Bound) -> str:
     """What a number or word field takes, as the messages and the reference page say it."""
     if bound.choices:
@@ -73,8 +87,6 @@ def describe(kind: type, bound: Bound) -> str:
     if bound.unit == "bytes":
         return f"a size such as 32MiB, {format_size(int(bound.low))} to {format_size(int(bound.high))}"
     noun = "a whole number" if kind is int else "a number"
-    if bound.high == float("inf"):
-        return noun if bound.low == -bound.high else f"{noun} >= {bound.low:g}"
     if bound.high >= 1_000_000:  # a bound against slips, not worth a reader's time
         return f"{noun} >= {bound.low:g}"
     return f"{noun} from {bound.low:g} to {bound.high:g}"

@@ -31,7 +31,7 @@ _TAGS: Final = frozenset(
 )
 
 
-class Unreadable(Exception):  # noqa: N818  # what it says, like BadBody
+class Unreadable(Exception):  # what it says, like BadBody
     """The text is no YAML that we read; nothing more can be said about it."""
 
     def __init__(self, message: str, line: int = 0) -> None:

@@ -16,7 +16,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Union, get_args, get_origin
 
 from sidecar.config.build import ALIASES, FIXED, NOT_SHARED, ProviderEntry, TargetEntry
-from sidecar.config.convert import describe, format_duration, format_size, hints
+from sidecar.config.convert import describe, format_value, hints
 from sidecar.model import Target
 from sidecar.secret import Secret
 from sidecar.settings import Bound, Route, Settings
@@ -126,16 +126,7 @@ def _default(item: Field[Any], hint: Any, base: Any) -> str:
         return ""
     if isinstance(value, tuple):
         return ", ".join(f"`{part}`" for part in value)
-    bound = next((arg for arg in get_args(hint) if isinstance(arg, Bound)), Bound())
-    if isinstance(value, bool):
-        return f"`{str(value).lower()}`"
-    if bound.unit == "seconds":
-        return f"`{format_duration(value)}`"
-    if bound.unit == "bytes":
-        return f"`{format_size(value)}`"
-    if isinstance(value, float):
-        return f"`{value:g}`"
-    return f"`{value.value if isinstance(value, Enum) else value}`"
+    return f"`{format_value(hint, value)}`"
 
 
 def _comments(cls: type[Any]) -> dict[str, str]:

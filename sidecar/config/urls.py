@@ -22,7 +22,7 @@ _METADATA: Final = frozenset({
 })  # fmt: skip
 
 
-class BadUrl(Exception):  # noqa: N818  # like BadBody
+class BadUrl(Exception):  # like BadBody
     """`message` says what was wrong and what was expected; it never quotes a credential."""
 
     def __init__(self, message: str) -> None:

@@ -147,10 +147,10 @@ class AnthropicAnswer:
         for index, block in enumerate(message.content or ()):
             self._begin(block, index, out)
             self._end(index, out)
-        if message.stop_reason:
-            self._finish(message.stop_reason, out)
         # an empty list of blocks is a complete answer too: an empty one
-        self.done = self.finished = message.content is not None
+        if message.content is not None:
+            self._finish(message.stop_reason or "end_turn", out)
+            self.done = True
         return True
 
     def _head(self, message: Message, out: list[Delta]) -> None:

@@ -1,6 +1,7 @@
 """The two ways an answer arrives, as a stream of events or as one body, for every dialect.
 
-A reader never keeps bytes from the client: what is whole goes on at once, whatever we make of it.
+A reader never keeps bytes from the client: what is whole goes on at once. One exception: an event
+that is no JSON is left out, because the SDKs die on it and lose the rest of a good answer.
 What the bytes say is the business of an `Answer`, one per dialect and per answer, which is fed
 whole events or one whole body and so knows nothing of how they were cut.
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import Any, Protocol
 
-from sidecar.dialects.sse import EventStream
+from sidecar.dialects.sse import EventStream, without
 from sidecar.model import Chunk, Delta, Malformed, Media
 
 BODY_CAP = 8 * 1024 * 1024
@@ -51,13 +52,19 @@ class StreamReader:
         if not events:
             return Chunk(raw)
         out: list[Delta] = []
+        bad: list[bytes] = []
+        oversized = False
         for kind, content in events:
             self._count += 1
             if content is None:
                 # too large to be read, but surely content: an image, or audio
+                oversized = True
                 out.append(Media("oversized"))
             elif not self._answer.event(kind, content, out):
+                bad.append(content)
                 out.append(Malformed(f"event {self._count}"))
+        if bad and not oversized:  # behind the end of an oversized event nothing is cut out
+            raw = without(raw, bad)
         return Chunk(raw, tuple(out))
 
     def close(self) -> Chunk:

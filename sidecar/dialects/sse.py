@@ -29,7 +29,7 @@ Event = tuple[bytes, bytes | None]
 """Type (empty where none is named) and data; data None: the event was too large to be read."""
 
 _BOM = b"\xef\xbb\xbf"
-_BLANK = re.compile(rb"(?>\r\n?|\n)(?>\r\n?|\n)")
+_BLANK = re.compile(rb"(?>\r\n?|\n)((?>\r\n?|\n))")
 _SILENCE = re.compile(rb"(?:[\r\n]|:[^\r\n]*+[\r\n])++")
 
 
@@ -111,6 +111,24 @@ class EventStream:
             events.append((b"", None))
         else:
             _read(block, events)
+
+
+def without(raw: bytes, contents: Sequence[bytes]) -> bytes:
+    """Whole events, less those whose data is one of `contents`."""
+    kept = bytearray()
+    start = 0
+    for blank in _BLANK.finditer(raw):
+        events: list[Event] = []
+        _read(raw[start : blank.start()].removeprefix(_BOM), events)
+        end = blank.end()
+        if any(data in contents for _, data in events):
+            comments = _SILENCE.match(raw, start, end)  # they have been passed already if they came alone
+            # its blank line stays: with CRLF the LF of it may still be on its way
+            kept += raw[start : comments.end() if comments else start] + blank[1]
+        else:
+            kept += raw[start:end]
+        start = blank.end()
+    return bytes(kept + raw[start:])
 
 
 def _plain_events(data: bytes) -> list[Event]:

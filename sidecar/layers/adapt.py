@@ -111,6 +111,8 @@ class _View:
             now = self.clock.now()
             self.over_at = now + CLOSING if reader.done else now + self.limits.linger
             self.limit.nearer()
+        else:
+            self.over_at = inf  # one more choice may begin after the others have ended
 
     def due(self) -> float:
         return self.over_at

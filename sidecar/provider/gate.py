@@ -46,7 +46,7 @@ class Door(asyncio.StreamReaderProtocol):
 
 class Gate:
     """`wanted` says how the port is to be: "" open, "refuse" or "blackhole"; `edge` in how many
-    seconds that may change by itself."""
+    seconds that may change by itself; `moved` is told when it did."""
 
     def __init__(
         self,
@@ -54,6 +54,7 @@ class Gate:
         wanted: Callable[[], str],
         edge: Callable[[], float | None],
         serve: Serve,
+        moved: Callable[[], None],
         *,
         paused: bool = False,
     ) -> None:
@@ -63,6 +64,7 @@ class Gate:
         self._wanted = wanted
         self._edge = edge
         self._serve = serve
+        self._told = moved
         self._paused = paused
         self._place: socket.socket | None = None
         self._listening: socket.socket | None = None
@@ -96,6 +98,7 @@ class Gate:
             self.shut = wanted
             self._close()
             self._arrange()
+            self._told()
         self._moved.set()
 
     async def _watch(self) -> None:

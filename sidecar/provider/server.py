@@ -102,7 +102,9 @@ class Vendor:
         self._shut_until: float | None = None  # end of a refusal that has one
         self._lines: dict[Line, bool] = {}  # open connections: is an exchange running?
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._gate = Gate(self.host, self._shut, self._next_edge, self._serve, paused=tls is not None)
+        self._gate = Gate(
+            host, self._wanted, self._next_edge, self._serve, self._port_moved, paused=tls is not None
+        )
         self._changed = asyncio.Event()
 
     @property
@@ -113,6 +115,11 @@ class Vendor:
     def open(self) -> int:
         """Connections that are open now."""
         return len(self._lines)
+
+    @property
+    def shut(self) -> bool:
+        """Whether connections are refused now."""
+        return bool(self._gate.shut)
 
     @property
     def running(self) -> int:
@@ -126,7 +133,6 @@ class Vendor:
         self._began = self._now()
         self._shut_until = None
         self._gate.turn()
-        self._hang_up()
 
     async def until(self, holds: Callable[[], bool], seconds: float = 10.0) -> None:
         """Waits for something about this vendor, such as `len(vendor.log) == 2`. Raises TimeoutError."""
@@ -156,7 +162,7 @@ class Vendor:
     def _facts(self, number: int, **known: Any) -> Facts:
         return Facts(number=number, seconds=self._now() - self._began, **known)
 
-    def _shut(self) -> str:
+    def _wanted(self) -> str:
         """Whether the port is shut for the next call, and how."""
         now = self._now()
         if self._shut_until is not None and now >= self._shut_until:
@@ -170,12 +176,13 @@ class Vendor:
             self._shut_until = now + do.seconds
         return do.name
 
-    def _hang_up(self) -> None:
+    def _port_moved(self) -> None:
         """Idle connections do not outlive an open port."""
         if self._gate.shut:
             for line, running in self._lines.items():
                 if not running:
                     line.close()
+        self._changed.set()
 
     def _next_edge(self) -> float | None:
         """Seconds until the port may have to open or close."""
@@ -209,7 +216,7 @@ class Vendor:
     async def _talk(self, line: Line, connection: int) -> None:
         do = self._plan.choose(self._facts(self._count + 1), Moment.ACCEPT)
         if do is not None and do.name not in SHUT:
-            exchange = self._note(connection, do)
+            exchange = self._note(line, connection, do)
             self._gate.turn()
             with self._ending(exchange, line):
                 exchange.ended = await _greet(line, do)
@@ -228,7 +235,7 @@ class Vendor:
         voice = voice_of(head.path)
         known: dict[str, Any] = {"reused": not first, "dialect": voice.name}
         do = self._plan.choose(self._facts(self._count + 1, **known), Moment.HEAD)
-        exchange = self._note(connection, do, head)
+        exchange = self._note(line, connection, do, head)
         self._gate.turn()  # the next call may find the port shut
         upload = Upload(line, head)
         asked = Asked(path=head.path)
@@ -272,8 +279,11 @@ class Vendor:
 
     # ---- the log ----
 
-    def _note(self, connection: int, do: Behaviour | None, head: RequestHead | None = None) -> Exchange:
+    def _note(
+        self, line: Line, connection: int, do: Behaviour | None, head: RequestHead | None = None
+    ) -> Exchange:
         self._count += 1
+        self._lines[line] = True
         exchange = Exchange(number=self._count, connection=connection, at=self._now())
         exchange.behaviour = do.name if do else ""
         if head is not None:
@@ -287,7 +297,6 @@ class Vendor:
 
     @contextlib.contextmanager
     def _ending(self, exchange: Exchange, line: Line) -> Iterator[None]:
-        self._lines[line] = True
         try:
             yield
         except (Left, ConnectionError):

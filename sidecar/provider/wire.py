@@ -67,7 +67,7 @@ class Line:
 
     async def start_tls(self, context: ssl.SSLContext) -> None:
         await self.writer.start_tls(context)
-        self.writer.transport.set_write_buffer_limits(0)
+        self.writer.transport.set_write_buffer_limits(1, 0)  # TLS stays paused for ever at 0
 
     def _read_on(self) -> None:
         transport = self.writer.transport

@@ -12,7 +12,7 @@ DATA = os.environ.get("LLM_SIDECAR_DATA")
 
 if DATA:
 
-    def test_at_least_98_percent_of_the_labelled_answers_get_their_class():
+    def test_at_least_98_percent_of_the_labelled_answers_get_their_class() -> None:
         lines = (Path(DATA or "") / "errors" / "answers.jsonl").read_text("utf-8").splitlines()
         rows = [json.loads(line) for line in lines]
         told = [json.loads(line) for line in run(lines)]

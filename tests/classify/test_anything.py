@@ -88,7 +88,7 @@ HEADERS = st.lists(
 )
 def test_every_answer_gets_a_verdict(
     status: int, headers: Any, body: bytes, wall: float, provider: str, streamed: bool
-):
+) -> None:
     found = classify(
         provider=provider, status=status, headers=headers, body=body, wall=wall, streamed=streamed
     )
@@ -113,6 +113,6 @@ def test_numbers_of_any_size_are_harmless() -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(lines=st.lists(st.text(max_size=60) | JSON.map(json.dumps), max_size=5))
-def test_every_line_that_is_not_blank_gets_one_line(lines: list[str]):
+def test_every_line_that_is_not_blank_gets_one_line(lines: list[str]) -> None:
     told = [json.loads(line) for line in run(lines)]
     assert len(told) == sum(1 for line in lines if line.strip())

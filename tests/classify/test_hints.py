@@ -55,7 +55,9 @@ def says(message: str) -> dict[str, Any]:
         ),
     ],
 )
-def test_a_wait_in_a_header_is_read_and_nonsense_is_none(headers: dict[str, str], seconds: float | None):
+def test_a_wait_in_a_header_is_read_and_nonsense_is_none(
+    headers: dict[str, str], seconds: float | None
+) -> None:
     found = told(headers)
     assert found == (None if seconds is None else pytest.approx(seconds))
 
@@ -98,7 +100,7 @@ def test_a_wait_in_a_header_is_read_and_nonsense_is_none(headers: dict[str, str]
         ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "2020-01-01T00:00:00Z"}, None),
     ],
 )
-def test_a_reset_counts_where_its_resource_is_used_up(headers: dict[str, str], seconds: float | None):
+def test_a_reset_counts_where_its_resource_is_used_up(headers: dict[str, str], seconds: float | None) -> None:
     found = told(headers)
     assert found == (None if seconds is None else pytest.approx(seconds))
 
@@ -147,7 +149,7 @@ def test_a_reset_counts_where_its_resource_is_used_up(headers: dict[str, str], s
         ({"retry_after": 10**400}, None),
     ],
 )
-def test_a_wait_in_the_body_is_read(body: Any, seconds: float | None):
+def test_a_wait_in_the_body_is_read(body: Any, seconds: float | None) -> None:
     found = told({}, body)
     assert found == (None if seconds is None else pytest.approx(seconds))
 
@@ -168,7 +170,7 @@ def test_without_a_known_time_a_date_is_no_hint() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "5", "s", "1x", "1s1", "-1s", "1s" * 30])
-def test_what_is_no_duration_is_none(text: str):
+def test_what_is_no_duration_is_none(text: str) -> None:
     assert duration(text) is None
 
 
@@ -198,6 +200,6 @@ JSON = st.recursive(
 
 @settings(max_examples=200, deadline=None)
 @given(headers=st.lists(st.tuples(NAMES.map(str.encode), VALUES), max_size=5), body=JSON, wall=st.floats())
-def test_whatever_comes_a_wait_is_a_finite_time_ahead_or_none(headers: Any, body: Any, wall: float):
+def test_whatever_comes_a_wait_is_a_finite_time_ahead_or_none(headers: Any, body: Any, wall: float) -> None:
     found = wait(tuple(headers), body, wall)
     assert found is None or (isfinite(found) and 0 < found <= LONGEST)

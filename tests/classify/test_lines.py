@@ -46,7 +46,7 @@ def test_a_line_tells_the_decision() -> None:
         ({"status": 429, "body_b64": "%%"}, "`body_b64`"),
     ],
 )
-def test_a_bad_line_is_named_and_the_next_one_is_read(bad: Any, about: str):
+def test_a_bad_line_is_named_and_the_next_one_is_read(bad: Any, about: str) -> None:
     first, second = told(bad, {"id": "b", "status": 401})
     assert (first["id"], first["line"]) == (None, 1)
     assert about in first["error"]
@@ -91,7 +91,7 @@ def test_the_hint_is_shown_also_where_the_verdict_does_not_believe_it() -> None:
         ("client_cancel", "mid output", "client_cancelled"),
     ],
 )
-def test_what_ended_a_stream_says_more_than_its_bytes(event: str, position: str, fault: str):
+def test_what_ended_a_stream_says_more_than_its_bytes(event: str, position: str, fault: str) -> None:
     row = {"status": 200, "body": "<as told>", "in_stream": {"event": event, "position": position}}
     assert [fault] == [found["class"] for found in told(row)]
 
@@ -123,5 +123,5 @@ PIECE = (
         ),
     ],
 )
-def test_a_recorded_stream_is_read_as_a_whole(body: str, fault: str):
+def test_a_recorded_stream_is_read_as_a_whole(body: str, fault: str) -> None:
     assert [fault] == [row["class"] for row in told({"status": 200, "headers": STREAM, "body": body})]

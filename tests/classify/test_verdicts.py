@@ -9,27 +9,27 @@ from typing import Any
 import pytest
 
 from sidecar.classify import classify
-from sidecar.classify.rules import TEXTS
+from sidecar.classify.sentences import TEXTS
 from sidecar.classify_lines import run
 from sidecar.faults import HANDLING
-from sidecar.model import Fault, Scope
+from sidecar.model import Fault, Scope, Verdict
 
 CASES = [json.loads(line) for line in (Path(__file__).parent / "cases.jsonl").read_text("utf-8").splitlines()]
 
 
-def verdict(status: int, body: Any, headers: dict[str, str] | None = None, **more: Any):
+def verdict(status: int, body: Any, headers: dict[str, str] | None = None, **more: Any) -> Verdict:
     raw = body.encode() if isinstance(body, str) else json.dumps(body).encode()
     return classify(provider="any", status=status, headers=headers or {}, body=raw, wall=0.0, **more)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case['class']}-{case['status']}")
-def test_an_answer_gets_the_class_it_means(case: dict[str, Any]):
+def test_an_answer_gets_the_class_it_means(case: dict[str, Any]) -> None:
     told = json.loads(next(run([json.dumps(case)])))
     assert case["class"] == told["class"], case["body"]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case['class']}-{case['status']}")
-def test_the_words_that_spare_a_search_never_hide_what_it_would_find(case: dict[str, Any]):
+def test_the_words_that_spare_a_search_never_hide_what_it_would_find(case: dict[str, Any]) -> None:
     text = json.dumps(case["body"], ensure_ascii=False).lower()
     for row in TEXTS:
         if row.words and row.pattern.search(text):
@@ -54,7 +54,7 @@ def test_every_class_but_one_is_tried_here() -> None:
         (500, {"error": "something else"}, None),
     ],
 )
-def test_an_answer_may_overrule_its_class_on_asking_again(status: int, body: Any, again: bool | None):
+def test_an_answer_may_overrule_its_class_on_asking_again(status: int, body: Any, again: bool | None) -> None:
     assert verdict(status, body).again is again
 
 
@@ -89,15 +89,17 @@ def test_an_aws_model_that_ran_out_of_its_minutes_is_not_asked_again_although_it
         ),
     ],
 )
-def test_a_verdict_reaches_as_far_as_the_answer_says(status: int, body: Any, scope: Scope):
+def test_a_verdict_reaches_as_far_as_the_answer_says(status: int, body: Any, scope: Scope) -> None:
     assert scope == verdict(status, body).scope
 
 
 def test_seconds_are_not_believed_for_what_comes_back_at_midnight() -> None:
-    body = {"error": {"message": "Too many requests per day", "details": [{"retryDelay": "30s"}]}}
-    assert verdict(429, body).wait is None
-    body["error"]["details"] = [{"retryDelay": "7200s"}]  # type: ignore[index]  # a plain dict
-    assert verdict(429, body).wait == 7200.0
+    def waiting(delay: str) -> float | None:
+        body = {"error": {"message": "Too many requests per day", "details": [{"retryDelay": delay}]}}
+        return verdict(429, body).wait
+
+    assert waiting("30s") is None
+    assert waiting("7200s") == 7200.0
 
 
 def test_who_the_provider_is_changes_only_what_nothing_else_tells() -> None:

@@ -17,6 +17,7 @@ routes:
   - {name: claude, match: {provider: anthropic}}
   - {name: large, match: {provider: openai, model: "gpt-5*"}}
   - {name: nightly, match: {provider: openai, header: nightly}}
+  - {name: quick, match: {provider: xai, header: quick}, deadline: 7s}
   - name: assistant
     match: {provider: openai, stream: true}
     chain:
@@ -52,6 +53,7 @@ route: assistant
   not claude: wants provider anthropic, this is openai
   not large: wants model gpt-5*, this is gpt-4o-mini
   not nightly: wants header nightly, this is none
+  not quick: wants provider xai, this is openai
 chain:
   1. openai: the model that was asked for, the application's own key, https://api.openai.com/v1/chat/completions
   2. openai-eu: the model that was asked for, key file:/nonexistent/key (NOT READABLE: skipped as no_credential), \
@@ -109,6 +111,13 @@ def request(path: str, body: Any = None, **headers: str) -> bytes:
         (
             request("/anthropic/v1/messages", "{"),
             "the body cannot be read, so it gets an error of ours: ",
+        ),
+        (request("/xai/v1/chat/completions", x_llm_sidecar_route="quick"), "deadline: 7s (the route's)"),
+        (
+            request(
+                "/xai/v1/chat/completions", x_llm_sidecar_route="quick", x_llm_sidecar_class="background"
+            ),
+            "deadline: 5m (class background)",
         ),
         (request("/anthropic/v1/messages"), "asks for: model gpt-4o-mini, stream\nroute: claude\n"),
     ],

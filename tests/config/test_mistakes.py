@@ -24,6 +24,7 @@ MISTAKES = [
     ("routes: [x]", 'line 1: routes[0]: expected a mapping, got "x"'),
     ("listen: x", 'line 1: listen: expected a mapping, got "x"'),
     ("listen: {hosts: localhost}", 'line 1: listen.hosts: expected a list, got "localhost"'),
+    (ONE % "chain: {}", "line 1: routes[0].chain: expected a list, got a mapping"),
     (ONE % "chains: []", "line 1: routes[0].chains: expected a mapping, got a list"),
     # names
     ("rotues: []", 'line 1: rotues: unknown key, did you mean "routes"?'),
@@ -57,6 +58,7 @@ MISTAKES = [
      'line 1: listen.max_body: expected a size such as 32MiB, 1B to 1024GiB, got "32MB5"'),
     ("listen: {port: 65536}", "line 1: listen.port: expected a whole number from 0 to 65535, got 65536"),
     ("bypass: yes", 'line 1: bypass: expected true or false, got "yes"'),
+    ("log_level: " + "x" * 41, "line 1: log_level: expected one of debug, info, warning, error, got a text of 41 characters"),
     ("log_level: warn", 'line 1: log_level: expected one of debug, info, warning, error, got "warn", did you mean "warning"?'),
     (ONE % "signals: {empty: rejct}",
      'line 1: routes[0].signals.empty: expected one of off, observe, count, reject, got "rejct", did you mean "reject"?'),

@@ -129,6 +129,7 @@ def test_other_paths_arrive_below_the_providers_url(sent: str, expected: Any) ->
         "/v1/.%2e/models",
         "/v1/%252e%252e/models",
         "/v1/..%2fmodels",
+        "/v1/..;/models",
         "/v1/..%5cmodels",
         "/v1/a%2f..%2fb",
         "/v1/..\\models",

@@ -139,7 +139,7 @@ def test_a_route_can_drop_the_shared_static_answer() -> None:
 
 
 def test_empty_sections_are_no_mistakes() -> None:
-    assert config.parse("routes:\nproviders:\ndefaults:\nlisten:\n").digest
+    assert config.parse("routes:\nproviders:\ndefaults:\nlisten: {origins: }\n").digest
     assert Route(name="r").limits == config.parse(
         "routes: [{name: r, match: {provider: xai}, limits: }]"
     ).routes[0].limits  # fmt: skip

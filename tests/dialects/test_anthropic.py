@@ -353,6 +353,11 @@ def test_a_whole_answer() -> None:
     ("body", "expected", "done"),
     [
         (b'{"type":"message","content":[],"stop_reason":"refusal"}', [Finish(FinishReason.REFUSAL)], True),
+        (
+            b'{"type":"message","content":[{"type":"text","text":"a"}]}',
+            [Text("a"), Finish(FinishReason.STOP)],
+            True,
+        ),
         (b'{"type":"message"}', [], False),
         (b'{"type":"message","content":[', [Malformed("body")], False),
     ],

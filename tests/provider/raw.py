@@ -68,7 +68,9 @@ class Seen:
 
 def text_of(answer: dict[str, Any]) -> str:
     match answer:
-        case {"choices": [{"message": {"content": str(text)}}]} | {"choices": [{"delta": {"content": str(text)}}]}:
+        case {"choices": [{"message": {"content": str(text)}}]} | {
+            "choices": [{"delta": {"content": str(text)}}]
+        }:
             return text
         case {"content": [{"text": str(text)}]} | {"delta": {"text": str(text)}}:
             return text

@@ -21,93 +21,93 @@ def whole(seen: Seen) -> bool:
 
 
 def error(status: int, word: str) -> Check:
-    return lambda seen: seen.status == status and word in json.dumps(seen.json)
+    return lambda it: it.status == status and word in json.dumps(it.json)
 
 
 # behaviour, streaming, what a client sees
 CASES: list[tuple[Behaviour, bool, Check]] = [
     (do("ok"), True, whole),
     (do("ok"), False, whole),
-    (do("ok", framing="close"), True, lambda seen: whole(seen) and not seen.header("content-length")),
-    (do("ok", framing="length"), True, lambda seen: whole(seen) and not seen.header("transfer-encoding")),
-    (do("ok", eol="crlf", bom=True, tight=True), True, lambda seen: seen.body.startswith(b"\xef\xbb\xbfdata:{")),
-    (do("ok", eol="cr"), True, lambda seen: whole(seen) and b"\n" not in seen.body),
-    (do("ok", gzip=True), True, lambda seen: expected("n1", 3)[:5].encode() in zlib.decompress(seen.body, 31)),
-    (do("ok", gzip=True), False, lambda seen: GOOD.encode() in zlib.decompress(seen.body, 31)),
-    (do("ok", first_content_after=0.1, keepalive=0.02), True, lambda seen: seen.body.count(b": keep") >= 3),
-    (do("ok", first_content_after=0.1, keepalive=0.02), False, lambda seen: whole(seen) and b"\n\n\n" in seen.body),
-    (do("refuse"), False, lambda seen: seen.end == "refused"),
-    (do("blackhole"), False, lambda seen: seen.end == "timeout"),
-    (do("accept_reset"), False, lambda seen: seen == Seen(b"", "reset")),
-    (do("accept_stall"), False, lambda seen: seen == Seen(b"", "open")),
-    (do("tls_alert"), False, lambda seen: seen.raw[:3] == b"\x15\x03\x03"),
-    (do("reset_in_body", size=10), False, lambda seen: seen == Seen(b"", "reset")),
-    (do("early_answer"), False, lambda seen: seen.status == 413 and seen.end == "eof"),
+    (do("ok", framing="close"), True, lambda it: whole(it) and not it.header("content-length")),
+    (do("ok", framing="length"), True, lambda it: whole(it) and not it.header("transfer-encoding")),
+    (do("ok", eol="crlf", bom=True, tight=True), True, lambda it: it.body.startswith(b"\xef\xbb\xbfdata:{")),
+    (do("ok", eol="cr"), True, lambda it: whole(it) and b"\n" not in it.body),
+    (do("ok", gzip=True), True, lambda it: expected("n1", 3)[:5].encode() in zlib.decompress(it.body, 31)),
+    (do("ok", gzip=True), False, lambda it: GOOD.encode() in zlib.decompress(it.body, 31)),
+    (do("ok", first_content_after=0.1, keepalive=0.02), True, lambda it: it.body.count(b": keep") >= 3),
+    (do("ok", first_content_after=0.1, keepalive=0.02), False, lambda it: whole(it) and b"\n\n\n" in it.body),
+    (do("refuse"), False, lambda it: it.end == "refused"),
+    (do("blackhole"), False, lambda it: it.end == "timeout"),
+    (do("accept_reset"), False, lambda it: it == Seen(b"", "reset")),
+    (do("accept_stall"), False, lambda it: it == Seen(b"", "open")),
+    (do("tls_alert"), False, lambda it: it.raw[:3] == b"\x15\x03\x03"),
+    (do("reset_in_body", size=10), False, lambda it: it == Seen(b"", "reset")),
+    (do("early_answer"), False, lambda it: it.status == 413 and it.end == "eof"),
     (do("slow_read", rate=2000), False, whole),
     (do("no_continue"), False, whole),
-    (do("reset_before_headers"), True, lambda seen: seen == Seen(b"", "reset")),
-    (do("close_before_headers"), True, lambda seen: seen == Seen(b"", "eof")),
-    (do("hang"), True, lambda seen: seen == Seen(b"", "open")),
-    (do("headers_then_hang"), True, lambda seen: (seen.status, seen.framed, seen.end) == (200, b"", "open")),
-    (do("informational"), True, lambda seen: seen.raw.startswith(b"HTTP/1.1 103 Early Hints\r\n")),
-    (do("garbage_status"), False, lambda seen: seen.raw.startswith(b"HPPT 2000")),
-    (do("http09"), True, lambda seen: seen.raw.startswith(b"data: ") and seen.end == "eof"),
-    (do("huge_headers"), False, lambda seen: whole(seen) and len(seen.head) > 70_000),
-    (do("huge_headers", lines=300), False, lambda seen: whole(seen) and seen.head.count("x-filler-") == 300),
-    (do("dripped_headers", gap=0.02), False, lambda seen: seen.raw.startswith(b"HTTP/1.1 200 OK\r\n")),
-    (do("redirect"), False, lambda seen: (seen.status, len(seen.header("location"))) == (307, 1)),
-    (do("redirect", status=302), False, lambda seen: seen.status == 302),
-    (do("switching_protocols"), False, lambda seen: seen.status == 101),
-    (do("conflicting_framing"), True, lambda seen: "content-length: 5" in seen.head and "chunked" in seen.head),
-    (do("two_lengths"), False, lambda seen: len(seen.header("content-length")) == 2),
-    (do("length_too_long"), False, lambda seen: seen.header("content-length") == [str(len(seen.framed) + 100)]),
-    (do("length_too_short"), False, lambda seen: seen.header("content-length") == [str(len(seen.framed) - 20)]),
-    (do("bad_chunk_size"), True, lambda seen: seen.raw.endswith(b"zz\r\nthis is no chunk\r\n")),
-    (do("invalid_json"), False, lambda seen: seen.status == 200 and not readable(seen.body)),
-    (do("invalid_json"), True, lambda seen: not any(map(readable, seen.events[:-1]))),
-    (do("html"), True, lambda seen: seen.header("content-type")[0].startswith("text/html")),
-    (do("empty_body"), False, lambda seen: (seen.status, seen.framed) == (200, b"")),
-    (do("empty_answer"), True, lambda seen: seen.text == "" and seen.events[-1] == "[DONE]"),
-    (do("empty_answer"), False, lambda seen: seen.json["choices"][0]["message"]["content"] == ""),
-    (do("corrupt_gzip"), False, lambda seen: not inflates(seen.body)),
-    (do("gzip_bomb", size=3_000_000), False, lambda seen: len(zlib.decompress(seen.body, 31)) > 3_000_000),
-    (do("invalid_utf8"), False, lambda seen: b"n1\xff\xfe\x80 w1" in seen.body),
+    (do("reset_before_headers"), True, lambda it: it == Seen(b"", "reset")),
+    (do("close_before_headers"), True, lambda it: it == Seen(b"", "eof")),
+    (do("hang"), True, lambda it: it == Seen(b"", "open")),
+    (do("headers_then_hang"), True, lambda it: (it.status, it.framed, it.end) == (200, b"", "open")),
+    (do("informational"), True, lambda it: it.raw.startswith(b"HTTP/1.1 103 Early Hints\r\n")),
+    (do("garbage_status"), False, lambda it: it.raw.startswith(b"HPPT 2000")),
+    (do("http09"), True, lambda it: it.raw.startswith(b"data: ") and it.end == "eof"),
+    (do("huge_headers"), False, lambda it: whole(it) and len(it.head) > 70_000),
+    (do("huge_headers", lines=300), False, lambda it: whole(it) and it.head.count("x-filler-") == 300),
+    (do("dripped_headers", gap=0.02), False, lambda it: it.raw.startswith(b"HTTP/1.1 200 OK\r\n")),
+    (do("redirect"), False, lambda it: (it.status, len(it.header("location"))) == (307, 1)),
+    (do("redirect", status=302), False, lambda it: it.status == 302),
+    (do("switching_protocols"), False, lambda it: it.status == 101),
+    (do("conflicting_framing"), True, lambda it: "content-length: 5" in it.head and "chunked" in it.head),
+    (do("two_lengths"), False, lambda it: len(it.header("content-length")) == 2),
+    (do("length_too_long"), False, lambda it: it.header("content-length") == [str(len(it.framed) + 100)]),
+    (do("length_too_short"), False, lambda it: it.header("content-length") == [str(len(it.framed) - 20)]),
+    (do("bad_chunk_size"), True, lambda it: it.raw.endswith(b"zz\r\nthis is no chunk\r\n")),
+    (do("invalid_json"), False, lambda it: it.status == 200 and not readable(it.body)),
+    (do("invalid_json"), True, lambda it: not any(map(readable, it.events[:-1]))),
+    (do("html"), True, lambda it: it.header("content-type")[0].startswith("text/html")),
+    (do("empty_body"), False, lambda it: (it.status, it.framed) == (200, b"")),
+    (do("empty_answer"), True, lambda it: it.text == "" and it.events[-1] == "[DONE]"),
+    (do("empty_answer"), False, lambda it: it.json["choices"][0]["message"]["content"] == ""),
+    (do("corrupt_gzip"), False, lambda it: not inflates(it.body)),
+    (do("gzip_bomb", size=3_000_000), False, lambda it: len(zlib.decompress(it.body, 31)) > 3_000_000),
+    (do("invalid_utf8"), False, lambda it: b"n1\xff\xfe\x80 w1" in it.body),
     (do("error_in_200", error="overloaded"), True, error(200, "engine_overloaded")),
-    (do("unparsable_answer"), False, lambda seen: not readable(seen.text) and seen.text.startswith("{")),
-    (do("schema_breaking_answer"), True, lambda seen: "unexpected" in json.loads(seen.text)),
-    (do("stall", after=3), True, lambda seen: (seen.text, seen.end) == ("nonce:n1 w1 w2", "open")),
-    (do("stall"), False, lambda seen: seen.end == "open" and not readable(seen.body)),
-    (do("cut", after=3), True, lambda seen: (seen.text, seen.end) == ("nonce:n1 w1 w2", "eof")),
-    (do("cut", after=0, how="reset"), True, lambda seen: (seen.text, seen.end) == ("", "reset")),
-    (do("cut"), False, lambda seen: int(seen.header("content-length")[0]) > len(seen.framed) > 0),
-    (do("cut", mid_event=True), True, lambda seen: not seen.body.endswith(b"\n\n") and seen.end == "eof"),
-    (do("end_early"), True, lambda seen: seen.raw.endswith(b"\r\n0\r\n\r\n") and seen.text == "nonce:n1 w1"),
-    (do("error_event", after=0, error="overloaded"), True, lambda seen: "engine_overloaded" in seen.events[1]),
-    (do("error_event", after=2), True, lambda seen: seen.text == "nonce:n1 w1" and "error" in seen.events[-1]),
-    (do("malformed_event"), True, lambda seen: sum(not readable(event) for event in seen.events) == 2),
-    (do("malformed_event"), False, lambda seen: not readable(seen.body)),
-    (do("garbage"), True, lambda seen: seen.text == GOOD and b"%%%% garbage" in seen.body),
-    (do("huge_event", size=1_100_000), True, lambda seen: seen.text == GOOD and len(seen.raw) > 1_100_000),
-    (do("no_sentinel"), True, lambda seen: whole(seen) and "[DONE]" not in seen.events),
-    (do("no_sentinel", keep_open=True), True, lambda seen: (seen.text, seen.end) == (GOOD, "open")),
-    (do("trailing_data"), True, lambda seen: seen.events[-2] == "[DONE]"),
-    (do("linger"), True, lambda seen: (seen.events[-1], seen.end) == ("[DONE]", "open")),
-    (do("odd_ids"), True, lambda seen: whole(seen) and seen.body.count(b"id: 3\n") > 2),
-    (do("duplicate_event"), True, lambda seen: seen.text == GOOD.replace("w1", "w1 w1")),
-    (do("keepalives_forever", keepalive=0.02), True, lambda seen: seen.body.count(b": keep-alive") > 3),
-    (do("broken_tool_call"), False, lambda seen: not readable(arguments(seen))),
-    (do("ok_then_close"), False, lambda seen: whole(seen) and "close" not in seen.head),
-    (do("truncated"), False, lambda seen: seen.json["choices"][0]["finish_reason"] == "length"),
-    (do("refusal"), False, lambda seen: seen.json["choices"][0]["message"]["refusal"] == GOOD),
-    (do("content_filter_finish"), False, lambda seen: "content_filter" in seen.body.decode()),
-    (do("status", status=502, body="bad gateway"), False, lambda seen: seen.body == b"bad gateway"),
+    (do("unparsable_answer"), False, lambda it: not readable(it.text) and it.text.startswith("{")),
+    (do("schema_breaking_answer"), True, lambda it: "unexpected" in json.loads(it.text)),
+    (do("stall", after=3), True, lambda it: (it.text, it.end) == ("nonce:n1 w1 w2", "open")),
+    (do("stall"), False, lambda it: it.end == "open" and not readable(it.body)),
+    (do("cut", after=3), True, lambda it: (it.text, it.end) == ("nonce:n1 w1 w2", "eof")),
+    (do("cut", after=0, how="reset"), True, lambda it: (it.text, it.end) == ("", "reset")),
+    (do("cut"), False, lambda it: int(it.header("content-length")[0]) > len(it.framed) > 0),
+    (do("cut", mid_event=True), True, lambda it: not it.body.endswith(b"\n\n") and it.end == "eof"),
+    (do("end_early"), True, lambda it: it.raw.endswith(b"\r\n0\r\n\r\n") and it.text == "nonce:n1 w1"),
+    (do("error_event", after=0, error="overloaded"), True, lambda it: "engine_overloaded" in it.events[1]),
+    (do("error_event", after=2), True, lambda it: it.text == "nonce:n1 w1" and "error" in it.events[-1]),
+    (do("malformed_event"), True, lambda it: sum(not readable(event) for event in it.events) == 2),
+    (do("malformed_event"), False, lambda it: not readable(it.body)),
+    (do("garbage"), True, lambda it: it.text == GOOD and b"%%%% garbage" in it.body),
+    (do("huge_event", size=1_100_000), True, lambda it: it.text == GOOD and len(it.raw) > 1_100_000),
+    (do("no_sentinel"), True, lambda it: whole(it) and "[DONE]" not in it.events),
+    (do("no_sentinel", keep_open=True), True, lambda it: (it.text, it.end) == (GOOD, "open")),
+    (do("trailing_data"), True, lambda it: it.events[-2] == "[DONE]"),
+    (do("linger"), True, lambda it: (it.events[-1], it.end) == ("[DONE]", "open")),
+    (do("odd_ids"), True, lambda it: whole(it) and it.body.count(b"id: 3\n") > 2),
+    (do("duplicate_event"), True, lambda it: it.text == GOOD.replace("w1", "w1 w1")),
+    (do("keepalives_forever", keepalive=0.02), True, lambda it: it.body.count(b": keep-alive") > 3),
+    (do("broken_tool_call"), False, lambda it: not readable(arguments(it))),
+    (do("ok_then_close"), False, lambda it: whole(it) and "close" not in it.head),
+    (do("truncated"), False, lambda it: it.json["choices"][0]["finish_reason"] == "length"),
+    (do("refusal"), False, lambda it: it.json["choices"][0]["message"]["refusal"] == GOOD),
+    (do("content_filter_finish"), False, lambda it: "content_filter" in it.body.decode()),
+    (do("status", status=502, body="bad gateway"), False, lambda it: it.body == b"bad gateway"),
     (do("status", status=418, message="tea"), False, error(418, "tea")),
-    (do("rate_limit", retry_after=2), False, lambda seen: seen.header("retry-after") == ["2"]),
-    (do("rate_limit", retry_after=["nan", "3"]), False, lambda seen: seen.header("retry-after") == ["nan", "3"]),
-    (do("rate_limit", retry_after_ms=1.5), False, lambda seen: seen.header("retry-after-ms") == ["1.5"]),
-    (do("rate_limit", retry_after_date=60), False, lambda seen: seen.header("retry-after")[0].endswith(" gmt")),
-    (do("rate_limit", reset="1m2.5s"), False, lambda seen: "reset-requests: 1m2.5s" in seen.head),
-    (do("rate_limit", should_retry=False), True, lambda seen: seen.header("x-should-retry") == ["false"]),
+    (do("rate_limit", retry_after=2), False, lambda it: it.header("retry-after") == ["2"]),
+    (do("rate_limit", retry_after=["nan", "3"]), False, lambda it: it.header("retry-after") == ["nan", "3"]),
+    (do("rate_limit", retry_after_ms=1.5), False, lambda it: it.header("retry-after-ms") == ["1.5"]),
+    (do("rate_limit", retry_after_date=60), False, lambda it: it.header("retry-after")[0].endswith(" gmt")),
+    (do("rate_limit", reset="1m2.5s"), False, lambda it: "reset-requests: 1m2.5s" in it.head),
+    (do("rate_limit", should_retry=False), True, lambda it: it.header("x-should-retry") == ["false"]),
     (do("rate_limit", limit="day"), False, error(429, "per day")),
     (do("quota"), False, error(429, "insufficient_quota")),
     (do("billing"), False, error(429, "billing")),
@@ -157,7 +157,9 @@ def last(request_bytes: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("behaviour", "stream", "check"), CASES, ids=[f"{case[0].name}-{n}" for n, case in enumerate(CASES)]
 )
-def test_a_behaviour_looks_on_the_wire_as_its_name_says(behaviour: Behaviour, stream: bool, check: Check):
+def test_a_behaviour_looks_on_the_wire_as_its_name_says(
+    behaviour: Behaviour, stream: bool, check: Check
+) -> None:
     async def scenario() -> None:
         async with Vendor([behaviour]) as vendor:
             seen = await ask(vendor, last(request(stream=stream)))
@@ -167,18 +169,18 @@ def test_a_behaviour_looks_on_the_wire_as_its_name_says(behaviour: Behaviour, st
     run(scenario())
 
 
-def test_every_behaviour_has_a_case():
+def test_every_behaviour_has_a_case() -> None:
     assert set(CATALOGUE) == {behaviour.name for behaviour, _, _ in CASES}
 
 
 ANTHROPIC: list[tuple[Behaviour, bool, Check]] = [
-    (do("ok"), True, lambda seen: whole(seen) and "message_stop" in seen.events[-1]),
+    (do("ok"), True, lambda it: whole(it) and "message_stop" in it.events[-1]),
     (do("ok"), False, whole),
-    (do("ok", keepalive=0.02, first_content_after=0.1), True, lambda seen: seen.body.count(b"event: ping") > 3),
-    (do("no_sentinel"), True, lambda seen: whole(seen) and "message_delta" in seen.events[-1]),
-    (do("empty_answer"), True, lambda seen: b"content_block_delta" not in seen.body),
-    (do("empty_answer"), False, lambda seen: seen.json["content"] == []),
-    (do("error_event", error="overloaded", after=0), True, lambda seen: b"\nevent: error\ndata: " in seen.body),
+    (do("ok", keepalive=0.02, first_content_after=0.1), True, lambda it: it.body.count(b"event: ping") > 3),
+    (do("no_sentinel"), True, lambda it: whole(it) and "message_delta" in it.events[-1]),
+    (do("empty_answer"), True, lambda it: b"content_block_delta" not in it.body),
+    (do("empty_answer"), False, lambda it: it.json["content"] == []),
+    (do("error_event", error="overloaded", after=0), True, lambda it: b"\nevent: error\ndata: " in it.body),
     (do("huge_event"), True, whole),
     (do("rate_limit", retry_after=5), False, error(429, "rate_limit_error")),
     (do("rate_limit", limit="concurrency"), False, error(429, "concurrent connections")),
@@ -186,17 +188,19 @@ ANTHROPIC: list[tuple[Behaviour, bool, Check]] = [
     (do("quota"), False, error(400, "usage limits")),
     (do("billing"), False, error(402, "billing_error")),
     (do("context_window"), False, error(400, "prompt is too long")),
-    (do("refusal"), False, lambda seen: seen.json["stop_reason"] == "refusal"),
-    (do("truncated"), True, lambda seen: b'"stop_reason":"max_tokens"' in seen.body),
-    (do("broken_tool_call"), True, lambda seen: b"input_json_delta" in seen.body),
-    (do("ok", reasoning=2), True, lambda seen: whole(seen) and seen.body.count(b"thinking_delta") == 2),
+    (do("refusal"), False, lambda it: it.json["stop_reason"] == "refusal"),
+    (do("truncated"), True, lambda it: b'"stop_reason":"max_tokens"' in it.body),
+    (do("broken_tool_call"), True, lambda it: b"input_json_delta" in it.body),
+    (do("ok", reasoning=2), True, lambda it: whole(it) and it.body.count(b"thinking_delta") == 2),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "stream", "check"), ANTHROPIC, ids=[f"{case[0].name}-{n}" for n, case in enumerate(ANTHROPIC)]
+    ("behaviour", "stream", "check"),
+    ANTHROPIC,
+    ids=[f"{case[0].name}-{n}" for n, case in enumerate(ANTHROPIC)],
 )
-def test_the_other_dialect_has_its_own_words(behaviour: Behaviour, stream: bool, check: Check):
+def test_the_other_dialect_has_its_own_words(behaviour: Behaviour, stream: bool, check: Check) -> None:
     async def scenario() -> None:
         async with Vendor([behaviour]) as vendor:
             seen = await ask(vendor, last(request(MESSAGES, stream=stream)))
@@ -207,7 +211,7 @@ def test_the_other_dialect_has_its_own_words(behaviour: Behaviour, stream: bool,
 
 
 @pytest.mark.parametrize("split", ["whole", "event", "byte", "random"])
-def test_however_the_bytes_are_cut_the_answer_is_the_same(split: str):
+def test_however_the_bytes_are_cut_the_answer_is_the_same(split: str) -> None:
     async def scenario() -> None:
         async with Vendor([do("ok", split=split)]) as vendor:
             seen = await ask(vendor, last(request(stream=True)))
@@ -217,7 +221,7 @@ def test_however_the_bytes_are_cut_the_answer_is_the_same(split: str):
     run(scenario())
 
 
-def test_a_whole_answer_is_silent_until_it_is_ready():
+def test_a_whole_answer_is_silent_until_it_is_ready() -> None:
     async def scenario() -> None:
         async with Vendor([do("ok", first_content_after=5)]) as vendor:
             assert Seen(b"", "open") == await ask(vendor, request())
@@ -225,7 +229,7 @@ def test_a_whole_answer_is_silent_until_it_is_ready():
     run(scenario())
 
 
-def test_a_request_for_json_gets_an_answer_that_meets_its_schema():
+def test_a_request_for_json_gets_an_answer_that_meets_its_schema() -> None:
     schema = {
         "type": "object",
         "properties": {"a": {"type": "string"}, "n": {"type": "integer"}, "k": {"enum": ["x", "y"]}},
@@ -243,7 +247,7 @@ def test_a_request_for_json_gets_an_answer_that_meets_its_schema():
 
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize("path", [CHAT, MESSAGES])
-def test_a_tool_is_called_with_arguments_that_meet_its_schema(path: str, stream: bool):
+def test_a_tool_is_called_with_arguments_that_meet_its_schema(path: str, stream: bool) -> None:
     schema: dict[str, Any] = {"type": "object", "properties": {"place": {"type": "string"}}}
     tools = [{"type": "function", "function": {"name": "look_up", "parameters": schema}}]
     if path == MESSAGES:
@@ -271,7 +275,7 @@ def tool_input(seen: Seen, path: str, stream: bool) -> Any:
     return json.loads("".join(call["function"]["arguments"] for call in calls))
 
 
-def test_usage_comes_in_a_stream_that_asked_for_it():
+def test_usage_comes_in_a_stream_that_asked_for_it() -> None:
     async def scenario() -> None:
         async with Vendor([do("ok"), do("ok"), do("ok", usage=False)]) as vendor:
             plain = await ask(vendor, last(request(stream=True)))
@@ -283,7 +287,7 @@ def test_usage_comes_in_a_stream_that_asked_for_it():
     run(scenario())
 
 
-def test_text_and_json_carry_the_nonce():
+def test_text_and_json_carry_the_nonce() -> None:
     async def scenario() -> None:
         async with Vendor([do("ok", text="hello"), do("ok", json='{"n": "{nonce}"}')]) as vendor:
             assert "hello nonce:n1" == (await ask(vendor, last(request()))).text
@@ -292,7 +296,7 @@ def test_text_and_json_carry_the_nonce():
     run(scenario())
 
 
-def test_any_other_path_says_what_it_received():
+def test_any_other_path_says_what_it_received() -> None:
     async def scenario() -> None:
         async with Vendor() as vendor:
             echo = await ask(vendor, last(post("/v1/files", b"x" * 100)))

@@ -14,7 +14,7 @@ import openai
 import pytest
 
 from sidecar.provider import Behaviour as Do
-from tests.sdk.world import ANSWER, Sidecar, World, sidecar
+from tests.kit.world import ANSWER, Sidecar, World, sidecar
 
 pytestmark = pytest.mark.process
 

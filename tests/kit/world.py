@@ -29,11 +29,12 @@ ANSWER = "all is well"
 class Sidecar:
     """`llm-sidecar run` as a process, its ports picked by the system."""
 
-    def __init__(self, process: subprocess.Popen[str], port: int, admin: int, log: Path) -> None:
+    def __init__(self, process: subprocess.Popen[str], port: int, admin: int, log: Path, config: Path) -> None:
         self.process = process
         self.port = port
         self.admin = admin
         self.log = log
+        self.config = config
 
     def url(self, provider: str) -> str:
         return f"http://127.0.0.1:{self.port}/{provider}"
@@ -43,8 +44,8 @@ class Sidecar:
 def sidecar(config: Mapping[str, Any] | None) -> Iterator[Sidecar]:
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-W", "error", "-m", "sidecar", "run", "--port", "0", "--admin-port", "0"]
+        file = Path(folder, "sidecar.yaml")
         if config is not None:
-            file = Path(folder, "sidecar.yaml")
             file.write_text(yaml.safe_dump(dict(config)))
             command += ["--config", str(file)]
         log = Path(folder, "log")
@@ -57,7 +58,7 @@ def sidecar(config: Mapping[str, Any] | None) -> Iterator[Sidecar]:
             line = process.stderr.readline()
             found = LISTENS.search(line)
             assert found, f"the sidecar did not start: {line}{process.stderr.read() if process.poll() else ''}"
-            yield Sidecar(process, int(found[1]), int(found[2]), log)
+            yield Sidecar(process, int(found[1]), int(found[2]), log, file)
             process.send_signal(signal.SIGTERM)
             assert 0 == process.wait(30)
         finally:

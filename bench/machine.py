@@ -1,0 +1,82 @@
+"""What Linux says about this machine and its processes: cores, stolen time, CPU and memory."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+PROC = Path("/proc")
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Which core measures and which one is measured; None: too few to choose."""
+
+    load: int | None
+    subject: int | None
+
+
+def layout() -> Layout:
+    cores = sorted(os.sched_getaffinity(0))
+    return Layout(cores[0], cores[1]) if len(cores) > 1 else Layout(None, None)
+
+
+def pin(pid: int, core: int | None) -> None:
+    if core is not None:
+        os.sched_setaffinity(pid, {core})
+
+
+@dataclass(frozen=True, slots=True)
+class Ticks:
+    """Of all cores together, since boot."""
+
+    all: int
+    stolen: int
+
+
+def ticks() -> Ticks:
+    fields = [int(word) for word in (PROC / "stat").read_text().split("\n", 1)[0].split()[1:9]]
+    return Ticks(sum(fields), fields[7])
+
+
+def stolen(before: Ticks, after: Ticks) -> float:
+    """The share that the hypervisor gave to others."""
+    return (after.stolen - before.stolen) / max(1, after.all - before.all)
+
+
+def cpu_seconds(pid: int) -> float:
+    """Time on a core of all threads, in the scheduler's own nanoseconds."""
+    spent = 0
+    for thread in (PROC / str(pid) / "task").iterdir():
+        spent += int((thread / "schedstat").read_text().split()[0])
+    return spent / 1e9
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """In bytes. PSS shares a page among all who map it; RSS counts it for each of them;
+    `own` is what would be free if the process ended."""
+
+    pss: int
+    rss: int
+    own: int
+
+
+def memory(pid: int) -> Memory:
+    found = {}
+    for line in (PROC / str(pid) / "smaps_rollup").read_text().splitlines()[1:]:
+        name, _, rest = line.partition(":")
+        found[name] = int(rest.split()[0]) * 1024
+    return Memory(found["Pss"], found["Rss"], found["Private_Clean"] + found["Private_Dirty"])
+
+
+def describe() -> str:
+    """The machine's class, without its name."""
+    model = "unknown processor"
+    for line in (PROC / "cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            model = line.partition(":")[2].strip()
+            break
+    return f"{len(os.sched_getaffinity(0))} cores, {model}, Linux {platform.release().split('-')[0]}"
