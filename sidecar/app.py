@@ -14,6 +14,7 @@ import random
 import signal
 import time
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from sidecar import config, stack
 from sidecar.admin import Admin
 from sidecar.classify import classify
 from sidecar.core.admission import Admission
+from sidecar.core.breaker import Breaker
 from sidecar.dialects import DIALECTS
 from sidecar.egress import Pool
 from sidecar.listener import Generation, Listener
@@ -30,7 +32,7 @@ from sidecar.schema import compile_schema
 from sidecar.settings import Limits, Settings
 from sidecar.signals.judging import Schemas
 from sidecar.status import Status, watch_lag
-from sidecar.telemetry.logs import Level, Logs
+from sidecar.telemetry.logs import Level, Logs, name
 from sidecar.telemetry.metrics import Metrics
 from sidecar.upstream import Upstream
 
@@ -63,6 +65,7 @@ class App:
         self.logs = Logs(write, self.clock.wall, level=settings.log_level)
         self.past = Status(self.clock)
         self.heartbeat = 0.0
+        self._connected: set[str] = set()  # providers that were ever connected: theirs show zeros
         self.pool = Pool(clock=self.clock)
         self.schemas = Schemas(compile_schema)
         self.started = False
@@ -127,7 +130,7 @@ class App:
 
     def _generation(self, settings: Settings) -> Generation:
         """Build everything that one configuration needs. Raises nothing but bugs."""
-        router = Router(settings)
+        router = self.router = Router(settings)
         self.pool.prepare(settings.providers.values())
         env = stack.Env(
             settings=settings,
@@ -149,7 +152,9 @@ class App:
         return Generation(
             settings=settings,
             dialects=DIALECTS,
-            route=lambda provider, ask, name: router.choose(provider=provider, ask=ask, header_route=name).route,
+            route=lambda provider, ask, name: (
+                router.choose(provider=provider, ask=ask, header_route=name).route
+            ),
             stacks={route.name: stack.build(route, env) for route in router.routes},
             passthrough=stack.build_passthrough(env),
         )
@@ -159,7 +164,12 @@ class App:
 
     def _classify(self, provider: str, status: int, head: Head, body: bytes) -> Verdict:
         return classify(
-            provider=provider, status=status, headers=head.headers, body=body, wall=self.clock.wall(), streamed=True
+            provider=provider,
+            status=status,
+            headers=head.headers,
+            body=body,
+            wall=self.clock.wall(),
+            streamed=True,
         )
 
     def reload(self) -> None:
@@ -167,7 +177,7 @@ class App:
         try:
             settings = config.load(self.path)
         except config.ConfigError as error:
-            problems = tuple(f"{problem.path}: {problem.message}" for problem in error.problems)
+            problems = tuple(problem.text() for problem in error.problems)
             self.tell(Reloaded(False, self.settings.digest, problems))
             return
         self.generation = self._generation(settings)
@@ -221,6 +231,11 @@ class App:
 
     def metrics(self, accept: str) -> tuple[bytes, str]:
         self.counters.set_in_flight(self.in_flight)
+        for provider in self.settings.providers.values():
+            active, idle = self.pool.connections(provider)
+            if active or idle or provider.name in self._connected:
+                self._connected.add(provider.name)
+                self.counters.set_connections(provider.name, active=active, idle=idle)
         return self.counters.render(accept)
 
     def status(self) -> dict[str, Any]:
@@ -233,52 +248,67 @@ class App:
         return "\n".join(lines) + "\n"
 
     def breakers(self) -> list[dict[str, Any]]:
-        now = self.clock.now()
-        rows = []
-        for key, breaker in self._breakers().items():
-            bad, samples = breaker.counts()
-            rows.append(
-                {
-                    "key": key,
-                    "state": breaker.shown.value,
-                    "forced": breaker.forced is not None,
-                    "bad": bad,
-                    "samples": samples,
-                    "probe_in_s": round(max(0.0, breaker.until - now), 1)
-                    if breaker.shown is BreakerState.OPEN
-                    else 0.0,
-                }
-            )
-        return rows
+        return [
+            self._row(key, way) for key, way in self._ways().items() if way.breaker.counts()[1] or way.moved
+        ]
+
+    def _row(self, key: str, way: _Way) -> dict[str, Any]:
+        breaker = way.breaker
+        bad, samples = breaker.counts()
+        rest = max(0.0, breaker.until - self.clock.now()) if breaker.shown is BreakerState.OPEN else 0.0
+        return {
+            "key": key,
+            "state": breaker.shown.value,
+            "forced": breaker.forced is not None,
+            "bad": bad,
+            "samples": samples,
+            "probe_in_s": round(rest, 1),
+        }
 
     def force(self, key: str, state: str) -> bool:
-        breaker = self._breakers().get(key)
-        if breaker is None:
+        way = self._ways().get(key)
+        if way is None:
             return False
         wanted = {"open": BreakerState.OPEN, "closed": BreakerState.CLOSED, "auto": None}[state]
-        breaker.force(wanted, self.clock.now())
-        kind, _, rest = key.partition(":")
-        first, second = rest.split("/", 1)
-        for moved in breaker.moves():
-            if kind == "quality":
-                self.tell(BreakerMoved(None, kind, first, second, second, "", moved))
-            else:
-                model, _, _ = second.rpartition("/")
-                self.tell(BreakerMoved(None, kind, "", first, first, model, moved))
+        way.breaker.force(wanted, self.clock.now())
+        for moved in way.breaker.moves():
+            self.tell(BreakerMoved(None, way.kind, way.route, way.target, way.provider, way.model, moved))
         return True
 
-    def _breakers(self) -> dict[str, Any]:
-        named: dict[str, Any] = {
-            f"transport:{provider}/{model}/{digest or 'none'}": breaker
-            for (provider, model, digest), breaker in self.memory.breakers.items()
-        }
-        for (route, target), breaker in self.memory.quality.items():
-            named[f"quality:{route}/{target}"] = breaker
-        return named
+    def _ways(self) -> dict[str, _Way]:
+        """Every breaker under the key that operators use: kind, then what it guards."""
+        ways: dict[str, _Way] = {}
+        for (provider, model, digest), breaker in self.memory.breakers.items():
+            key = f"transport:{provider}/{name(model)}/{digest or 'none'}"
+            ways[key] = _Way(breaker, "transport", "", provider, provider, model)
+        for route in self.router.routes:
+            for target in route.chain:
+                quality = self.memory.quality.get((route.name, target.name))
+                if quality is not None:
+                    ways[f"quality:{route.name}/{target.name}"] = _Way(
+                        quality, "quality", route.name, target.name, target.provider.name, target.model or ""
+                    )
+        return ways
 
     def drain(self) -> None:
         """Not ready any more; what comes is still served."""
         self.draining = True
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """A breaker, and what it stands before."""
+
+    breaker: Breaker
+    kind: str
+    route: str
+    target: str
+    provider: str
+    model: str
+
+    @property
+    def moved(self) -> bool:
+        return self.breaker.forced is not None or self.breaker.state is not BreakerState.CLOSED
 
 
 def _task(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

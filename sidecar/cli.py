@@ -119,7 +119,9 @@ def _explain(arguments: argparse.Namespace) -> int:
     from sidecar.explain import explain_text
 
     try:
-        request = sys.stdin.buffer.read() if arguments.request == "-" else Path(arguments.request).read_bytes()
+        request = (
+            sys.stdin.buffer.read() if arguments.request == "-" else Path(arguments.request).read_bytes()
+        )
         print(explain_text(load(arguments.config), request))  # noqa: T201
     except ConfigError as error:
         return _wrong(str(error))

@@ -249,6 +249,11 @@ class Pool:
             self._sweeping = asyncio.get_running_loop().call_later(self._keepalive, self._sweep)
         return door
 
+    def connections(self, provider: Provider) -> tuple[int, int]:
+        """How many of the connections to this provider's place are in use, and how many idle."""
+        door = self._doors.get(place_of(provider))
+        return (0, 0) if door is None else (len(door.busy), len(door.idle))
+
     @property
     def open_connections(self) -> int:
         return sum(len(door.busy) + len(door.idle) for door in self._all())

@@ -25,6 +25,7 @@ HEAD_FIELDS = 200
 TARGET_BYTES = 8 * 1024
 EXTENSION_BYTES = 256
 TRAILER_BYTES = 8 * 1024
+_TLS = 0x16  # the first byte of a handshake
 
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]"
 _FIELD = rb"[^\x00-\x08\x0a-\x1f\x7f]"
@@ -256,11 +257,9 @@ def _too_large(head: bytes) -> RequestError:
 
 def _check_partial(data: bytes) -> None:
     """Refuse early what can never become a request, instead of waiting for its end."""
-    if data[0] == 0x16:
-        _refuse("tls", "this port speaks plain HTTP and was sent TLS: use http:// in the base URL")
     if len(data) > HEAD_BYTES:
         raise _too_large(data)
-    if data.count(b"\n") != data.count(b"\r\n") or b"\0" in data:
+    if data[0] == _TLS or data.count(b"\n") != data.count(b"\r\n") or b"\0" in data:
         raise _explain(data)
 
 
@@ -268,6 +267,10 @@ def _explain(head: bytes) -> RequestError:
     """Why a head does not match the grammar, without quoting it."""
     target = target_of(head)
     line, _, rest = head.partition(b"\r\n")
+    if head[0] == _TLS:
+        return RequestError(
+            400, "tls", "this port speaks plain HTTP and was sent TLS: use http:// in the base URL"
+        )
     if b"\0" in head:
         return RequestError(400, "nul", "the request's head contains a NUL byte", target=target)
     if re.search(rb"(?<!\r)\n", head):

@@ -37,7 +37,9 @@ def _with_ports(settings: Settings, port: int | None, admin_port: int | None) ->
 
 def _announce(app: App, addresses: list[tuple[str, int]]) -> None:
     where = ", ".join(f"http://{f'[{host}]' if ':' in host else host}:{port}" for host, port in addresses)
-    admin = ", ".join(f"http://{f'[{host}]' if ':' in host else host}:{port}" for host, port in app.admin.addresses)
+    admin = ", ".join(
+        f"http://{f'[{host}]' if ':' in host else host}:{port}" for host, port in app.admin.addresses
+    )
     sys.stderr.write(f"llm-sidecar listens on {where}; admin on {admin}\n")
     sys.stderr.flush()
 

@@ -7,6 +7,7 @@ The schema comes from a request, so nothing in it may reach out: remote referenc
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NoReturn
 
 import msgspec
 
@@ -15,7 +16,7 @@ def compile_schema(schema: bytes) -> Callable[[object], bool] | None:
     """A validator, or None if this is no schema we can use."""
     import jsonschema_rs
 
-    def refuse(uri: str) -> object:
+    def refuse(uri: str) -> NoReturn:
         raise ValueError(f"remote reference refused: {uri[:64]}")
 
     try:

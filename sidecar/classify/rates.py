@@ -96,7 +96,7 @@ def _named_quota(answer: Answer) -> Fault:
 
 
 def _larger(text: str) -> bool:
-    found = _SIZES.search(text)
+    found = _SIZES.search(text) if "requested" in text else None
     if not found:
         return False
     allowed, wanted = (int(size.replace(",", "") or 0) for size in found.groups())

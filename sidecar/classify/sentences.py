@@ -20,9 +20,7 @@ class Sentence:
     pattern: re.Pattern[str]
     on: frozenset[int] | None = None  # None: whatever the status
     unless: re.Pattern[str] | None = None
-    words: tuple[
-        str, ...
-    ] = ()  # one of them has to be there: spares the search where storms come from (429, 5xx)
+    words: tuple[str, ...] = ()  # one of them has to be there; looking for them is cheap, searching is not
 
     def found(self, status: int, text: str) -> bool:
         if self.on is not None and status not in self.on:
@@ -55,12 +53,8 @@ def _text(
     again: bool | None = None,
 ) -> None:
     excluded = re.compile(unless) if unless else None
-    ruling = Ruling(fault, scope, again)
-    TEXTS.append(
-        Sentence(
-            ruling, re.compile(pattern), on, excluded, tuple(word.replace("_", " ") for word in words.split())
-        )
-    )
+    needed = tuple(word.replace("_", " ") for word in words.split())
+    TEXTS.append(Sentence(Ruling(fault, scope, again), re.compile(pattern), on, excluded, needed))
 
 
 # Money first: providers say it with 400, 401, 402, 403, 412, 429 and 500 alike. Bought credits and
@@ -83,8 +77,9 @@ _text(
 _text(
     Fault.ORG_LIMIT,
     r"spend(?:ing)? (?:limit|cap)|usage limits?\b.{0,60}(?:reached|regain)"
-    r"|reached your (?:specified )?\w{0,12} ?usage limit|regain access|(?:monthly|weekly|workspace"
-    r"|organi[sz]ation|project|team|key) (?:spend\w*|budget|usage|cost)(?: limit| cap| budget)?"
+    r"|reached your (?:specified )?\w{0,12} ?usage limit|regain access"
+    r"|(?:monthly|weekly) (?:spend\w*|budget|usage|cost)"
+    r"|(?:workspace|organi[sz]ation|project|team|key) (?:spend\w*|budget|usage|cost) (?:limit|cap|budget)"
     r"|budget (?:has been |limit |was )?(?:exceeded|reached)|exceeded (?:\w{1,12} ){0,3}budget"
     r"|hard limit|service quota for your account|key limit exceeded",
     words="spen usage budget regain cost hard_limit quota key_limit",
@@ -123,6 +118,7 @@ _text(
     r"|expired|missing)|(?:invalid|expired) token\b|\btoken (?:is |has )?expired"
     r"|please provide (?:a valid|your|an) api key|missing authorization|credential should be scoped",
     frozenset((0, 400, 401, 403, 407, 422, 498)),
+    words="key token cred auth signature organi callers bearer username header",
 )
 _text(
     Fault.PERMISSION,  # a good key that may not: some say so with 401
@@ -153,6 +149,9 @@ _text(
     r"|by (?:our |the )?(?:content|safety|policy|moderation))|acceptable use|content exists risk"
     r"|copyrighted|recitation|high risk",
     frozenset((0, 400, 403, 406, 422, 451, 498, 500)),
+    words="content flagged violat moderation responsible guardrail safety polic guidelines prohibited"
+    " inappropriate harmful sensitive unsafe disallowed toxic objectionable blocked"
+    " acceptable_use copyright recitation high_risk",
 )
 # the only message for a parameter that names the model as well: before model_gone and the window
 _text(
@@ -169,6 +168,7 @@ _text(
     r"""|reasoning\.effort|thinking\.[\w.]{1,30}|effort|prefill\w*)[`'\"]? (?:parameter )?(?:is|are|does"""
     r"|do) (?:not|n't|unsupported|deprecated)",
     _LOOSE - {404, 403, 401, 429},
+    words="support deprecated removed compatible not n't",
 )
 _text(
     Fault.MODEL_GONE,
@@ -180,6 +180,8 @@ _text(
     r"|retired|discontinued|legacy) (?:model|engine|deployment)",
     _CALLER,
     unless=r"parameter|argument|field|header|endpoint (?:is|has)",
+    words="deprecated decommissioned retired discontinued sunset no_longer of_life end-of of_its_life"
+    " shut turned_off legacy deleted removed",
 )
 # the window, said outright: also where the same sentence names max_tokens
 _text(
@@ -195,6 +197,7 @@ _text(
     r"|fit in(?:to)? the context",
     _LOOSE - {403, 401, 402, 429},
     unless=r"not (?:yet )?available|string too long|max_?(?:completion_|output_|new_)?tokens:? \d+ >",
+    words="context len long token reduce large",
 )
 # how much is asked for, not how much is sent: no larger window helps
 _text(
@@ -253,6 +256,7 @@ _text(
     r"|image) support|no chat template|does not work with the specified model",
     _LOOSE - {401, 429, 402},
     unless=r"is not found|not found for api version|does not exist|unsupported (?:country|region)",
+    words="support accept handle process not only most requires chat without modality",
 )
 _text(
     Fault.NOT_FOUND,
@@ -263,11 +267,14 @@ _text(
     r"|nonexistent) (?:\w{1,12} )?(?:model|deployment|engine)\b|(?:not found|could not find"
     r"|couldn't find|unable to (?:access|find)|cannot find|no)\b[^|]{0,20} (?:the )?model\b"
     r"|no (?:endpoints|allowed providers|providers|available providers?) (?:found|are)|try pulling it"
-    r"|could not resolve the foundation model|is not a valid model|on-demand throughput|not supported in this (?:region|location|environment)"
-    r"|model:? [\w./:@-]{3,80}$|not found for account",
+    r"|could not resolve the foundation model|is not a valid model|on-demand throughput"
+    r"|not supported in this (?:region|location|environment)|model:? [\w./:@-]{3,80}$"
+    r"|not found for account",
     frozenset((0, 400, 403, 404, 422)),
     unless=r"(?:does not|doesn't|do not|don't) have (?:access|permission) to (?!it)|not allowed|tool_call"
     r"|temporarily|verified",
+    words="model deployment engine publisher endpoint profile provider throughput account pulling"
+    " region location environment",
 )
 _text(
     Fault.PERMISSION,

@@ -19,7 +19,7 @@ _WORDS: dict[Fault, str] = {
         " imagesafety imageprohibitedcontent imagerecitation modelarmor errortoxic sensitive language"
     ),
     Fault.REFUSAL: "refusal",
-    Fault.TRUNCATED_OUTPUT: "length maxtokens maxoutputtokens maxlength modellength modelcontextwindowexceeded",
+    Fault.TRUNCATED_OUTPUT: "length maxtokens maxoutputtokens modellength modelcontextwindowexceeded",
     Fault.MALFORMED_TOOL_CALL: "malformedfunctioncall malformedtooluse unexpectedtoolcall malformedtoolcall",
     Fault.STRUCTURED_OUTPUT_FAILED: "malformedmodeloutput",
     Fault.OVERLOADED: "insufficientsystemresource",

@@ -64,6 +64,7 @@ class Judge:
     tell: Tell
 
     async def __call__(self, call: Call, sink: Sink) -> Outcome:
+        call.record.answering = False  # this attempt has said nothing yet
         hold = _Hold(self, call, sink, call.record.attempts[-1], self.clock.now())
         hold.limit = Limit(hold.due)
         try:
@@ -178,6 +179,8 @@ class _Hold:
         if self.size > self.rules.commit.hold_bytes:
             return True  # too large to hold: from here on it is only counted
         if not self.call.ask.stream or self.attempt.first_content is None:
+            return False
+        if self.rules.commit.mode == "complete":
             return False
         if not self.call.ask.json:
             return True

@@ -31,7 +31,9 @@ class Driver:
         self.n += 1
         permit = self.breaker.allow(now)
         assert isinstance(permit, Permit)
-        self.breaker.record(permit, charge, now, call=call or f"c{self.n}", body=self.n if body is None else body)
+        self.breaker.record(
+            permit, charge, now, call=call or f"c{self.n}", body=self.n if body is None else body
+        )
 
     def trip(self, now: float) -> None:
         for _ in range(5):

@@ -26,7 +26,9 @@ class Most:
         return b
 
 
-@pytest.mark.parametrize(("n", "longest"), [(0, 0.5), (1, 1.0), (2, 2.0), (3, 4.0), (4, 8.0), (5, 8.0), (40, 8.0)])
+@pytest.mark.parametrize(
+    ("n", "longest"), [(0, 0.5), (1, 1.0), (2, 2.0), (3, 4.0), (4, 8.0), (5, 8.0), (40, 8.0)]
+)
 def test_backoff_doubles_up_to_its_cap(n: int, longest: float):
     planned = wait(n, RULES, Most(), hint=None, left=100.0, alone=False)
 
@@ -53,7 +55,9 @@ def test_backoff_is_full_jitter(n: int, seed: int):
         (40.0, 30.0, True, None),  # does not fit the deadline
     ],
 )
-def test_a_hint_is_never_shortened_but_may_be_too_long(hint: float, left: float, alone: bool, seconds: float | None):
+def test_a_hint_is_never_shortened_but_may_be_too_long(
+    hint: float, left: float, alone: bool, seconds: float | None
+):
     planned = wait(0, RULES, Most(), hint=hint, left=left, alone=alone)
 
     assert seconds == (planned.seconds if planned else None)

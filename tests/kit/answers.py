@@ -33,9 +33,15 @@ class OpenAI:
 
     @staticmethod
     def whole(text: str | None, finish: str = "stop", **message: Any) -> bytes:
-        choice = {"index": 0, "message": {"role": "assistant", "content": text, **message}, "finish_reason": finish}
+        choice = {
+            "index": 0,
+            "message": {"role": "assistant", "content": text, **message},
+            "finish_reason": finish,
+        }
         usage = {"prompt_tokens": 3, "completion_tokens": 5, "total_tokens": 8}
-        return json.dumps({"id": "c", "object": "chat.completion", "model": "m-1", "choices": [choice], "usage": usage}).encode()
+        return json.dumps(
+            {"id": "c", "object": "chat.completion", "model": "m-1", "choices": [choice], "usage": usage}
+        ).encode()
 
     @classmethod
     def chunk(cls, delta: Json, finish: str | None = None) -> bytes:
@@ -52,13 +58,18 @@ class OpenAI:
 
     @staticmethod
     def error(message: str = "boom", type_: str = "server_error", code: str | None = None) -> bytes:
-        return json.dumps({"error": {"message": message, "type": type_, "param": None, "code": code}}).encode()
+        return json.dumps(
+            {"error": {"message": message, "type": type_, "param": None, "code": code}}
+        ).encode()
 
     @classmethod
     def error_event(cls, type_: str = "server_error") -> bytes:
         return b"data: " + cls.error("boom", type_) + b"\n\n"
 
-    QUOTA = (429, error.__func__("You exceeded your current quota", "insufficient_quota", "insufficient_quota"))
+    QUOTA = (
+        429,
+        error.__func__("You exceeded your current quota", "insufficient_quota", "insufficient_quota"),
+    )
     AUTH = (401, error.__func__("Incorrect API key provided", "invalid_request_error", "invalid_api_key"))
     INVALID = (400, error.__func__("Unrecognized request argument", "invalid_request_error"))
     CONTEXT = (

@@ -29,7 +29,9 @@ ANSWER = "all is well"
 class Sidecar:
     """`llm-sidecar run` as a process, its ports picked by the system."""
 
-    def __init__(self, process: subprocess.Popen[str], port: int, admin: int, log: Path, config: Path) -> None:
+    def __init__(
+        self, process: subprocess.Popen[str], port: int, admin: int, log: Path, config: Path
+    ) -> None:
         self.process = process
         self.port = port
         self.admin = admin
@@ -51,13 +53,19 @@ def sidecar(config: Mapping[str, Any] | None) -> Iterator[Sidecar]:
         log = Path(folder, "log")
         with log.open("w") as out:
             process = subprocess.Popen(  # noqa: S603  # our own command
-                command, stdout=out, stderr=subprocess.PIPE, text=True, env={**os.environ, "INJECTED": "injected-key"}
+                command,
+                stdout=out,
+                stderr=subprocess.PIPE,
+                text=True,
+                env={**os.environ, "INJECTED": "injected-key"},
             )
         assert process.stderr is not None
         try:
             line = process.stderr.readline()
             found = LISTENS.search(line)
-            assert found, f"the sidecar did not start: {line}{process.stderr.read() if process.poll() else ''}"
+            assert found, (
+                f"the sidecar did not start: {line}{process.stderr.read() if process.poll() else ''}"
+            )
             yield Sidecar(process, int(found[1]), int(found[2]), log, file)
             process.send_signal(signal.SIGTERM)
             assert 0 == process.wait(30)
@@ -86,7 +94,9 @@ class World:
 
     def route(self, *names: str, **more: Any) -> None:
         chain = [{"provider": name} for name in names]
-        self.routes.append({"name": f"route.{names[0]}", "match": {"provider": names[0]}, "chain": chain, **more})
+        self.routes.append(
+            {"name": f"route.{names[0]}", "match": {"provider": names[0]}, "chain": chain, **more}
+        )
 
     @property
     def config(self) -> dict[str, Any]:

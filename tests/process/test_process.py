@@ -72,7 +72,9 @@ def metric(process: Sidecar, name: str, **labels: str) -> float:
 
 def test_a_wrong_configuration_is_refused_with_all_its_errors(tmp_path: Path):
     file = tmp_path / "sidecar.yaml"
-    file.write_text("listen: {prot: 1}\nroutes:\n  - {name: r, chain: [{provider: opnai}], retry: {attempts: none}}\n")
+    file.write_text(
+        "listen: {prot: 1}\nroutes:\n  - {name: r, chain: [{provider: opnai}], retry: {attempts: none}}\n"
+    )
 
     done = run("run", "--config", str(file))
 
@@ -119,7 +121,9 @@ def test_a_port_in_use_is_one_line(option: str):
 
 def test_ctrl_c_is_a_normal_end():
     process = subprocess.Popen(  # noqa: S603
-        [sys.executable, "-m", "sidecar", "run", "--port", "0", "--admin-port", "0"], stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "sidecar", "run", "--port", "0", "--admin-port", "0"],
+        stderr=subprocess.PIPE,
+        text=True,
     )
     assert process.stderr is not None
     assert "listens on" in process.stderr.readline()
@@ -132,9 +136,15 @@ def test_ctrl_c_is_a_normal_end():
 
 def test_explain_says_which_route_and_why(tmp_path: Path):
     config = tmp_path / "sidecar.yaml"
-    config.write_text("routes:\n  - {name: fast, match: {provider: openai, model: 'gpt-*'}, chain: [{provider: openai}]}\n")
+    config.write_text(
+        "routes:\n  - {name: fast, match: {provider: openai, model: 'gpt-*'}, chain: [{provider: openai}]}\n"
+    )
     request = tmp_path / "request.json"
-    request.write_text(json.dumps({"method": "POST", "path": "/openai/v1/chat/completions", "body": CHAT | {"model": "gpt-4o"}}))
+    request.write_text(
+        json.dumps(
+            {"method": "POST", "path": "/openai/v1/chat/completions", "body": CHAT | {"model": "gpt-4o"}}
+        )
+    )
 
     done = run("explain", "--config", str(config), "--request", str(request))
 
@@ -143,9 +153,17 @@ def test_explain_says_which_route_and_why(tmp_path: Path):
 
 
 def test_classify_answers_line_by_line():
-    answer = {"id": "1", "provider": "openai", "status": 429, "headers": {"retry-after": "2"}, "body": {"error": {}}}
+    answer = {
+        "id": "1",
+        "provider": "openai",
+        "status": 429,
+        "headers": {"retry-after": "2"},
+        "body": {"error": {}},
+    }
 
-    done = run("classify", stdin=json.dumps(answer) + "\nnot json\n" + json.dumps(answer | {"id": "2"}) + "\n")
+    done = run(
+        "classify", stdin=json.dumps(answer) + "\nnot json\n" + json.dumps(answer | {"id": "2"}) + "\n"
+    )
 
     first, bad, second = map(json.loads, done.stdout.splitlines())
     assert ("1", "2") == (first["id"], second["id"])
@@ -191,7 +209,9 @@ def test_a_fallback_is_seen_in_headers_metrics_and_logs(world: World):
         assert 32 == len(headers["x-llm-sidecar-trace-id"])
         assert 1 == metric(process, "llm_sidecar_fallbacks_total", from_provider="a", to_provider="b")
         assert 3 == metric(process, "llm_sidecar_attempts_total", provider="a", error_type="overloaded")
-        assert 1 == metric(process, "llm_sidecar_requests_total", route="route.a", outcome="success", path="fallback")
+        assert 1 == metric(
+            process, "llm_sidecar_requests_total", route="route.a", outcome="success", path="fallback"
+        )
         lines = [json.loads(line) for line in process.log.read_text().splitlines()]
         fallback = next(line for line in lines if line["event"] == "fallback")
         assert headers["x-llm-sidecar-trace-id"] == fallback["trace"]
@@ -299,18 +319,24 @@ def test_a_reload_takes_what_is_good_and_keeps_the_last_good_one(world: World):
 
 def metric_line(process: Sidecar, name: str) -> float:
     _, _, text = fetch(f"http://127.0.0.1:{process.admin}/metrics")
-    return float(next(line for line in text.decode().splitlines() if line.startswith(name + " ")).rsplit(" ", 1)[1])
+    return float(
+        next(line for line in text.decode().splitlines() if line.startswith(name + " ")).rsplit(" ", 1)[1]
+    )
 
 
 def test_a_stream_in_flight_survives_a_reload_and_a_sigterm(world: World):
-    world.vendor("a", "openai_chat", [Do("ok", text=" ".join(f"w{n}" for n in range(20)), events=20, gap=0.1)])
+    world.vendor(
+        "a", "openai_chat", [Do("ok", text=" ".join(f"w{n}" for n in range(20)), events=20, gap=0.1)]
+    )
     world.route("a")
 
     with sidecar(world.config) as process:
 
         async def scenario() -> bytes:
             stream = asyncio.create_task(  # noqa: TID251  # the client beside the operator
-                asyncio.to_thread(fetch, process.url("a") + "/v1/chat/completions", CHAT | {"stream": True}, JSON)
+                asyncio.to_thread(
+                    fetch, process.url("a") + "/v1/chat/completions", CHAT | {"stream": True}, JSON
+                )
             )
             vendor = world.vendors["a"]
             await vendor.until(lambda: bool(vendor.log) and vendor.log[0].sent > 0)

@@ -73,7 +73,9 @@ CASES = {
     "redirect": Case((Do("redirect", location="http://127.0.0.1:1/"),), a=(1, 3)),
     "101": Case((Do("switching_protocols"),), a=(1, 3)),
     "dripped bytes": Case((Do("ok", text=ANSWER, split="byte"),), a=(1, 1), b=0),
-    "byte order mark and CRLF": Case((Do("ok", text=ANSWER, bom=True, eol="crlf"),), a=(1, 1), b=0, only="stream"),
+    "byte order mark and CRLF": Case(
+        (Do("ok", text=ANSWER, bom=True, eol="crlf"),), a=(1, 1), b=0, only="stream"
+    ),
 }
 DIALECTS = ("openai_chat", "anthropic")
 

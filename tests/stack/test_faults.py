@@ -270,7 +270,7 @@ def test_a_malformed_event_does_not_spoil_the_rest(words: Words):
         result = await play.ask(words.request(stream=True))
 
         assert isinstance(result.outcome, Answered)
-        assert result.tape.body in (b"".join(pieces), b"".join(events))
+        assert b"".join([*events[:3], b"\n", *events[3:]]) == result.tape.body
 
     play(Play(script, words), scenario)
 
@@ -331,7 +331,9 @@ def test_an_error_event_after_content_goes_to_the_client_as_it_is(words: Words):
 
 
 def test_too_long_a_context_is_never_asked_again_on_that_target(words: Words, stream: bool):
-    script = Script({"a": [s.error(words.CONTEXT)], "b": [s.error(words.CONTEXT)], "large": [good(words, stream)]})
+    script = Script(
+        {"a": [s.error(words.CONTEXT)], "b": [s.error(words.CONTEXT)], "large": [good(words, stream)]}
+    )
     chain = tuple(s.target(name, words.dialect) for name in ("a", "b"))
     large = (s.target("large", words.dialect),)
 
@@ -451,7 +453,12 @@ def test_a_long_structured_stream_is_not_held_for_ever(words: Words):
     [
         (True, 0.5, 0.45, {}),  # 200 events over 90 s
         (False, 60.0, 0.0, {}),
-        (True, 60.0, 0.1, {"reasoning_effort": "high", "thinking": {"type": "enabled", "budget_tokens": 1024}}),
+        (
+            True,
+            60.0,
+            0.1,
+            {"reasoning_effort": "high", "thinking": {"type": "enabled", "budget_tokens": 1024}},
+        ),
     ],
     ids=["90 s stream", "60 s answer", "60 s of silent reasoning"],
 )
@@ -635,7 +642,9 @@ def test_a_total_outage_meets_at_most_a_fifth_more_attempts_than_calls():
 
 
 def test_a_client_that_leaves_leaves_nothing_behind(words: Words, stream: bool):
-    slow = s.stream(words.events(GOOD), first=5.0, gap=5.0) if stream else s.answer(words.whole("x"), after=9.0)
+    slow = (
+        s.stream(words.events(GOOD), first=5.0, gap=5.0) if stream else s.answer(words.whole("x"), after=9.0)
+    )
     script = Script({"a": [slow], "b": [slow]})
 
     async def scenario(play: Play) -> None:
