@@ -42,7 +42,7 @@ Out: {"id": "x", "class": "rate_limit_rpm", "retry": true, "fallback": true, "re
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="llm-sidecar",
-        description="A resilience sidecar for LLM traffic: retries, circuit breakers, fallbacks, and the truth about them.",
+        description="A resilience sidecar for LLM traffic: retries, breakers, fallbacks, and the truth.",
     )
     parser.add_argument("--version", action="version", version=f"llm-sidecar {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -133,10 +133,16 @@ def _explain(arguments: argparse.Namespace) -> int:
 
 
 def _classify(_: argparse.Namespace) -> int:
+    import io
+    import time
+
     from sidecar.classify_lines import run
 
-    for line in run(sys.stdin):
+    # one bad byte must not end the run, and a pipe gets each decision when it is made
+    lines = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8", errors="replace")
+    for line in run(lines, wall=time.time()):  # noqa: TID251  # dates in headers count from now
         sys.stdout.write(line + "\n")
+        sys.stdout.flush()
     return 0
 
 

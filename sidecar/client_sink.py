@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
+import struct
 from http import HTTPStatus
 
 from aiohttp.streams import StreamReader
@@ -152,7 +154,7 @@ class ClientSink:
         if self._chunked or self._left:
             transport.close()  # what was sent still arrives; the terminator never does
         else:
-            transport.abort()  # a body that ends with its connection: only a reset tells the truth
+            _reset(transport)  # a body that ends with its connection: only a reset tells the truth
 
     # ---- the head --------------------------------------------------------------------------
 
@@ -218,3 +220,10 @@ def _checked(lines: list[bytes]) -> bytes:
     if _FIELDS.fullmatch(block):
         return block
     return b"".join(line for line in lines if _FIELD.fullmatch(line))
+
+
+def _reset(transport: asyncio.Transport) -> None:
+    sock = transport.get_extra_info("socket")
+    if sock is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()

@@ -94,6 +94,8 @@ def _good(answer: Answer, body: bytes, streamed: bool) -> Fault:
             return Fault.SERVER_ERROR  # a CDN's page in the provider's place
         case "broken":
             return Fault.MALFORMED_CHUNK
+        case "cut":
+            return Fault.OK_NO_DONE  # a long answer: whoever needs more has read it as it passed
         case "events" if not answer.events:
             return Fault.EMPTY_OUTPUT  # a sentinel and nothing before it
         case "empty":

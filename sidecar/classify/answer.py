@@ -97,7 +97,7 @@ class Answer:
     text: str  # lower case
     param: str
     quota: str  # names of the quotas that were hit, lower case
-    form: str  # "json", "html", "text", "events", "broken", "empty"
+    form: str  # "json", "html", "text", "events", "empty", "broken", or "cut": too long to be read
     headers: dict[bytes, str]
     events: tuple[Any, ...] = ()  # of a stream, parsed; None: one that could not be
     data: Any = None  # the parsed body, or the event of the stream that tells most
@@ -193,14 +193,14 @@ class _Gather:
 
 def read(status: int, headers: Headers, body: bytes) -> Answer:
     named = {key.lower(): value.decode("latin-1") for key, value in headers}
-    body = body[:BODY_CAP]
-    form, data, events = _form(named.get(b"content-type", ""), body)
+    cut, body = len(body) > BODY_CAP, body[:BODY_CAP]
+    form, data, events = _form(named.get(b"content-type", ""), body, cut)
     gather = _Gather(set(), [], [])
     for key in (b"x-amzn-errortype", b":exception-type", b"x-ms-error-code", b"x-error-code"):
         if key in named:
             gather.kind(named[key])
     error = status >= 400 or b":exception-type" in named
-    if form == "text":
+    if form == "text" or (error and form in {"broken", "cut"}):
         gather.texts.append(body[:_TEXT_CAP].decode("utf-8", "replace"))
     elif form == "html":
         gather.texts.append(_TAGS.sub(" ", body[:16_384].decode("utf-8", "replace"))[:_TEXT_CAP])
@@ -227,15 +227,16 @@ def _status_of(kinds: Iterable[str]) -> int:
     return next((_STATUS_OF[kind] for kind in kinds if kind in _STATUS_OF), 0)
 
 
-def _form(content_type: str, body: bytes) -> tuple[str, Any, tuple[Any, ...]]:
+def _form(content_type: str, body: bytes, cut: bool) -> tuple[str, Any, tuple[Any, ...]]:
     start = body.lstrip()[:16]
     if not start:
         return "empty", None, ()
     if start[:1] in {b"{", b"["}:
         data = parse(body)
-        return ("broken", None, ()) if data is None else ("json", data, ())
+        return ("cut" if cut else "broken", None, ()) if data is None else ("json", data, ())
     if start.startswith((b"data:", b"event:", b":", b"id:", b"retry:")):
-        events = tuple(parse(found) for found in _DATA_LINE.findall(body) if found.strip() != b"[DONE]")
+        whole = body[: body.rfind(b"\n\n") + 2] if cut else body
+        events = tuple(parse(found) for found in _DATA_LINE.findall(whole) if found.strip() != b"[DONE]")
         told = next((event for event in events if event is not None and tells_error(event)), None)
         return "events", told or next((event for event in reversed(events) if event), None), events
     if start[:1] == b"<" and (b"html" in body[:2000].lower() or "html" in content_type):

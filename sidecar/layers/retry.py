@@ -98,7 +98,7 @@ class Retry:
         lonely = call.alone and failed.fault in SILENT and call.stretch == 1.0
         if sink.stage is Stage.COMMITTED:
             return Stop.COMMITTED
-        if not (rules.again or lonely) or not call.options.retry:
+        if not (rules.again or lonely) or not call.options.retry or _forbids(failed):
             return Stop.NOT_RETRYABLE
         if tries >= self._attempts(call, rules) or len(call.record.attempts) >= self._per_call(call):
             return Stop.ATTEMPTS
@@ -144,6 +144,11 @@ class Retry:
             model=self.target.model or call.ask.model,
             digest=digest(self.target, call),
         )
+
+
+def _forbids(failed: Failed) -> bool:
+    """The provider itself says that asking again is no use; what it says cannot grant a retry."""
+    return failed.head is not None and failed.head.get(b"x-should-retry") == b"false"
 
 
 def digest(target: Target, call: Call) -> str:

@@ -114,3 +114,15 @@ def test_who_the_provider_is_changes_only_what_nothing_else_tells() -> None:
 def test_the_end_of_a_huge_body_is_not_read() -> None:
     body = b'{"error": {"message": "' + b" " * 70_000 + b'insufficient credits"}}'
     assert classify(provider="any", status=500, headers={}, body=body, wall=0.0).fault is Fault.SERVER_ERROR
+
+
+def test_a_long_good_answer_is_not_taken_for_a_broken_one() -> None:
+    assert (
+        verdict(200, {"object": "list", "data": [{"embedding": [0.25] * 30_000}]}).fault is Fault.OK_NO_DONE
+    )
+    event = 'data: {"choices":[{"delta":{"content":"' + "x" * 500 + '"}}]}\n\n'
+    assert verdict(200, event * 200).fault is Fault.OK_NO_DONE
+
+
+def test_an_error_that_is_no_json_after_all_is_read_as_text() -> None:
+    assert verdict(400, "{'error': 'Your credit balance is too low'}").fault is Fault.BILLING
