@@ -16,10 +16,9 @@ from pathlib import Path
 
 from bench import machine, report, subjects
 from bench.load import Slice
-from bench.report import Cell
+from bench.report import PHASES, Cell, Phase
 from bench.subjects import Subject, Trouble
 
-PHASES = (1, 32)
 WARM = 0.2
 SETTLE = 1.0  # seconds before idle memory is read
 
@@ -84,24 +83,26 @@ def _run(options: argparse.Namespace) -> report.Results:
         if program:
             field.append(stack.enter_context(subjects.nginx(program, home, ports, cores.subject)))
         field.append(sidecar)
+        # where there is one core all phases are the first one
+        phases = [one for one in PHASES if cores.subject is not None or one.connections > 1 or not one.apart]
         for _ in range(options.rounds):
-            for connections in PHASES:
-                cells = results.phases.setdefault(connections, {one.name: Cell() for one in field})
+            for phase in phases:
+                cells = results.phases.setdefault(phase.name, {one.name: Cell() for one in field})
                 for subject in field:
-                    _slice(subject, load, connections, options.seconds, cells[subject.name])
+                    if subject.pid is not None:
+                        machine.pin(subject.pid, cores.subject if phase.apart else cores.load)
+                    _slice(subject, load, phase, options.seconds, cells[subject.name])
         results.busy = machine.memory(sidecar.pid)
         results.steal = machine.stolen(before, machine.ticks())
     return results
 
 
-def _slice(
-    subject: Subject, load: subjects.Load, connections: int, seconds: float, cell: report.Cell
-) -> None:
+def _slice(subject: Subject, load: subjects.Load, phase: Phase, seconds: float, cell: Cell) -> None:
     before = machine.cpu_seconds(subject.pid) if subject.pid else 0.0
     try:
-        found = load.run(Slice(subject.port, subject.path, connections, WARM, seconds))
+        found = load.run(Slice(subject.port, subject.path, phase.connections, WARM, seconds))
     except Trouble as error:
-        raise Trouble(f"{subject.name}, {connections} connections: {error}") from None
+        raise Trouble(f"{subject.name}, {phase.name}: {error}") from None
     cpu = (machine.cpu_seconds(subject.pid) - before) / found.requests if subject.pid else None
     cell.take(found.p50, found.p99, found.rps, cpu, found.measured)
 
@@ -109,8 +110,7 @@ def _slice(
 def _json(results: report.Results) -> str:
     figures = asdict(results)
     figures["ratios"] = {
-        str(connections): {what: results.ratio(connections, what) for what in ("p50", "p99")}
-        for connections in results.phases
+        phase: {what: results.ratio(phase, what) for what in ("p50", "p99")} for phase in results.phases
     }
     figures["limits"] = [
         dict(zip(("name", "found", "limit", "holds"), row, strict=True)) for row in report.limits(results)

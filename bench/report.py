@@ -15,6 +15,24 @@ STEAL = 0.02  # beyond it figures say little
 MEANT = 5e-6  # seconds: an nginx that adds less than this is no measure
 
 
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """`apart`: the subject has a core of its own. With one connection only one process works at a
+    time, so that sharing a core costs nothing, and waking a sleeping core (which costs more than
+    nginx's whole work on many virtual machines) is no part of the figure."""
+
+    name: str
+    connections: int
+    apart: bool
+
+
+PHASES = (
+    Phase("1 connection, one core", 1, apart=False),
+    Phase("1 connection, cores apart", 1, apart=True),
+    Phase("32 connections, cores apart", 32, apart=True),
+)
+
+
 @dataclass(slots=True)
 class Cell:
     """One subject in one phase: the best of its rounds. Seconds; CPU per request."""
@@ -40,22 +58,22 @@ class Results:
     machine: str
     rounds: int
     seconds: float
-    phases: dict[int, dict[str, Cell]] = field(default_factory=dict)  # by connections, by subject
+    phases: dict[str, dict[str, Cell]] = field(default_factory=dict)  # by phase, by subject
     starts: list[Start] = field(default_factory=list)
     idle: Memory | None = None
     busy: Memory | None = None  # after all slices
     steal: float = 0.0
 
-    def added(self, connections: int, name: str, what: str) -> float:
-        cells = self.phases[connections]
+    def added(self, phase: str, name: str, what: str) -> float:
+        cells = self.phases[phase]
         return float(getattr(cells[name], what) - getattr(cells["direct"], what))
 
-    def ratio(self, connections: int, what: str) -> float | None:
+    def ratio(self, phase: str, what: str) -> float | None:
         """The sidecar's added latency in nginx's; None if nginx's is too small to divide by."""
-        if "nginx" not in self.phases[connections]:
+        if "nginx" not in self.phases[phase]:
             return None
-        nginx = self.added(connections, "nginx", what)
-        return self.added(connections, "sidecar", what) / nginx if nginx >= MEANT else None
+        nginx = self.added(phase, "nginx", what)
+        return self.added(phase, "sidecar", what) / nginx if nginx >= MEANT else None
 
     @property
     def start(self) -> Start:
@@ -64,7 +82,9 @@ class Results:
 
 def limits(results: Results) -> list[tuple[str, str, str, bool | None]]:
     """What has to hold: name, found, limit, whether it does. None: not measured."""
-    ratio = results.ratio(1, "p50") if 1 in results.phases else None
+    alone = [phase.name for phase in PHASES if phase.connections == 1 and phase.name in results.phases]
+    found = [one for one in (results.ratio(name, "p50") for name in alone) if one is not None]
+    ratio = max(found, default=None)  # a ratio that is good because the machine wakes slowly is none
     idle = results.idle
     return [
         (
@@ -90,7 +110,7 @@ def limits(results: Results) -> list[tuple[str, str, str, bool | None]]:
 
 def text(results: Results) -> str:
     parts = [_heading(results)]
-    parts += [_phase(results, connections) for connections in results.phases]
+    parts += [_phase(results, phase) for phase in results.phases]
     parts += [_life(results), _verdicts(results)]
     return "\n\n".join(parts)
 
@@ -109,21 +129,20 @@ def _heading(results: Results) -> str:
     return "\n".join(lines)
 
 
-def _phase(results: Results, connections: int) -> str:
+def _phase(results: Results, phase: str) -> str:
     head = ("subject", "p50 us", "p99 us", "added p50", "added p99", "x nginx p50", "x nginx p99")
     rows: list[Sequence[str]] = [(*head, "req/s", "CPU us/req")]
-    for name, cell in results.phases[connections].items():
+    for name, cell in results.phases[phase].items():
         added = ["-"] * 2
         ratios = ["-"] * 2
         if name != "direct":
-            added = [_us(results.added(connections, name, what)) for what in ("p50", "p99")]
+            added = [_us(results.added(phase, name, what)) for what in ("p50", "p99")]
         if name == "sidecar":
-            found = [results.ratio(connections, what) for what in ("p50", "p99")]
+            found = [results.ratio(phase, what) for what in ("p50", "p99")]
             ratios = ["-" if one is None else f"{one:.1f}" for one in found]
         cpu = "-" if cell.cpu is None else _us(cell.cpu)
         rows.append((name, _us(cell.p50), _us(cell.p99), *added, *ratios, f"{cell.rps:.0f}", cpu))
-    plural = "" if connections == 1 else "s"
-    return f"{connections} connection{plural}, closed loop\n" + table(rows)
+    return f"{phase}, closed loop\n{table(rows)}"
 
 
 def _life(results: Results) -> str:

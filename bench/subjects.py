@@ -111,8 +111,10 @@ def vendor(core: int | None) -> Iterator[tuple[int, int]]:
     """Its two ports."""
     with _piped("bench.vendor", core) as process:
         assert process.stdout is not None
-        first, second = process.stdout.readline().split()
-        yield int(first), int(second)
+        ports = process.stdout.readline().split()
+        if len(ports) != 2:
+            raise Trouble("the vendor did not start; run this from the top of the repository")
+        yield int(ports[0]), int(ports[1])
 
 
 class Load:

@@ -13,16 +13,10 @@ its provider. And each call that became a `Call` is told to have ended exactly o
 from __future__ import annotations
 
 import asyncio
-import errno
-import hmac
-import ipaddress
 import json
-import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
-from pathlib import Path
 
 from aiohttp import http_parser
 
@@ -32,18 +26,7 @@ from sidecar.client_sink import ClientSink
 from sidecar.connection import CLOSE, KEEP, Door, Reply, Request
 from sidecar.core.admission import Admission
 from sidecar.dialects.base import BadBody, Dialect, Wire
-from sidecar.http_rules import (
-    Intake,
-    Wishes,
-    check_path,
-    check_sender,
-    intake,
-    key_digest,
-    retry_count,
-    times,
-    trace_id,
-    wishes,
-)
+from sidecar.http_rules import key_digest, retry_count, times
 from sidecar.http_strict import RequestError
 from sidecar.model import (
     Answered,
@@ -59,7 +42,6 @@ from sidecar.model import (
     NestedRetry,
     Operation,
     Outcome,
-    Provider,
     Record,
     Refused,
     RefusedBy,
@@ -69,48 +51,17 @@ from sidecar.model import (
     Tell,
 )
 from sidecar.nested import Nested
+from sidecar.reception import Asked, Generation, Reception
 from sidecar.routing import UnknownRoute, split_path
-from sidecar.settings import Limits, Listen, Route, Settings
+from sidecar.settings import Limits, Route
+from sidecar.sockets import BACKLOG, PortInUse, bind, check_exposure
 
-BACKLOG = 1024
+__all__ = ["Generation", "Listener", "PortInUse"]
+
 UNWIND = 2.0  # seconds for stopped calls to write their last words
 
 _OPAQUE = Ask(operation=Operation.OTHER, model="")
 _PASSTHROUGH = Route(name="passthrough", implicit=True)
-
-
-class PortInUse(OSError):  # noqa: N818  # reads as what it says
-    """The port is taken. The text is one line, for the operator."""
-
-
-@dataclass(frozen=True, slots=True)
-class Generation:
-    """One configuration, built; calls in flight keep theirs."""
-
-    settings: Settings
-    dialects: Mapping[str, Dialect]
-    route: Callable[[str, Ask, str | None], Route]  # provider, ask, route asked for; raises UnknownRoute
-    stacks: Mapping[str, Service]
-    passthrough: Service
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """A request that passed the checks: what it is for."""
-
-    request: Request
-    generation: Generation
-    provider: Provider
-    dialect: Dialect | None
-    operation: Operation | None
-    method: str
-    path: str
-    query: str
-    route: str | None
-    said: Intake
-    wish: Wishes
-    trace_id: str
-    arrived: float
 
 
 @dataclass(slots=True, eq=False)
@@ -149,8 +100,7 @@ class Listener:
         self._all_done = asyncio.Event()
         self._servers: list[asyncio.AbstractServer] = []
         self._door: Door | None = None
-        self._names: tuple[Listen | None, frozenset[str]] = (None, frozenset())
-        self._token = b""
+        self._reception = Reception(clock, new_id)
 
     # ---- life ------------------------------------------------------------------------------
 
@@ -166,9 +116,7 @@ class Listener:
                 "install a wheel of aiohttp with its C extensions and unset AIOHTTP_NO_EXTENSIONS"
             )
         listen = self._current().settings.listen
-        _check_exposure(listen)
-        if listen.client_token:
-            self._token = _read_token(listen.client_token)
+        check_exposure(listen)
         busy = RequestError(503, "overload", "too many connections are open; try again in a moment")
         self._door = Door(
             self._serve,
@@ -177,7 +125,7 @@ class Listener:
             most=listen.max_connections,
             full=_plain(complaints.wire(complaints.of_error(busy), None)),
         )
-        sockets = _bind(listen)
+        sockets = bind(listen)
         loop = asyncio.get_running_loop()
         for one in sockets:
             self._servers.append(await loop.create_server(self._door, sock=one, backlog=BACKLOG))
@@ -209,9 +157,9 @@ class Listener:
     # ---- one request -----------------------------------------------------------------------
 
     async def _serve(self, request: Request) -> Reply:
-        asked: _Asked | None = None
+        asked: Asked | None = None
         try:
-            asked = self._check(request)
+            asked = self._reception.check(request, self._current(), bypass=self.bypass)
             if asked is None:
                 return await self._hello(request)
             with ExitStack() as room:
@@ -223,69 +171,7 @@ class Listener:
         except RequestError as error:
             return await self._refuse(request, error)
 
-    def _check(self, request: Request) -> _Asked | None:
-        """What the request is for; None: it is for us. Raises RequestError."""
-        now = self._clock.now()
-        head = request.head
-        if isinstance(head, RequestError):
-            raise head
-        generation = self._current()
-        settings = generation.settings
-        said = intake(head.raw_headers)
-        self._check_sender(said, settings.listen)
-        if head.method == "TRACE":
-            raise RequestError(405, "method", "TRACE is not served")
-        expected = said.get(b"expect")
-        if expected and expected.lower() != b"100-continue":
-            raise RequestError(417, "expectation", "the only expectation served is 100-continue")
-        name, route, rest = split_path(head.path)
-        path, _, query = rest.partition("?")
-        check_path(path)
-        provider = settings.providers.get(name)
-        if provider is None:
-            if not name and path == "/" and head.method in {"GET", "HEAD"}:
-                return None
-            raise _unknown(name, settings)
-        wish = wishes(said.ours, settings.request_headers)
-        if route is not None and not settings.request_headers.route:
-            raise RequestError(
-                403, "route_not_allowed", "configuration does not let requests choose their route"
-            )
-        dialect = generation.dialects.get(provider.dialect)
-        return _Asked(
-            request=request,
-            generation=generation,
-            provider=provider,
-            dialect=dialect,
-            operation=self._operation(dialect, head.method, path, said),
-            method=head.method,
-            path=path,
-            query=query,
-            route=route or wish.route,
-            said=said,
-            wish=wish,
-            trace_id=trace_id(said) or self._new_id(),
-            arrived=now,
-        )
-
-    def _operation(self, dialect: Dialect | None, method: str, path: str, said: Intake) -> Operation | None:
-        if self.bypass or dialect is None or said.get(b"content-encoding").lower() not in {b"", b"identity"}:
-            return None
-        return dialect.operation(method, path)
-
-    def _check_sender(self, said: Intake, listen: Listen) -> None:
-        if self._names[0] is not listen:
-            self._names = (listen, frozenset(name.lower() for name in listen.names))
-        check_sender(said, self._names[1], listen)
-        if not listen.client_token:
-            return
-        token = said.ours.get(b"token", b"")
-        if not hmac.compare_digest(token, self._token):
-            self._token = _read_token(listen.client_token)  # it may have been rotated
-            if not self._token or not hmac.compare_digest(token, self._token):
-                raise RequestError(401, "client_token", "the header x-llm-sidecar-token is missing or wrong")
-
-    async def _receive(self, asked: _Asked, room: ExitStack) -> tuple[bytes, bool]:
+    async def _receive(self, asked: Asked, room: ExitStack) -> tuple[bytes, bool]:
         """The body, and whether it is still to be streamed instead."""
         body = asked.request.body
         if asked.operation is None:
@@ -301,7 +187,7 @@ class Listener:
             _continue(asked)
         return await read_held(body, announced, room, self._admission, listen, self._clock), False
 
-    async def _start(self, asked: _Asked, body: bytes, streamed: bool) -> Reply:
+    async def _start(self, asked: Asked, body: bytes, streamed: bool) -> Reply:
         try:
             call, route, service = self._plan(asked, body)
         except RequestError:
@@ -317,7 +203,7 @@ class Listener:
             call = replace(call, upload=Upload(asked.request.body, idle, running.stop))
         return await self._run(asked, call, service, running, route.limits)
 
-    def _plan(self, asked: _Asked, body: bytes) -> tuple[Call, Route, Service]:
+    def _plan(self, asked: Asked, body: bytes) -> tuple[Call, Route, Service]:
         if asked.operation is None or asked.dialect is None:
             return self._pass(asked, body)
         generation = asked.generation
@@ -328,16 +214,16 @@ class Listener:
                 blank = Ask(operation=asked.operation, model="")
                 if generation.route(asked.provider.name, blank, asked.route).implicit:
                     return self._pass(asked, body)  # its provider explains the mistake better
-                raise _named(RequestError(400, "bad_body", error.detail), asked) from None
+                raise RequestError(400, "bad_body", error.detail) from None
             route = generation.route(asked.provider.name, ask, asked.route)
         except UnknownRoute as error:
-            raise _named(RequestError(404, "unknown_route", str(error)), asked) from None
+            raise RequestError(404, "unknown_route", str(error)) from None
         return self._call(asked, body, ask, route), route, generation.stacks[route.name]
 
-    def _pass(self, asked: _Asked, body: bytes) -> tuple[Call, Route, Service]:
+    def _pass(self, asked: Asked, body: bytes) -> tuple[Call, Route, Service]:
         return self._call(asked, body, _OPAQUE, _PASSTHROUGH), _PASSTHROUGH, asked.generation.passthrough
 
-    def _call(self, asked: _Asked, body: bytes, ask: Ask, route: Route) -> Call:
+    def _call(self, asked: Asked, body: bytes, ask: Ask, route: Route) -> Call:
         when = times(asked.said, asked.wish, route, asked.generation.settings.deadlines)
         return Call(
             id=self._new_id(),
@@ -363,7 +249,7 @@ class Listener:
     # ---- the call's life -------------------------------------------------------------------
 
     async def _run(
-        self, asked: _Asked, call: Call, service: Service, running: _Running, limits: Limits
+        self, asked: Asked, call: Call, service: Service, running: _Running, limits: Limits
     ) -> Reply:
         sink = self._sink(asked.request, call.record, call.trace_id, limits.write)
         key = self._notice(asked, call, running)
@@ -392,7 +278,7 @@ class Listener:
             self._tell(CallEnded(call, outcome, self._clock.now(), sink.status, committed))
         return KEEP if keep else CLOSE
 
-    def _notice(self, asked: _Asked, call: Call, running: _Running) -> tuple[str, bytes] | None:
+    def _notice(self, asked: Asked, call: Call, running: _Running) -> tuple[str, bytes] | None:
         """R8: is somebody above us retrying? An earlier call with the same key is never doubled."""
         name = asked.said.get(b"idempotency-key")
         source = self._nested.source(call, call.record.nested, name, self._clock.now())
@@ -473,7 +359,7 @@ class Listener:
         await self._write(sink, complaints.wire(complaints.of_error(error), dialect))
         return KEEP if await sink.finish() else CLOSE
 
-    async def _shed(self, asked: _Asked, error: NoRoomError) -> Reply:
+    async def _shed(self, asked: Asked, error: NoRoomError) -> Reply:
         call = self._call(asked, b"", _OPAQUE, _PASSTHROUGH)
         self._tell(Shed(call, "memory"))
         reply = await self._refuse(asked.request, error)
@@ -518,24 +404,7 @@ class Listener:
         await sink.send(Chunk(answer.body))
 
 
-def _named(error: RequestError, asked: _Asked) -> RequestError:
-    error.target = f"/{asked.provider.name}/"
-    return error
-
-
-def _unknown(name: str, settings: Settings) -> RequestError:
-    known = sorted(settings.providers)
-    close = get_close_matches(name, known, n=1)
-    hint = f' Did you mean "{close[0]}"?' if close else ""
-    return RequestError(
-        404,
-        "unknown_provider",
-        f"a path begins with the name of a provider, and this one begins with none.{hint} "
-        f"Known: {', '.join(known) or 'none'}",
-    )
-
-
-def _continue(asked: _Asked) -> None:
+def _continue(asked: Asked) -> None:
     """The client waits for this before it sends its body."""
     transport = asked.request.connection.transport
     if asked.said.get(b"expect") and transport is not None:
@@ -546,73 +415,3 @@ def _plain(answer: Wire) -> bytes:
     """For a connection that never became one."""
     fields = b"".join(b"%b: %b\r\n" % field for field in answer.head.headers)
     return b"HTTP/1.1 %d \r\n%bconnection: close\r\n\r\n%b" % (answer.head.status, fields, answer.body)
-
-
-# ---- sockets ---------------------------------------------------------------------------------
-
-
-def _check_exposure(listen: Listen) -> None:
-    for host in listen.hosts:
-        local = host == "localhost" or ipaddress.ip_address(host).is_loopback
-        if not local and not (listen.allow_remote and listen.client_token):
-            raise ValueError(
-                f"listen.hosts: {host} is reachable from other machines; "
-                "that needs listen.allow_remote: true and a listen.client_token"
-            )
-
-
-def _read_token(path: str) -> bytes:
-    try:
-        return Path(path).read_bytes().strip()
-    except OSError:
-        return b""
-
-
-def _bind(listen: Listen) -> list[socket.socket]:
-    """One socket per host, all on one port. An IPv6 loopback that does not exist is left out."""
-    for attempt in range(10):
-        sockets: list[socket.socket] = []
-        port = listen.port
-        try:
-            for host in listen.hosts:
-                one = _bind_one(host, port)
-                if one is not None:
-                    sockets.append(one)
-                    port = one.getsockname()[1]
-        except PortInUse:
-            for one in sockets:
-                one.close()
-            if listen.port or attempt == 9:
-                raise
-            continue  # a port that was free on one host was taken on the other: pick another
-        if not sockets:
-            raise OSError(errno.EADDRNOTAVAIL, f"none of the addresses {', '.join(listen.hosts)} exists here")
-        return sockets
-    raise AssertionError("unreachable")
-
-
-def _bind_one(host: str, port: int) -> socket.socket | None:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        one = socket.socket(family, socket.SOCK_STREAM)
-    except OSError:
-        if family is socket.AF_INET6:
-            return None
-        raise
-    try:
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family is socket.AF_INET6:
-            one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        one.bind((host, port))
-        one.listen(BACKLOG)
-    except OSError as error:
-        one.close()
-        if error.errno == errno.EADDRINUSE:
-            raise PortInUse(
-                f"port {port} on {host} is in use by another program; choose another one with listen.port",
-            ) from None
-        if family is socket.AF_INET6 and error.errno in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
-            return None
-        raise
-    one.setblocking(False)
-    return one

@@ -149,6 +149,7 @@ def build(route: Route, env: Env) -> Service:
         {fault: tuple(lane(target) for target in chain) for fault, chain in route.chains.items()},
         Fault.CONTENT_POLICY in route.chains,
         route.static is not None,
+        route.retry.per_call,
         clock,
         tell,
         pardon,

@@ -23,8 +23,11 @@ class Deadline:
 
     async def __call__(self, call: Call, sink: Sink) -> Outcome:
         def due() -> float:
-            if sink.stage is Stage.COMMITTED or call.record.answering:
-                return max(call.deadline, call.arrived + self.limits.total)
+            longest = call.arrived + self.limits.total
+            if sink.stage is Stage.COMMITTED:
+                return max(call.deadline, longest)
+            if call.record.answering:  # held, so the client waits in silence and may lose patience
+                return max(call.deadline, min(longest, call.arrived + call.patience))
             return call.deadline + GRACE
 
         try:

@@ -65,6 +65,7 @@ class Fallback:
     by_fault: Mapping[Fault, tuple[Lane, ...]]
     content_policy: bool  # the route opted in to asking others after a content filter
     degradable: bool  # a degraded answer stands behind us
+    attempts: int  # of one call, over all targets
     clock: Clock
     tell: Tell
     pardon: Callable[[Target, Call, float], None]
@@ -75,7 +76,7 @@ class Fallback:
         asked: set[str] = set()
         while queue:
             lane = queue.pop(0)
-            if self.clock.now() >= call.deadline:
+            if self.clock.now() >= call.deadline or len(call.record.attempts) >= self.attempts:
                 break
             asked.add(lane.target.name)
             outcome = await self._ask(lane, call, sink, walk, others=len(queue))
@@ -101,6 +102,7 @@ class Fallback:
             target=lane.target,
             kind=Kind.INITIAL if first and walk.left is None else Kind.FALLBACK,
             leave_at=share(call.deadline, now, others),
+            others=others,
             alone=others == 0 and not self.degradable,
         )
         before = len(call.record.attempts)
@@ -145,7 +147,8 @@ class Fallback:
         """Ask the target that can be asked soonest; None if that is not before the deadline."""
         while True:
             open_ways = [(lane, no) for lane, no in walk.refused.values() if no.by in ASK_AGAIN]
-            if not open_ways or self.clock.now() >= call.deadline:
+            spent = len(call.record.attempts) >= self.attempts
+            if not open_ways or spent or self.clock.now() >= call.deadline:
                 return None
             lane, _ = min(open_ways, key=lambda way: way[1].until)
             outcome = await self._ask(lane, call, sink, walk, others=0)

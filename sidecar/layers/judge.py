@@ -223,10 +223,11 @@ class _Hold:
             return min(self.started + longest, leave, call.deadline)
         if self.blocked:
             return now + rules.limits.gap
-        gap = min(rules.limits.gap, call.patience)
-        if attempt.last_content is not None:
-            return attempt.last_content + gap
         first = rules.limits.reasoning if call.ask.reasoning else rules.limits.first_content
+        if attempt.last_content is not None:
+            # while held another target can still answer: a gap as long as the first wait is enough
+            gap = rules.limits.gap if self.committed else min(rules.limits.gap, first)
+            return attempt.last_content + min(gap, call.patience)
         return min(self.started + min(first * call.stretch, call.patience), call.leave_at, call.deadline)
 
     def silent(self) -> Failed:

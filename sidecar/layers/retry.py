@@ -100,7 +100,8 @@ class Retry:
             return Stop.COMMITTED
         if not (rules.again or lonely) or not call.options.retry or _forbids(failed):
             return Stop.NOT_RETRYABLE
-        if tries >= self._attempts(call, rules) or len(call.record.attempts) >= self._per_call(call):
+        # whoever is left in the chain keeps one of the call's attempts
+        if tries >= self._attempts(call, rules) or len(call.record.attempts) + call.others >= self.rules.per_call:
             return Stop.ATTEMPTS
         now = self.clock.now()
         plan = wait(
@@ -118,10 +119,6 @@ class Retry:
             attempts = min(attempts, self.rules.quality_attempts)
         # whoever calls us repeats too: each of its tries takes one of ours
         return max(1, attempts - call.record.nested)
-
-    def _per_call(self, call: Call) -> int:
-        background = call.traffic is Traffic.BACKGROUND
-        return max(self.rules.per_call, self.background_attempts) if background else self.rules.per_call
 
     def _remember(self, call: Call, failed: Failed, *, final: bool) -> None:
         rules = handling(failed, own_key=self.target.credential is None)

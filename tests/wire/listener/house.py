@@ -32,6 +32,7 @@ from sidecar.routing import UnknownRoute
 from sidecar.settings import Listen, Route, Settings
 
 T = TypeVar("T")
+Script = Callable[[Call, Sink], Coroutine[Any, Any, Outcome]]
 PATIENCE = 10.0  # the most any condition is waited for
 
 CHAT = b'{"model":"gpt-4o","messages":[{"role":"user","content":"hi"}]}'
@@ -68,7 +69,7 @@ PROVIDERS = {
 }
 
 
-def answering(body: bytes = b'{"ok":true}', *headers: tuple[bytes, bytes], status: int = 200) -> Service:
+def answering(body: bytes = b'{"ok":true}', *headers: tuple[bytes, bytes], status: int = 200) -> Script:
     """A service that gives one whole answer of known length."""
     head = Head(status, "", (*(headers or (JSON,)), (b"Content-Length", str(len(body)).encode())))
 
@@ -80,7 +81,7 @@ def answering(body: bytes = b'{"ok":true}', *headers: tuple[bytes, bytes], statu
     return service
 
 
-def saying(outcome: Outcome) -> Service:
+def saying(outcome: Outcome) -> Script:
     async def service(_call: Call, _sink: Sink) -> Outcome:
         return outcome
 
@@ -188,9 +189,9 @@ def get(path: str, *headers: bytes, host: bytes = b"127.0.0.1", method: bytes = 
 
 @asynccontextmanager
 async def house(
-    stack: Service | None = None,
+    stack: Script | None = None,
     *,
-    passthrough: Service | None = None,
+    passthrough: Script | None = None,
     listen: Listen | None = None,
     settings: Settings | None = None,
     held_bytes: int = 128 * 1024 * 1024,
@@ -203,7 +204,7 @@ async def house(
     events: list[Event] = []
     ids = count(1)
 
-    def seen(service: Service) -> Service:
+    def seen(service: Script) -> Service:
         async def noting(call: Call, sink: Sink) -> Outcome:
             calls.append(call)
             return await service(call, sink)

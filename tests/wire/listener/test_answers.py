@@ -21,7 +21,6 @@ from sidecar.model import (
     Outcome,
     Refused,
     RefusedBy,
-    Service,
     Sink,
     Tier,
 )
@@ -31,6 +30,7 @@ from tests.wire.listener.house import (
     EVENTS,
     JSON,
     Reply,
+    Script,
     answering,
     get,
     house,
@@ -45,7 +45,7 @@ MESSAGES = "/anthropic/v1/messages"
 MESSAGE = b'{"model":"claude","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}'
 
 
-def once(service: Service, request: bytes = b"") -> Reply:
+def once(service: Script, request: bytes = b"") -> Reply:
     async def scenario() -> Reply:
         async with house(service) as home:
             reply = await home.ask(request or post())
@@ -298,7 +298,7 @@ def test_what_was_shed_may_be_retried_soon():
     assert reply.get(b"x-llm-sidecar-reason") == b"overload"
 
 
-def breaking(head: Head, outcome: Outcome, *pieces: bytes) -> Service:
+def breaking(head: Head, outcome: Outcome, *pieces: bytes) -> Script:
     async def service(_call: Call, sink: Sink) -> Outcome:
         await sink.start(head)
         for piece in pieces:
@@ -339,7 +339,7 @@ UNKNOWN_LENGTH = Head(200, headers=(JSON,))
         (b"GET /files/x HTTP/1.0\r\nHost: localhost\r\n\r\n", breaking(STREAM, Failed(Fault.STREAM_CUT))),
     ],
 )
-def test_an_answer_that_was_cut_never_looks_complete(request_: bytes, service: Service):
+def test_an_answer_that_was_cut_never_looks_complete(request_: bytes, service: Script):
     async def scenario() -> None:
         async with house(service) as home:
             raw = await home.say(request_)

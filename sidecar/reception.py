@@ -1,0 +1,143 @@
+"""Who asks, and for what: from a parsed head to what is to be done, or to a refusal."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+from sidecar.connection import Request
+from sidecar.dialects.base import Dialect
+from sidecar.http_rules import Intake, Wishes, check_path, check_sender, intake, trace_id, wishes
+from sidecar.http_strict import RequestError
+from sidecar.model import Ask, Clock, Operation, Provider, Service
+from sidecar.routing import split_path
+from sidecar.settings import Listen, Route, Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One configuration, built; calls in flight keep theirs."""
+
+    settings: Settings
+    dialects: Mapping[str, Dialect]
+    route: Callable[[str, Ask, str | None], Route]  # provider, ask, route asked for; raises UnknownRoute
+    stacks: Mapping[str, Service]
+    passthrough: Service
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request that passed the checks: what it is for."""
+
+    request: Request
+    generation: Generation
+    provider: Provider
+    dialect: Dialect | None
+    operation: Operation | None
+    method: str
+    path: str
+    query: str
+    route: str | None
+    said: Intake
+    wish: Wishes
+    trace_id: str
+    arrived: float
+
+
+class Reception:
+    """Checks heads. Remembers only what it derived from the settings."""
+
+    def __init__(self, clock: Clock, new_id: Callable[[], str]) -> None:
+        self._clock = clock
+        self._new_id = new_id
+        self._names: tuple[Listen | None, frozenset[str]] = (None, frozenset())
+        self._token = b""
+
+    def check(self, request: Request, generation: Generation, *, bypass: bool) -> Asked | None:
+        """What the request is for; None: it asks for us. Raises RequestError."""
+        now = self._clock.now()
+        head = request.head
+        if isinstance(head, RequestError):
+            raise head
+        settings = generation.settings
+        said = intake(head.raw_headers)
+        self._check_sender(said, settings.listen)
+        if head.method == "TRACE":
+            raise RequestError(405, "method", "TRACE is not served")
+        expected = said.get(b"expect")
+        if expected and expected.lower() != b"100-continue":
+            raise RequestError(417, "expectation", "the only expectation served is 100-continue")
+        name, route, rest = split_path(head.path)
+        path, _, query = rest.partition("?")
+        check_path(path)
+        provider = settings.providers.get(name)
+        if provider is None:
+            if not name and path == "/" and head.method in {"GET", "HEAD"}:
+                return None
+            raise _unknown(name, settings)
+        wish = wishes(said.ours, settings.request_headers)
+        if route is not None and not settings.request_headers.route:
+            raise RequestError(
+                403, "route_not_allowed", "configuration does not let requests choose their route"
+            )
+        dialect = generation.dialects.get(provider.dialect)
+        return Asked(
+            request=request,
+            generation=generation,
+            provider=provider,
+            dialect=dialect,
+            operation=None if bypass else _operation(dialect, head.method, path, said),
+            method=head.method,
+            path=path,
+            query=query,
+            route=route or wish.route,
+            said=said,
+            wish=wish,
+            trace_id=trace_id(said) or self._new_id(),
+            arrived=now,
+        )
+
+    def _check_sender(self, said: Intake, listen: Listen) -> None:
+        if self._names[0] is not listen:
+            self._names = (listen, frozenset(name.lower() for name in listen.names))
+            self._token = b""
+        check_sender(said, self._names[1], listen)
+        if not listen.client_token:
+            return
+        token = said.ours.get(b"token", b"")
+        if not self._is_token(token):
+            self._token = _read_token(listen.client_token)  # not read yet, or rotated
+            if not self._is_token(token):
+                raise RequestError(401, "client_token", "the header x-llm-sidecar-token is missing or wrong")
+
+    def _is_token(self, token: bytes) -> bool:
+        return self._token != b"" and hmac.compare_digest(token, self._token)
+
+
+def _operation(dialect: Dialect | None, method: str, path: str, said: Intake) -> Operation | None:
+    """What is to be judged. Encoded bodies are not: nobody here could read them."""
+    if dialect is None or said.get(b"content-encoding").lower() not in {b"", b"identity"}:
+        return None
+    return dialect.operation(method, path)
+
+
+def _unknown(name: str, settings: Settings) -> RequestError:
+    known = sorted(settings.providers)
+    close = get_close_matches(name, known, n=1)
+    hint = f' Did you mean "{close[0]}"?' if close else ""
+    return RequestError(
+        404,
+        "unknown_provider",
+        f"a path begins with the name of a provider, and this one begins with none.{hint} "
+        f"Known: {', '.join(known) or 'none'}",
+    )
+
+
+def _read_token(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes().strip()
+    except OSError:
+        return b""

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import asyncio
+from math import inf
+
+import pytest
+
+from sidecar.layers.limit import Limit
+from tests.kit.vloop import run
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def test_it_fires_at_its_end():
+    async def main() -> None:
+        with pytest.raises(TimeoutError):
+            async with Limit(lambda: 3.0):
+                await asyncio.sleep(10)
+        assert 3.0 == now()
+
+    run(main())
+
+
+def test_an_end_that_moves_away_costs_no_call_and_is_seen():
+    end = 3.0
+
+    async def main() -> None:
+        nonlocal end
+        with pytest.raises(TimeoutError):
+            async with Limit(lambda: end):
+                await asyncio.sleep(2)
+                end = 7.0
+                await asyncio.sleep(10)
+        assert 7.0 == now()
+
+    run(main())
+
+
+def test_an_end_that_comes_nearer_is_announced():
+    end = inf
+
+    async def main() -> None:
+        nonlocal end
+        limit = Limit(lambda: end)
+        with pytest.raises(TimeoutError):
+            async with limit:
+                await asyncio.sleep(1)
+                end = 2.0
+                limit.nearer()
+                await asyncio.sleep(10)
+        assert 2.0 == now()
+
+    run(main())
+
+
+def test_work_that_is_done_in_time_leaves_no_timer():
+    async def main() -> None:
+        async with Limit(lambda: 5.0):
+            await asyncio.sleep(1)
+        await asyncio.sleep(10)
+        assert 11.0 == now()
+
+    run(main())
+
+
+def test_a_cancellation_from_elsewhere_passes_as_it_is():
+    async def limited() -> None:
+        async with Limit(lambda: 5.0):
+            await asyncio.sleep(10)
+
+    async def main() -> None:
+        task = asyncio.get_running_loop().create_task(limited())
+        await asyncio.sleep(1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert 1.0 == now()
+
+    run(main())
+
+
+def test_both_at_once_is_a_cancellation():
+    async def limited() -> None:
+        async with Limit(lambda: 5.0):
+            await asyncio.sleep(10)
+
+    async def main() -> None:
+        task = asyncio.get_running_loop().create_task(limited())
+        asyncio.get_running_loop().call_at(5.0, task.cancel)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    run(main())
+
+
+def test_an_inner_limit_does_not_spend_an_outer_one():
+    async def main() -> None:
+        with pytest.raises(TimeoutError):
+            async with Limit(lambda: 9.0):
+                with pytest.raises(TimeoutError):
+                    async with Limit(lambda: 2.0):
+                        await asyncio.sleep(10)
+                await asyncio.sleep(100)
+        assert 9.0 == now()
+
+    run(main())
