@@ -131,7 +131,8 @@ def _heading(results: Results) -> str:
 
 def _phase(results: Results, phase: str) -> str:
     head = ("subject", "p50 us", "p99 us", "added p50", "added p99", "x nginx p50", "x nginx p99")
-    rows: list[Sequence[str]] = [(*head, "req/s", "CPU us/req")]
+    rows: list[Sequence[str]] = [(*head, "req/s", "CPU us/req", "x nginx")]
+    nginx = results.phases[phase].get("nginx", Cell()).cpu
     for name, cell in results.phases[phase].items():
         added = ["-"] * 2
         ratios = ["-"] * 2
@@ -141,7 +142,8 @@ def _phase(results: Results, phase: str) -> str:
             found = [results.ratio(phase, what) for what in ("p50", "p99")]
             ratios = ["-" if one is None else f"{one:.1f}" for one in found]
         cpu = "-" if cell.cpu is None else _us(cell.cpu)
-        rows.append((name, _us(cell.p50), _us(cell.p99), *added, *ratios, f"{cell.rps:.0f}", cpu))
+        times = "-" if name != "sidecar" or not cell.cpu or not nginx else f"{cell.cpu / nginx:.1f}"
+        rows.append((name, _us(cell.p50), _us(cell.p99), *added, *ratios, f"{cell.rps:.0f}", cpu, times))
     return f"{phase}, closed loop\n{table(rows)}"
 
 

@@ -32,7 +32,8 @@ from sidecar.schema import compile_schema
 from sidecar.settings import Limits, Settings
 from sidecar.signals.judging import Schemas
 from sidecar.status import Status, watch_lag
-from sidecar.telemetry.logs import Level, Logs, name
+from sidecar.telemetry import logs
+from sidecar.telemetry.logs import Level, Logs
 from sidecar.telemetry.metrics import Metrics
 from sidecar.upstream import Upstream
 
@@ -279,7 +280,7 @@ class App:
         """Every breaker under the key that operators use: kind, then what it guards."""
         ways: dict[str, _Way] = {}
         for (provider, model, digest), breaker in self.memory.breakers.items():
-            key = f"transport:{provider}/{name(model)}/{digest or 'none'}"
+            key = f"transport:{provider}/{logs.name(model)}/{digest or 'none'}"
             ways[key] = _Way(breaker, "transport", "", provider, provider, model)
         for route in self.router.routes:
             for target in route.chain:

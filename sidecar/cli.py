@@ -110,7 +110,7 @@ def _check(arguments: argparse.Namespace) -> int:
     from sidecar.config import check_text
 
     text, status = check_text(arguments.config)
-    print(text, file=sys.stderr if status else sys.stdout)  # noqa: T201
+    print(text, file=sys.stderr if status else sys.stdout)
     return status
 
 

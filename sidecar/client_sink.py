@@ -21,6 +21,7 @@ from sidecar.connection import Connection
 from sidecar.http_rules import outgoing, tame
 from sidecar.model import Chunk, Clock, Head, Record, Stage
 
+AT_ONCE = 64 * 1024  # bytes that do not wait for the end of a turn of the loop
 NOTICED = 0.001  # seconds of waiting for a client that are worth adding up
 
 _FIELD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]++: [^\x00-\x08\x0a-\x1f\x7f]*+\r\n")
@@ -38,11 +39,13 @@ class ClientSink:
         "_chunked",
         "_clock",
         "_connection",
+        "_flushing",
         "_head_only",
         "_held",
         "_keep",
         "_left",
         "_record",
+        "_size",
         "_trace_id",
         "_version",
         "_write_limit",
@@ -73,7 +76,9 @@ class ClientSink:
         self._keep = keep_alive
         self._version = b"HTTP/1.0 " if http10 else b"HTTP/1.1 "
         self._head_only = head_only
-        self._held = b""  # a head that leaves with the first bytes of its body
+        self._held: list[bytes] = []  # until the end of this turn of the loop
+        self._size = 0
+        self._flushing: asyncio.Handle | None = None
         self._left: int | None = None  # of an announced length
         self._chunked = False
         self.stage = Stage.UNTOUCHED
@@ -114,10 +119,7 @@ class ClientSink:
         )
         self.status = head.status
         self.stage = Stage.COMMITTED
-        if self._left:
-            self._held = block  # its body follows at once; together they are one write
-        else:
-            await self._write(block)
+        await self._write(block)
 
     async def send(self, chunk: Chunk) -> None:
         raw = chunk.raw
@@ -128,26 +130,22 @@ class ClientSink:
         elif self._left is not None:
             raw = raw[: self._left]
             self._left -= len(raw)
-        if self._held:
-            raw = self._held + raw
-            self._held = b""
         await self._write(raw)
 
     async def finish(self) -> bool:
         """Ends the answer properly; whether the connection can be used again. An answer that is
         shorter than it announced is not ended: the client has to see that it was cut."""
-        if self._held:
-            await self._write(self._held)
-            self._held = b""
         if self._left and not self._head_only:
             self.cut()
             return False
         if self._chunked:
             await self._write(b"0\r\n\r\n")
+        self._flush()
         return self._keep
 
     def cut(self) -> None:
         """Ends the connection so that the answer cannot be taken for a whole one."""
+        self._flush()
         transport = self._connection.transport
         if transport is None:
             return
@@ -192,10 +190,29 @@ class ClientSink:
         transport = self._connection.transport
         if transport is None or transport.is_closing():
             await self._gone()
-        else:
-            transport.write(data)
-            if self._connection.writing_paused:
-                await self._drain(transport)
+            return
+        if self._connection.writing_paused:
+            await self._drain(transport)
+        self._held.append(data)
+        self._size += len(data)
+        if self._size >= AT_ONCE:
+            self._flush()
+        elif self._flushing is None:
+            self._flushing = asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        """What was sent in one turn of the loop leaves in one write: a system call costs as much as
+        all of this module."""
+        if self._flushing is not None:
+            self._flushing.cancel()
+            self._flushing = None
+        if self._held:
+            data = b"".join(self._held) if len(self._held) > 1 else self._held[0]
+            self._held.clear()
+            self._size = 0
+            transport = self._connection.transport
+            if transport is not None and not transport.is_closing():
+                transport.write(data)
 
     async def _drain(self, transport: asyncio.Transport) -> None:
         before = self._clock.now()

@@ -73,7 +73,7 @@ class Anthropic:
     def canonical(self, operation: Operation, path: str) -> str:
         return _PATH if operation is Operation.CHAT else path
 
-    def ask(self, operation: Operation, path: str, body: bytes) -> Ask:  # noqa: ARG002  # the body says all
+    def ask(self, operation: Operation, path: str, body: bytes) -> Ask:  # the body says all
         request = _REQUEST.request(body)
         if request.model is None:
             raise BadBody('"model" is missing or not a string: name the model to ask')
@@ -94,7 +94,7 @@ class Anthropic:
     def with_model(self, path: str, body: bytes, model: str) -> tuple[str, bytes]:
         return path, splice.replace(body, "model", encode(model))
 
-    def reader(self, ask: Ask, content_type: bytes) -> Reader:  # noqa: ARG002  # nothing depends on the ask
+    def reader(self, ask: Ask, content_type: bytes) -> Reader:  # nothing depends on the ask
         answer = AnthropicAnswer()
         return StreamReader(answer) if is_event_stream(content_type) else BodyReader(answer)
 

@@ -138,7 +138,7 @@ class OpenAIAnswer:
     def finished(self) -> bool:
         return self._whole or (len(self._ended) >= self._expected and self._seen <= self._ended)
 
-    def event(self, kind: bytes, data: bytes, out: list[Delta]) -> bool:  # noqa: ARG002  # only data counts
+    def event(self, kind: bytes, data: bytes, out: list[Delta]) -> bool:  # only data counts
         if self.done:  # behind the sentinel no SDK reads on
             return True
         if data[:1] != b"{":

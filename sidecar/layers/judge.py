@@ -99,7 +99,7 @@ class Judge:
             self.tell(Judged(call, self.target, finding, "observed" if finding.action == "observe" else done))
 
 
-class _TroubleBefore(Exception):  # noqa: N818  # not an error: it carries a verdict out of the upstream's frame
+class _TroubleBefore(Exception):  # not an error: it carries a verdict out of the upstream's frame
     """An error object came before any content: nothing more is wanted from this answer."""
 
     def __init__(self, failed: Failed) -> None:

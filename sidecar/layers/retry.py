@@ -101,7 +101,10 @@ class Retry:
         if not (rules.again or lonely) or not call.options.retry or _forbids(failed):
             return Stop.NOT_RETRYABLE
         # whoever is left in the chain keeps one of the call's attempts
-        if tries >= self._attempts(call, rules) or len(call.record.attempts) + call.others >= self.rules.per_call:
+        if (
+            tries >= self._attempts(call, rules)
+            or len(call.record.attempts) + call.others >= self.rules.per_call
+        ):
             return Stop.ATTEMPTS
         now = self.clock.now()
         plan = wait(

@@ -150,6 +150,7 @@ class Vendor:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._gate.stop()
+        await asyncio.sleep(0)  # whoever was accepted a moment ago gets a task that can be stopped
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

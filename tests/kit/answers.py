@@ -16,6 +16,14 @@ def _event(data: Json, name: str | None = None) -> bytes:
     return f"{head}data: {json.dumps(data)}\n\n".encode()
 
 
+def _openai_error(message: str, type_: str, code: str | None = None) -> bytes:
+    return json.dumps({"error": {"message": message, "type": type_, "param": None, "code": code}}).encode()
+
+
+def _anthropic_error(message: str, type_: str) -> bytes:
+    return json.dumps({"type": "error", "error": {"type": type_, "message": message}}).encode()
+
+
 class OpenAI:
     dialect = "openai_chat"
     path = "/v1/chat/completions"
@@ -68,22 +76,22 @@ class OpenAI:
 
     QUOTA = (
         429,
-        error.__func__("You exceeded your current quota", "insufficient_quota", "insufficient_quota"),
+        _openai_error("You exceeded your current quota", "insufficient_quota", "insufficient_quota"),
     )
-    AUTH = (401, error.__func__("Incorrect API key provided", "invalid_request_error", "invalid_api_key"))
-    INVALID = (400, error.__func__("Unrecognized request argument", "invalid_request_error"))
+    AUTH = (401, _openai_error("Incorrect API key provided", "invalid_request_error", "invalid_api_key"))
+    INVALID = (400, _openai_error("Unrecognized request argument", "invalid_request_error"))
     CONTEXT = (
         400,
-        error.__func__(
-            "This model's maximum context length is 8192 tokens. However, your messages resulted in 9000 tokens.",
+        _openai_error(
+            "This model's maximum context length is 8192 tokens. Your messages resulted in 9000.",
             "invalid_request_error",
             "context_length_exceeded",
         ),
     )
-    FILTER = (400, error.__func__("The response was filtered", "invalid_request_error", "content_filter"))
-    LIMIT = (429, error.__func__("Rate limit reached for requests", "requests", "rate_limit_exceeded"))
-    OVERLOADED = (503, error.__func__("The engine is currently overloaded", "server_error"))
-    BROKEN = (500, error.__func__("The server had an error", "server_error"))
+    FILTER = (400, _openai_error("The response was filtered", "invalid_request_error", "content_filter"))
+    LIMIT = (429, _openai_error("Rate limit reached for requests", "requests", "rate_limit_exceeded"))
+    OVERLOADED = (503, _openai_error("The engine is currently overloaded", "server_error"))
+    BROKEN = (500, _openai_error("The server had an error", "server_error"))
 
 
 class Anthropic:
@@ -147,7 +155,7 @@ class Anthropic:
 
     @staticmethod
     def error(message: str = "boom", type_: str = "api_error", code: str | None = None) -> bytes:
-        return json.dumps({"type": "error", "error": {"type": type_, "message": message}}).encode()
+        return _anthropic_error(message, type_)
 
     @classmethod
     def error_event(cls, type_: str = "api_error") -> bytes:
@@ -155,18 +163,21 @@ class Anthropic:
 
     QUOTA = (
         400,
-        error.__func__("Your credit balance is too low to access the API", "invalid_request_error"),
+        _anthropic_error("Your credit balance is too low to access the API", "invalid_request_error"),
     )
-    AUTH = (401, error.__func__("invalid x-api-key", "authentication_error"))
-    INVALID = (400, error.__func__("max_tokens: field required", "invalid_request_error"))
-    CONTEXT = (400, error.__func__("prompt is too long: 9000 tokens > 8192 maximum", "invalid_request_error"))
+    AUTH = (401, _anthropic_error("invalid x-api-key", "authentication_error"))
+    INVALID = (400, _anthropic_error("max_tokens: field required", "invalid_request_error"))
+    CONTEXT = (
+        400,
+        _anthropic_error("prompt is too long: 9000 tokens > 8192 maximum", "invalid_request_error"),
+    )
     FILTER = (
         400,
-        error.__func__("Output blocked by content filtering policy", "invalid_request_error"),
+        _anthropic_error("Output blocked by content filtering policy", "invalid_request_error"),
     )
-    LIMIT = (429, error.__func__("This request would exceed your rate limit", "rate_limit_error"))
-    OVERLOADED = (529, error.__func__("Overloaded", "overloaded_error"))
-    BROKEN = (500, error.__func__("Internal server error", "api_error"))
+    LIMIT = (429, _anthropic_error("This request would exceed your rate limit", "rate_limit_error"))
+    OVERLOADED = (529, _anthropic_error("Overloaded", "overloaded_error"))
+    BROKEN = (500, _anthropic_error("Internal server error", "api_error"))
 
 
 Dialect = type[OpenAI] | type[Anthropic]

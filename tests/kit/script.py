@@ -213,7 +213,7 @@ class Play:
         self.words = words
         self.told: list[Event] = []
         self.clock = LoopClock()
-        self.memory = Memory(random.Random(seed))  # noqa: S311  # chance for tests
+        self.memory = Memory(random.Random(seed))  # chance for tests
         self.admission = Admission(512, 1 << 27)
         self.stack = self.build(self.route)
         self.calls = 0

@@ -120,7 +120,7 @@ def test_a_port_in_use_is_one_line(option: str):
 
 
 def test_ctrl_c_is_a_normal_end():
-    process = subprocess.Popen(  # noqa: S603
+    process = subprocess.Popen(
         [sys.executable, "-m", "sidecar", "run", "--port", "0", "--admin-port", "0"],
         stderr=subprocess.PIPE,
         text=True,

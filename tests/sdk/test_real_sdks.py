@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import anthropic
 import openai
 import pytest
+from anthropic.types import MessageParam
+from openai.types.chat import ChatCompletionUserMessageParam
 
 from sidecar.provider import Behaviour as Do
 from tests.kit.world import ANSWER, Sidecar, World, sidecar
@@ -81,7 +83,7 @@ DIALECTS = ("openai_chat", "anthropic")
 
 
 def slug(name: str, dialect: str, *, stream: bool) -> str:
-    return f"{name.replace(' ', '-')}.{dialect.split('_')[0]}.{'stream' if stream else 'whole'}".lower()
+    return f"{name.replace(' ', '-')}.{dialect.partition('_')[0]}.{'stream' if stream else 'whole'}".lower()
 
 
 def all_cases() -> Iterator[tuple[str, str, bool]]:
@@ -110,21 +112,21 @@ def world() -> Iterator[tuple[World, Sidecar]]:
 
 async def ask_openai(url: str, *, stream: bool) -> str:
     async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="apps-own-key") as client:
-        question = {"role": "user", "content": "how is it?"}
+        question: ChatCompletionUserMessageParam = {"role": "user", "content": "how is it?"}
         if not stream:
-            whole = await client.chat.completions.create(model="m", messages=[question])  # type: ignore[list-item]
+            whole = await client.chat.completions.create(model="m", messages=[question])
             return whole.choices[0].message.content or ""
-        events = await client.chat.completions.create(model="m", messages=[question], stream=True)  # type: ignore[list-item]
+        events = await client.chat.completions.create(model="m", messages=[question], stream=True)
         return "".join([event.choices[0].delta.content or "" async for event in events if event.choices])
 
 
 async def ask_anthropic(url: str, *, stream: bool) -> str:
     async with anthropic.AsyncAnthropic(base_url=url, api_key="apps-own-key") as client:
-        messages = [{"role": "user", "content": "how is it?"}]
+        messages: list[MessageParam] = [{"role": "user", "content": "how is it?"}]
         if not stream:
-            whole = await client.messages.create(model="m", max_tokens=99, messages=messages)  # type: ignore[arg-type]
+            whole = await client.messages.create(model="m", max_tokens=99, messages=messages)
             return "".join(block.text for block in whole.content if block.type == "text")
-        async with client.messages.stream(model="m", max_tokens=99, messages=messages) as events:  # type: ignore[arg-type]
+        async with client.messages.stream(model="m", max_tokens=99, messages=messages) as events:
             return "".join([text async for text in texts(events.text_stream)])
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -15,13 +17,17 @@ from sidecar.model import (
     Answered,
     BreakerMoved,
     BreakerState,
+    Call,
     Failed,
     Fault,
     FellBack,
     OperatorAlert,
+    Outcome,
     Refused,
+    Sink,
     Tier,
 )
+from sidecar.settings import Route, StaticAnswer
 from tests.kit import script as s
 from tests.kit.answers import DIALECTS, OpenAI
 from tests.kit.answers import Dialect as Words
@@ -410,7 +416,7 @@ def test_a_bad_answer_is_replaced_and_closes_the_route_not_the_target(words: Wor
         moved = [(m.kind, m.target, m.transition.new) for m in play.said(BreakerMoved)]
         assert ("quality", "a", BreakerState.OPEN) in moved
         assert all(BreakerState.CLOSED is b.state for b in play.memory.breakers.values())
-        play.stack = play.build(s.replace(play.route, name="other"))
+        play.stack = play.build(replace(play.route, name="other"))
         await play.ask(request())
         assert asked < script.count("a"), "another route keeps the target"
 
@@ -463,7 +469,7 @@ def test_a_long_structured_stream_is_not_held_for_ever(words: Words):
     ids=["90 s stream", "60 s answer", "60 s of silent reasoning"],
 )
 def test_healthy_slowness_survives_without_configuration(
-    words: Words, is_stream: bool, first: float, gap: float, more: dict[str, object]
+    words: Words, is_stream: bool, first: float, gap: float, more: dict[str, Any]
 ):
     events = words.events(["word "] * 200)
     slow = s.stream(events, first=first, gap=gap) if is_stream else s.answer(words.whole("slow"), after=first)
@@ -544,7 +550,7 @@ def test_down_for_a_minute_then_healthy(growth: float, open_s: float, back: floa
     down = s.error(OpenAI.OVERLOADED)
     up = s.answer(OpenAI.whole("primary"))
 
-    async def primary(call: s.Call, sink: s.Sink) -> s.Outcome:
+    async def primary(call: Call, sink: Sink) -> Outcome:
         healthy = asyncio.get_running_loop().time() >= 60.0
         return await (up if healthy else down)(call, sink)
 
@@ -563,8 +569,8 @@ def test_down_for_a_minute_then_healthy(growth: float, open_s: float, back: floa
         late = [a.target for a in script.asked if a.at > 60.0 + back]
         assert {"a"} == set(late)
 
-    rules = s.Route(name="r").breaker
-    play(Play(script, breaker=s.replace(rules, open=open_s, growth=growth), seed=seed), scenario)
+    rules = Route(name="r").breaker
+    play(Play(script, breaker=replace(rules, open=open_s, growth=growth), seed=seed), scenario)
 
 
 def test_everything_down_ends_with_the_last_error_in_bounded_time_and_heals(words: Words, stream: bool):
@@ -586,8 +592,6 @@ def test_everything_down_ends_with_the_last_error_in_bounded_time_and_heals(word
 
 
 def test_everything_down_serves_the_static_answer_if_there_is_one(words: Words, stream: bool):
-    from sidecar.settings import StaticAnswer
-
     script = Script({"a": [s.error(words.OVERLOADED)], "b": [s.lost()]})
 
     async def scenario(play: Play) -> None:

@@ -20,8 +20,30 @@ from tests.kit.tape import Tape
 from tests.kit.vloop import run
 
 KINDS = (
-    *("good", "good", "slow", "limit", "limit with a hint", "overloaded", "broken", "quota", "invalid", "context"),
-    *("filter", "lost", "tls", "hang", "empty", "cut early", "cut late", "stall", "ends early", "error event"),
+    *(
+        "good",
+        "good",
+        "slow",
+        "limit",
+        "limit with a hint",
+        "overloaded",
+        "broken",
+        "quota",
+        "invalid",
+        "context",
+    ),
+    *(
+        "filter",
+        "lost",
+        "tls",
+        "hang",
+        "empty",
+        "cut early",
+        "cut late",
+        "stall",
+        "ends early",
+        "error event",
+    ),
     *("late error event", "malformed", "no sentinel", "keepalives"),
 )
 
@@ -38,7 +60,7 @@ class Step:
         words = next(words for words in DIALECTS if words.dialect == call.dialect)
         return await self.behaviour(words, f"{call.target.name}-{self.n}", stream=call.ask.stream)(call, sink)
 
-    def behaviour(self, words: Words, mark: str, *, stream: bool) -> s.Behaviour:  # noqa: C901, PLR0911, PLR0912
+    def behaviour(self, words: Words, mark: str, *, stream: bool) -> s.Behaviour:
         events = words.events([f"{mark} ", "one ", "two ", f"end-{mark}"])
         whole = words.whole(f"{mark} one two end-{mark}")
         hint = ((b"Retry-After", b"1"),)
@@ -91,9 +113,7 @@ class Step:
                 return s.stream(events) if stream else s.answer(whole)
 
 
-PLANS = st.lists(
-    st.lists(st.sampled_from(KINDS), min_size=1, max_size=5), min_size=1, max_size=3
-)
+PLANS = st.lists(st.lists(st.sampled_from(KINDS), min_size=1, max_size=5), min_size=1, max_size=3)
 
 
 @settings(max_examples=250, deadline=None)
@@ -120,7 +140,12 @@ def test_every_call_has_one_honest_end(
     seed: int,
 ):
     names = ["a", "b", "c"][: len(plans)]
-    script = Script({name: [Step(kind, n) for n, kind in enumerate(plan)] for name, plan in zip(names, plans, strict=True)})  # type: ignore[misc]
+    script = Script(
+        {
+            name: [Step(kind, n) for n, kind in enumerate(plan)]
+            for name, plan in zip(names, plans, strict=True)
+        }
+    )
     more: dict[str, Any] = words.structured({"type": "object"}) if structured else {}
     play = Play(
         script, words, injected=injected, seed=seed, static=StaticAnswer(text="sorry") if static else None

@@ -451,7 +451,7 @@ def test_ten_thousand_random_models_stay_within_the_bound():
     """A client chooses the model, so it must not choose the number of series."""
     open_route = Route(name="open", chain=(replace(FIRST, model=None), replace(SECOND, model=None)))
     m = metrics(replace(SETTINGS, routes=(ROUTE, open_route)))
-    rng = Random(7)  # noqa: S311  # repeatable
+    rng = Random(7)  # repeatable
     outcomes: list[Outcome | None] = [Answered(200, USAGE), None, *(Failed(fault) for fault in Fault)]
     for n in range(10_000):
         model = f"{rng.choice('abc')}-{rng.getrandbits(64):x}"

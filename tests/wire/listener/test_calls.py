@@ -51,7 +51,7 @@ def test_a_known_operation_becomes_a_call_with_its_body_held():
             assert (call.ask.operation, call.ask.model) == (Operation.CHAT, "gpt-4o")
             assert (b"Accept-Encoding", b"gzip") in call.headers
             assert len(call.key_digest) == 8
-            assert (call.patience, call.deadline - call.arrived) == (inf, 300.0)
+            assert (call.patience, round(call.deadline - call.arrived, 6)) == (inf, 300.0)
 
     run(scenario())
 
@@ -166,7 +166,11 @@ def test_request_headers_that_configuration_does_not_allow_are_dropped():
         async with house(routes=routes, settings=settings) as home:
             await home.ask(post(PATH, CHAT, *wish))
             (call,) = home.calls
-            assert (call.route, call.options, call.deadline - call.arrived) == ("openai", Options(), 30.0)
+            assert (call.route, call.options, round(call.deadline - call.arrived, 6)) == (
+                "openai",
+                Options(),
+                30.0,
+            )
             assert (await home.ask(post("/openai@summaries/v1/chat/completions"))).status == 403
 
     run(scenario())
@@ -185,7 +189,7 @@ def test_request_headers_that_are_allowed_change_the_call_and_go_no_further():
             await home.ask(post(PATH, CHAT, *wish))
             (call,) = home.calls
             assert call.options == Options(fallback=False, retry=False, cache=True)
-            assert (call.traffic, call.deadline - call.arrived) == (Traffic.BACKGROUND, 300.0)
+            assert (call.traffic, round(call.deadline - call.arrived, 6)) == (Traffic.BACKGROUND, 300.0)
             assert not any(name.startswith(b"x-llm-sidecar") for name, _ in call.headers)
 
     run(scenario())

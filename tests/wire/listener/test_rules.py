@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from math import inf
 
 import pytest
@@ -131,7 +132,7 @@ def test_the_gate_lets_the_same_bytes_through_however_they_are_cut(cuts: list[in
     gate = Gate()
     edges = [0, *sorted(set(cuts)), len(STREAM)]
     passed = b""
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         out, refusal = gate.feed(STREAM[start:end])
         assert refusal is None
         passed += out

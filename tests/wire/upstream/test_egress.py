@@ -298,7 +298,7 @@ def test_an_old_answer_serves_while_names_cannot_be_resolved(run: Run) -> None:
 # ---- proxies -----------------------------------------------------------------------------
 
 
-def proxy_server(port: int, seen: list[bytes], reply: bytes = b"HTTP/1.1 200 OK\r\n\r\n"):  # type: ignore[no-untyped-def]
+def proxy_server(port: int, seen: list[bytes], reply: bytes = b"HTTP/1.1 200 OK\r\n\r\n"):
     """A proxy that connects to `port`, whatever it is asked for."""
 
     async def script(c: Conversation) -> None:
