@@ -27,8 +27,15 @@ NOTICED = 0.001  # seconds of waiting for a client that are worth adding up
 _FIELD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]++: [^\x00-\x08\x0a-\x1f\x7f]*+\r\n")
 _FIELDS = re.compile(rb"(?:%b)*+" % _FIELD.pattern)
 _REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
-_TIER = b"x-llm-sidecar-tier"
-_OWN = frozenset((b"x-llm-sidecar-trace-id", b"x-llm-sidecar-attempts", b"x-llm-sidecar-served-by"))
+_LENGTH, _TYPE, _TIER, _OWN = range(4)
+_KNOWN = {
+    b"content-length": _LENGTH,
+    b"content-type": _TYPE,
+    b"x-llm-sidecar-tier": _TIER,
+    b"x-llm-sidecar-trace-id": _OWN,
+    b"x-llm-sidecar-attempts": _OWN,
+    b"x-llm-sidecar-served-by": _OWN,
+}
 
 
 class ClientSink:
@@ -93,16 +100,18 @@ class ClientSink:
         tiered = False
         lines: list[bytes] = []
         for field in fields:
-            lower = field[0].lower()
-            if lower == b"content-length":
-                lengths.append(field[1])
-            elif lower == b"content-type":
-                self.event_stream = field[1][:17].lower() == b"text/event-stream"
-            elif lower == _TIER:
-                tiered = True
-            elif lower in _OWN:
-                continue
             lines.append(b"%b: %b\r\n" % field)
+            what = _KNOWN.get(field[0].lower())
+            if what is None:
+                continue
+            if what == _LENGTH:
+                lengths.append(field[1])
+            elif what == _TYPE:
+                self.event_stream = field[1][:17].lower() == b"text/event-stream"
+            elif what == _TIER:
+                tiered = True
+            else:
+                lines.pop()
         self._keep = self._keep and self._body.is_eof()  # what is unread would be taken for a request
         self._frame(head.status, lengths)
         if lengths and self._left is None and not self._head_only:

@@ -106,18 +106,18 @@ def intake(raw: Headers) -> Intake:
     ours: dict[bytes, bytes] = {}
     named: frozenset[bytes] = frozenset()
     for pair in raw:
-        name = pair[0].lower()
-        if name in _READ:
-            if name == b"connection":
-                named |= _named(pair[1])
-                continue
-            said.setdefault(name, pair[1])
-            if name in HOP_BY_HOP or name == b"expect":
-                continue
-        elif name.startswith(OURS):
-            ours.setdefault(name[len(OURS) :], pair[1].strip())
-            continue
-        kept.append(pair)
+        lower, kind = _KINDS.get(pair[0]) or _kind(pair[0])
+        if kind == _PLAIN:
+            kept.append(pair)
+        elif kind == _SAID:
+            said.setdefault(lower, pair[1])
+            kept.append(pair)
+        elif kind == _OURS:
+            ours.setdefault(lower[len(OURS) :], pair[1].strip())
+        elif kind == _CONNECTION:
+            named |= _named(pair[1])
+        else:
+            said.setdefault(lower, pair[1])
     if named:
         kept = [pair for pair in kept if pair[0].lower() not in named]
     return Intake(tuple(kept), said, ours)
@@ -128,15 +128,40 @@ def outgoing(headers: Headers) -> list[tuple[bytes, bytes]]:
     kept: list[tuple[bytes, bytes]] = []
     named: frozenset[bytes] = frozenset()
     for pair in headers:
-        name = pair[0].lower()
-        if name == b"connection":
+        _, kind = _KINDS.get(pair[0]) or _kind(pair[0])
+        if kind == _CONNECTION:
             named |= _named(pair[1])
-        elif name not in HOP_BY_HOP:
+        elif kind != _ENDS or pair[0].lower() not in HOP_BY_HOP:
             kept.append(pair)
     return [pair for pair in kept if pair[0].lower() not in named] if named else kept
 
 
+# Names as they were sent -> (lower case, what they mean here). The same few come again and again.
+_PLAIN, _SAID, _OURS, _CONNECTION, _ENDS = range(5)
+_KINDS: dict[bytes, tuple[bytes, int]] = {}
+_KINDS_MOST = 512
+_NOTHING: frozenset[bytes] = frozenset()
+
+
+def _kind(name: bytes) -> tuple[bytes, int]:
+    lower = name.lower()
+    if lower == b"connection":
+        kind = _CONNECTION
+    elif lower in HOP_BY_HOP or lower == b"expect":
+        kind = _ENDS
+    elif lower in _READ:
+        kind = _SAID
+    else:
+        kind = _OURS if lower.startswith(OURS) else _PLAIN
+    if len(_KINDS) >= _KINDS_MOST:
+        _KINDS.clear()  # somebody makes names up; the usual ones are back in a moment
+    _KINDS[name] = lower, kind
+    return lower, kind
+
+
 def _named(connection: bytes) -> frozenset[bytes]:
+    if connection in {b"keep-alive", b"close"}:
+        return _NOTHING
     return frozenset(part.strip().lower() for part in connection.split(b",")) - PROTECTED
 
 
@@ -151,7 +176,8 @@ def host_name(host: bytes) -> str:
 
 def check_sender(said: Intake, names: frozenset[str], listen: Listen) -> None:
     """Against pages in a browser on the same machine (T2). Raises RequestError."""
-    if host_name(said.get(b"host")) not in names:
+    host = said.get(b"host")
+    if host.decode("latin-1") not in names and host_name(host) not in names:
         raise RequestError(
             421,
             "host_not_served",
@@ -231,6 +257,8 @@ def _bad(name: str, expected: str) -> RequestError:
 
 
 def _seconds(value: bytes) -> float | None:
+    if not value:
+        return None
     try:
         seconds = float(value)
     except ValueError:
@@ -276,7 +304,8 @@ def key_digest(said: Intake) -> str:
 
 def trace_id(said: Intake) -> str | None:
     """The W3C trace the application is in, if it says so validly."""
-    match = _TRACEPARENT.fullmatch(said.get(b"traceparent"))
+    value = said.said.get(b"traceparent")
+    match = None if value is None else _TRACEPARENT.fullmatch(value)
     return match[1].decode() if match else None
 
 

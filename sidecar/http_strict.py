@@ -32,9 +32,6 @@ _FIELD = rb"[^\x00-\x08\x0a-\x1f\x7f]"
 _HEAD = re.compile(
     rb"(%b++) (/[\x21\x22\x24-\x7e]*+) HTTP/1\.([01])\r\n((?:%b++:%b*+\r\n)*+)\r\n" % (_TOKEN, _TOKEN, _FIELD)
 )
-_FRAMING = re.compile(
-    rb"^(content-length|transfer-encoding|host|upgrade):[ \t]*+([^\r]*)", re.IGNORECASE | re.MULTILINE
-)
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})((?:[ \t]*;%b*+)?)" % _FIELD)
 _LINE = re.compile(rb"%b++:%b*+" % (_TOKEN, _FIELD))
 _TARGET = re.compile(rb"%b+ (/[\x21\x22\x24-\x7e]*)" % _TOKEN)
@@ -183,7 +180,7 @@ def check_head(head: bytes) -> int | None:
     if len(head) > HEAD_BYTES:
         raise _too_large(head)
     match = _HEAD.fullmatch(head)
-    if match is None:
+    if match is None or match[1] == b"CONNECT":
         raise _explain(head)
     target = match[2].decode("ascii")
     if len(target) > TARGET_BYTES:
@@ -193,47 +190,44 @@ def check_head(head: bytes) -> int | None:
         raise RequestError(
             431, "too_many_headers", f"the request has more than {HEAD_FIELDS} header fields", target=target
         )
-    hosts = 0
-    length: bytes | None = None
-    coding: bytes | None = None
-    for name, value in _FRAMING.findall(fields):
-        lower = name.lower()
-        if lower == b"host":
-            hosts += 1
-        elif lower == b"upgrade":
-            if b"websocket" in value.lower():
-                raise RequestError(
-                    501,
-                    "websocket",
-                    "WebSocket connections are not supported by llm-sidecar; "
-                    "connect to the provider directly for this one, or use its HTTP API",
-                    target=target,
-                )
-        elif lower == b"content-length":
-            if length is not None:
-                _refuse("duplicate_length", "the request has two Content-Length headers", target)
-            length = value.rstrip(b" \t")
-        else:
-            if coding is not None:
-                _refuse("transfer_encoding", "the request has two Transfer-Encoding headers", target)
-            coding = value.rstrip(b" \t").lower()
-    if hosts != 1:
-        _refuse(
-            "host",
-            "the request has no Host header" if not hosts else "the request has two Host headers",
-            target,
-        )
-    if coding is not None:
-        if length is not None:
+    lower = head.lower()
+    if lower.count(b"\r\nhost:") != 1:
+        _refuse("host", "the request needs exactly one Host header", target)
+    if b"\r\nupgrade:" in lower and b"websocket" in lower:
+        _refuse_websocket(lower, target)
+    lengths = lower.count(b"\r\ncontent-length:")
+    codings = lower.count(b"\r\ntransfer-encoding:")
+    if codings:
+        if lengths:
             _refuse("two_framings", "the request has both Content-Length and Transfer-Encoding", target)
-        if coding != b"chunked" or match[3] == b"0":
+        if codings > 1 or _value(lower, b"\r\ntransfer-encoding:") != b"chunked" or match[3] == b"0":
             _refuse("transfer_encoding", "the only Transfer-Encoding served is chunked, in HTTP/1.1", target)
         return None
-    if length is None:
+    if not lengths:
         return 0
+    if lengths > 1:
+        _refuse("duplicate_length", "the request has two Content-Length headers", target)
+    length = _value(lower, b"\r\ncontent-length:")
     if not length.isdigit() or len(length) > 18:
         _refuse("content_length", "the Content-Length header is not a plain number", target)
     return int(length)
+
+
+def _value(lower: bytes, name: bytes) -> bytes:
+    """The value of a header that is there. `name` with its line start and colon."""
+    start = lower.index(name) + len(name)
+    return lower[start : lower.index(b"\r\n", start)].strip(b" \t")
+
+
+def _refuse_websocket(lower: bytes, target: str) -> None:
+    if b"websocket" in _value(lower, b"\r\nupgrade:"):
+        raise RequestError(
+            501,
+            "websocket",
+            "WebSocket connections are not supported by llm-sidecar; "
+            "connect to the provider directly for this one, or use its HTTP API",
+            target=target,
+        )
 
 
 def target_of(head: bytes) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from sidecar.demo.day import Planned
 from sidecar.provider import expected
 
-MODELS = {"openai_chat": "gpt-4o", "anthropic": "claude-sonnet-4-5"}
+MODELS = {"openai_chat": "gpt-demo", "anthropic": "claude-demo"}
 SCHEMA = {
     "type": "object",
     "properties": {"answer": {"type": "string"}},

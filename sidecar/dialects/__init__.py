@@ -7,10 +7,28 @@ from types import MappingProxyType
 
 from sidecar.dialects.anthropic import ANTHROPIC
 from sidecar.dialects.base import BadBody, Dialect, Reader, Wire
+from sidecar.dialects.embeddings import EMBEDDINGS
 from sidecar.dialects.openai_chat import OPENAI_CHAT
+from sidecar.dialects.openai_responses import OPENAI_RESPONSES
+from sidecar.model import Operation
 
-__all__ = ["DIALECTS", "BadBody", "Dialect", "Reader", "Wire"]
+__all__ = ["DIALECTS", "FAMILIES", "BadBody", "Dialect", "Reader", "Wire", "find"]
 
 DIALECTS: Mapping[str, Dialect] = MappingProxyType(
-    {dialect.name: dialect for dialect in (OPENAI_CHAT, ANTHROPIC)}
+    {dialect.name: dialect for dialect in (OPENAI_CHAT, OPENAI_RESPONSES, EMBEDDINGS, ANTHROPIC)}
 )
+
+# What a provider speaks, by path, beside the one dialect that configuration names.
+FAMILIES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"openai_chat": ("openai_chat", "openai_responses", "embeddings")}
+)
+
+
+def find(dialect: str, method: str, path: str) -> tuple[Dialect, Operation] | None:
+    """Which dialect of the family this path is in, and what it asks for; None: passed through."""
+    for name in FAMILIES.get(dialect, (dialect,)):
+        member = DIALECTS.get(name)
+        operation = member and member.operation(method, path)
+        if member and operation:
+            return member, operation
+    return None

@@ -65,5 +65,6 @@ class Dialect(Protocol):
     def error_event(self, fault: Fault, message: str) -> bytes | None:
         """The event that ends a broken stream; None where the dialect has none."""
 
-    def static(self, ask: Ask, text: str) -> Wire:
-        """A whole answer of ours, stream or not as asked, labelled `degraded` in the body."""
+    def static(self, ask: Ask, text: str) -> Wire | None:
+        """A whole answer of ours, stream or not as asked, labelled `degraded` in the body; None
+        where no text can stand in for an answer."""

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
-from urllib.parse import quote, unquote
 
 import msgspec
 
 from sidecar.dialects import splice
-from sidecar.dialects.base import BadBody, Reader, Wire
+from sidecar.dialects.base import Reader, Wire
 from sidecar.dialects.openai_answer import OpenAIAnswer
+from sidecar.dialects.openai_common import error_of, model_of, with_model
 from sidecar.dialects.reading import BodyReader, StreamReader
 from sidecar.dialects.reasoners import thinks
 from sidecar.dialects.shapes import NO_JSON, Shape, json_of
@@ -19,14 +18,6 @@ from sidecar.faults import HANDLING
 from sidecar.model import Ask, Fault, Operation
 
 _PATH = "/chat/completions"
-_DEPLOYMENT = re.compile(r"(?<=/deployments/)[^/]+(?=/)")  # Azure names the model in the path
-
-_TYPES = {
-    401: "authentication_error",
-    403: "permission_error",
-    404: "not_found_error",
-    429: "rate_limit_error",
-}
 
 
 class SchemaFormat(msgspec.Struct, gc=False):
@@ -88,12 +79,7 @@ class OpenAIChat:
 
     def ask(self, operation: Operation, path: str, body: bytes) -> Ask:
         request = _REQUEST.request(body)
-        model = request.model
-        if model is None:
-            deployment = _DEPLOYMENT.search(path)
-            if deployment is None:
-                raise BadBody('"model" is missing or not a string: name the model to ask')
-            model = unquote(deployment[0])
+        model = model_of(request.model, path)
         form = request.response_format or Format()
         structured = form.type == "json_schema"
         return Ask(
@@ -109,18 +95,17 @@ class OpenAIChat:
         )
 
     def with_model(self, path: str, body: bytes, model: str) -> tuple[str, bytes]:
-        path = _DEPLOYMENT.sub(lambda _: quote(model, safe=""), path, count=1)
-        return path, splice.replace(body, "model", encode(model))
+        return with_model(path, model), splice.replace(body, "model", encode(model))
 
     def reader(self, ask: Ask, content_type: bytes) -> Reader:
         answer = OpenAIAnswer(ask.choices)
         return StreamReader(answer) if is_event_stream(content_type) else BodyReader(answer)
 
     def complain(self, status: int, fault: Fault, message: str) -> Wire:
-        return json_wire(status, _error(status, fault, message))
+        return json_wire(status, {"error": error_of(status, fault, message)})
 
     def error_event(self, fault: Fault, message: str) -> bytes:
-        return _data(_error(HANDLING[fault].status, fault, message))
+        return _data({"error": error_of(HANDLING[fault].status, fault, message)})
 
     def static(self, ask: Ask, text: str) -> Wire:
         usage = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
@@ -168,13 +153,6 @@ def _reasoning(request: Request, model: str) -> bool:
     if request.enable_thinking is not None:
         return request.enable_thinking
     return thinks(model)
-
-
-def _error(status: int, fault: Fault, message: str) -> dict[str, Any]:
-    kind = _TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
-    if fault is Fault.QUOTA_EXHAUSTED:
-        kind = "insufficient_quota"
-    return {"error": {"message": message, "type": kind, "param": None, "code": fault}}
 
 
 def _data(content: Any) -> bytes:

@@ -71,7 +71,7 @@ class Degrade:
                 return None  # an answer that breaks the application's parser is worse than an error
             text = self.static.json
         wire = self.dialects[call.dialect].static(call.ask, text)
-        return wire.head, wire.body
+        return None if wire is None else (wire.head, wire.body)
 
     def _meets(self, text: str, schema: bytes | None) -> bool:
         return schema is None or self.schemas.valid(schema, msgspec.json.decode(text))

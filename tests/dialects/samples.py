@@ -6,11 +6,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from sidecar.dialects import DIALECTS
-from sidecar.dialects.base import Reader
+from sidecar.dialects.base import Dialect, Reader, Wire
 from sidecar.model import Ask, Chunk, Delta, Operation
 
 OPENAI = DIALECTS["openai_chat"]
 ANTHROPIC = DIALECTS["anthropic"]
+RESPONSES = DIALECTS["openai_responses"]
+EMBEDDINGS = DIALECTS["embeddings"]
 
 
 def ask(model: str = "m", *, stream: bool = True, choices: int = 1) -> Ask:
@@ -48,13 +50,20 @@ def whole(dialect: str, body: bytes, *, choices: int = 1) -> list[Delta]:
     return run(body_reader_of(dialect, choices=choices), [body])[1]
 
 
+def static(dialect: Dialect, asked: Ask, text: str) -> Wire:
+    """The static answer of a dialect that has one."""
+    wire = dialect.static(asked, text)
+    assert wire is not None
+    return wire
+
+
 def data(*events: str) -> bytes:
     """Events of an OpenAI stream."""
     return "".join(f"data: {event}\n\n" for event in events).encode()
 
 
 def named(*events: str) -> bytes:
-    """Events of an Anthropic stream: each is `type json`."""
+    """Events of an Anthropic or a responses stream: each is `type json`."""
     pairs = (event.split(" ", 1) for event in events)
     return "".join(f'event: {kind}\ndata: {{"type":"{kind}"{rest}}}\n\n' for kind, rest in pairs).encode()
 
@@ -139,6 +148,54 @@ ANTHROPIC_ROUGH = (
     + b'event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}\n\n'
 )
 
+RESPONSES_TEXT = named(
+    'response.created ,"response":{"id":"r1","object":"response","status":"in_progress","model":"quill-5","output":[],"usage":null,"error":null}',
+    'response.in_progress ,"response":{"id":"r1","object":"response","status":"in_progress","model":"quill-5","output":[]}',
+    'response.output_item.added ,"output_index":0,"item":{"id":"rs_1","type":"reasoning","summary":[]}',
+    'response.reasoning_summary_part.added ,"output_index":0,"summary_index":0,"part":{"type":"summary_text","text":""}',
+    'response.reasoning_summary_text.delta ,"output_index":0,"delta":"Hm, a hedgehog."',
+    'response.reasoning_summary_text.done ,"output_index":0,"text":"Hm, a hedgehog."',
+    'response.output_item.done ,"output_index":0,"item":{"id":"rs_1","type":"reasoning","summary":[{"type":"summary_text","text":"Hm, a hedgehog."}]}',
+    'response.output_item.added ,"output_index":1,"item":{"id":"m1","type":"message","role":"assistant","content":[]}',
+    'response.content_part.added ,"output_index":1,"content_index":0,"part":{"type":"output_text","text":"","annotations":[]}',
+    'response.output_text.delta ,"output_index":1,"content_index":0,"delta":"Grüße 🦔","logprobs":[],"obfuscation":"x7"',
+    'response.output_text.delta ,"output_index":1,"content_index":0,"delta":" \\u00e9\\n\\n"',
+    'response.output_text.done ,"output_index":1,"content_index":0,"text":"Grüße 🦔 é\\n\\n"',
+    'response.content_part.done ,"output_index":1,"content_index":0,"part":{"type":"output_text","text":"Grüße 🦔 é\\n\\n"}',
+    'response.output_item.done ,"output_index":1,"item":{"id":"m1","type":"message","status":"completed","content":[{"type":"output_text","text":"Grüße 🦔 é\\n\\n"}]}',
+    'response.completed ,"response":{"id":"r1","status":"completed","model":"quill-5","error":null,"incomplete_details":null,'
+    '"output":[{"type":"message","content":[{"type":"output_text","text":"Grüße 🦔 é\\n\\n"}]}],"usage":{"input_tokens":11,'
+    '"input_tokens_details":{"cached_tokens":4},"output_tokens":7,"output_tokens_details":{"reasoning_tokens":2},"total_tokens":18}}',
+)
+
+RESPONSES_TOOLS = b": patience\n\n" + data(  # as OpenRouter and others: no `event`, and a sentinel
+    '{"type":"response.created","response":{"model":"quill-5","status":"in_progress"}}',
+    '{"type":"response.web_search_call.searching","output_index":0}',
+    '{"type":"response.output_item.done","output_index":0,"item":{"type":"web_search_call","status":"completed"}}',
+    '{"type":"response.output_item.added","output_index":1,"item":{"type":"function_call","id":"fc_1","call_id":"call_a","name":"tide","arguments":""}}',
+    '{"type":"response.function_call_arguments.delta","output_index":1,"delta":"{\\"port\\":"}',
+    '{"type":"response.function_call_arguments.delta","output_index":1,"delta":"\\"Emden\\"}"}',
+    '{"type":"response.function_call_arguments.done","output_index":1,"arguments":"{\\"port\\":\\"Emden\\"}"}',
+    '{"type":"response.output_item.done","output_index":1,"item":{"type":"function_call","call_id":"call_a","name":"tide","arguments":"{\\"port\\":\\"Emden\\"}"}}',
+    '{"type":"response.output_item.added","output_index":2,"item":{"type":"function_call","id":"fc_2","call_id":"call_b","name":"now","arguments":""}}',
+    '{"type":"response.output_item.done","output_index":2,"item":{"type":"function_call","call_id":"call_b","name":"now","arguments":"{}"}}',
+    '{"type":"response.completed","response":{"status":"completed","usage":{"input_tokens":5,"output_tokens":44}}}',
+    "[DONE]",
+)
+
+RESPONSES_ROUGH = (
+    named('response.created ,"response":{"model":"quill-5"}')
+    + b"event: response.output_text.delta\ndata: {broken\n\n"
+    + b": comment\n\n"
+    + b"data:\n\n"
+    + named(
+        'response.output_text.delta ,"output_index":"x","delta":"half"',
+        'response.refusal.delta ,"output_index":0,"delta":"no"',
+        'response.failed ,"response":{"status":"failed","error":{"code":"rate_limit_exceeded","message":"later"}}',
+        'response.output_text.delta ,"delta":"late"',
+    )
+)
+
 STREAMS = {
     "openai text": ("openai_chat", OPENAI_TEXT, 1),
     "openai tools": ("openai_chat", OPENAI_TOOLS, 1),
@@ -147,4 +204,7 @@ STREAMS = {
     "anthropic text": ("anthropic", ANTHROPIC_TEXT, 1),
     "anthropic tools": ("anthropic", ANTHROPIC_TOOLS, 1),
     "anthropic rough": ("anthropic", ANTHROPIC_ROUGH, 1),
+    "responses text": ("openai_responses", RESPONSES_TEXT, 1),
+    "responses tools": ("openai_responses", RESPONSES_TOOLS, 1),
+    "responses rough": ("openai_responses", RESPONSES_ROUGH, 1),
 }

@@ -34,6 +34,7 @@ from tests.dialects.samples import (
     reader_of,
     run,
     said,
+    static,
     whole,
 )
 
@@ -400,7 +401,7 @@ def test_a_complaint_has_the_dialects_shape(status: int, kind: str) -> None:
 @pytest.mark.parametrize("stream", [True, False])
 def test_our_own_reader_reads_our_static_answer(stream: bool) -> None:
     asked_for = ask("sonnet-x", stream=stream)
-    wire = ANTHROPIC.static(asked_for, "Back soon. 🦔")
+    wire = static(ANTHROPIC, asked_for, "Back soon. 🦔")
 
     reader = ANTHROPIC.reader(asked_for, wire.head.get(b"content-type") or b"")
     raw, deltas = run(reader, [wire.body])

@@ -36,6 +36,7 @@ from tests.dialects.samples import (
     reader_of,
     run,
     said,
+    static,
     whole,
 )
 
@@ -622,7 +623,7 @@ def test_a_complaint_has_the_dialects_shape(status: int, fault: Fault, kind: str
 @pytest.mark.parametrize("stream", [True, False])
 def test_our_own_reader_reads_our_static_answer(stream: bool) -> None:
     asked_for = ask("quill-2", stream=stream, choices=2)
-    wire = OPENAI.static(asked_for, "Back soon. 🦔")
+    wire = static(OPENAI, asked_for, "Back soon. 🦔")
 
     content_type = wire.head.get(b"content-type") or b""
     reader = OPENAI.reader(asked_for, content_type)

@@ -11,7 +11,7 @@ import pytest
 
 from sidecar.dialects.base import Dialect, Wire
 from sidecar.model import Fault
-from tests.dialects.samples import ANTHROPIC, ANTHROPIC_TEXT, OPENAI, OPENAI_TEXT, ask
+from tests.dialects.samples import ANTHROPIC, ANTHROPIC_TEXT, OPENAI, OPENAI_TEXT, ask, static
 
 
 def transport(status: int, headers: dict[str, str], body: bytes) -> httpx2.Client:
@@ -49,7 +49,7 @@ ANTHROPIC_CALL: dict[str, Any] = {**OPENAI_CALL, "model": "sonnet-x", "max_token
 
 
 def test_openai_reads_a_static_answer() -> None:
-    with of(OPENAI.static(ask("quill-2", stream=False), "Back soon.")) as http:
+    with of(static(OPENAI, ask("quill-2", stream=False), "Back soon.")) as http:
         completion = openai_over(http).chat.completions.create(**OPENAI_CALL)
 
     assert "Back soon." == completion.choices[0].message.content
@@ -59,7 +59,7 @@ def test_openai_reads_a_static_answer() -> None:
 
 
 def test_openai_reads_a_static_stream() -> None:
-    with of(OPENAI.static(ask("quill-2"), "Back soon.")) as http:
+    with of(static(OPENAI, ask("quill-2"), "Back soon.")) as http:
         chunks = list(openai_over(http).chat.completions.create(**OPENAI_CALL, stream=True))
 
     assert "Back soon." == "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
@@ -69,7 +69,7 @@ def test_openai_reads_a_static_stream() -> None:
 
 def test_openai_assembles_a_static_stream() -> None:
     with (
-        of(OPENAI.static(ask("quill-2"), "Back soon.")) as http,
+        of(static(OPENAI, ask("quill-2"), "Back soon.")) as http,
         openai_over(http).chat.completions.stream(**OPENAI_CALL) as stream,
     ):
         assert "Back soon." == stream.get_final_completion().choices[0].message.content
@@ -112,7 +112,7 @@ def test_openai_raises_at_an_error_event() -> None:
 
 
 def test_anthropic_reads_a_static_answer() -> None:
-    with of(ANTHROPIC.static(ask("sonnet-x", stream=False), "Back soon.")) as http:
+    with of(static(ANTHROPIC, ask("sonnet-x", stream=False), "Back soon.")) as http:
         message = anthropic_over(http).messages.create(**ANTHROPIC_CALL)
 
     assert ["Back soon."] == [block.text for block in message.content if block.type == "text"]
@@ -122,7 +122,7 @@ def test_anthropic_reads_a_static_answer() -> None:
 
 def test_anthropic_assembles_a_static_stream() -> None:
     with (
-        of(ANTHROPIC.static(ask("sonnet-x"), "Back soon.")) as http,
+        of(static(ANTHROPIC, ask("sonnet-x"), "Back soon.")) as http,
         anthropic_over(http).messages.stream(**ANTHROPIC_CALL) as stream,
     ):
         message = stream.get_final_message()

@@ -14,6 +14,7 @@ from sidecar.model import Delta, Malformed
 from tests.dialects.samples import STREAMS, body_reader_of, reader_of, run
 
 ROUGH = [name for name in STREAMS if "rough" in name]  # hold events that are no JSON
+TERMINAL = (b"[DONE]", b"message_stop", b"response.completed", b"response.failed")
 LINE_ENDS = {"LF": b"\n", "CRLF": b"\r\n", "CR": b"\r"}
 
 
@@ -81,7 +82,7 @@ def test_a_cut_stream_is_passed_whole_and_never_done(name: str, data: st.DataObj
 
     whole = read(dialect, choices, [stream])
     assert part == raw or name in ROUGH
-    assert not done or b"[DONE]" in part or b"message_stop" in part
+    assert not done or any(word in part for word in TERMINAL)
     assert deltas == whole[1][: len(deltas)]
 
 
@@ -90,6 +91,7 @@ FIELDS = [
     *("reasoning", "tool_calls", "function", "name", "arguments", "id", "input", "text", "thinking", "code"),
     *("finish_reason", "stop_reason", "prompt_tokens", "input_tokens", "object", "audio", "x_groq", "custom"),
     *("prompt_tokens_details", "reasoning_details", "summary", "refusal", "function_call", "citations"),
+    *("output", "response", "item", "output_index", "status", "incomplete_details", "data"),
 ]
 JSON: st.SearchStrategy[Any] = st.recursive(
     st.none()
@@ -117,12 +119,21 @@ KINDS = st.sampled_from(
         "message_start",
         "message_delta",
         "error",
+        "response.created",
+        "response.output_item.added",
+        "response.output_item.done",
+        "response.output_text.delta",
+        "response.function_call_arguments.delta",
+        "response.function_call_arguments.done",
+        "response.completed",
+        "response.failed",
     ]
 )
+STREAMED = st.sampled_from(["openai_chat", "anthropic", "openai_responses"])
 
 
 @settings(max_examples=250)
-@given(st.sampled_from(["openai_chat", "anthropic"]), st.lists(st.tuples(KINDS, JSON), max_size=4))
+@given(STREAMED, st.lists(st.tuples(KINDS, JSON), max_size=4))
 def test_no_shape_of_an_event_raises(dialect: str, events: list[tuple[str, Any]]) -> None:
     stream = b"".join(f"event: {kind}\ndata: {json.dumps(event)}\n\n".encode() for kind, event in events)
     raw, deltas = run(reader_of(dialect), [stream])
@@ -133,7 +144,7 @@ def test_no_shape_of_an_event_raises(dialect: str, events: list[tuple[str, Any]]
         assert body == run(body_reader_of(dialect), [body])[0]
 
 
-@given(st.sampled_from(["openai_chat", "anthropic"]), st.binary(max_size=60))
+@given(STREAMED, st.binary(max_size=60))
 def test_no_bytes_raise(dialect: str, junk: bytes) -> None:
     for stream in (junk, b"data: " + junk):
         raw, deltas = run(reader_of(dialect), [stream])

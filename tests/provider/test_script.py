@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -161,3 +163,10 @@ def test_every_fault_that_a_vendor_can_cause_has_a_behaviour() -> None:
     caused = {*range(1, 69)} - {*range(3, 9), 11, 12, 54, 55}
 
     assert caused == {number for kind in CATALOGUE.values() for number in kind.covers if number < 69}
+
+
+def test_the_page_names_every_behaviour_and_condition() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "provider.md").read_text(encoding="utf-8")
+
+    assert [name for name in CATALOGUE if f"`{name}`" not in page] == []
+    assert [option.name for option in fields(When) if f"`{option.name}`" not in page] == []

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import uvloop
 
+from sidecar.connection import Connection
 from sidecar.core.admission import Admission
 from sidecar.dialects import DIALECTS
 from sidecar.listener import Generation, Listener
@@ -104,6 +105,11 @@ class House:
     @property
     def ended(self) -> list[CallEnded]:
         return [event for event in self.events if isinstance(event, CallEnded)]
+
+    @property
+    def connections(self) -> list[Connection]:
+        assert self.listener._door is not None
+        return [one for one in self.listener._door.connections if isinstance(one, Connection)]
 
     async def client(self, host: str = "127.0.0.1") -> Client:
         client = Client(*await asyncio.open_connection(host, self.port))

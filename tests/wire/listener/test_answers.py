@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 
@@ -167,10 +168,12 @@ def test_a_client_that_asks_for_the_end_of_its_connection_gets_it():
                 post("/openai/x", b"", b"Connection: close"),
                 b"GET /openai/x HTTP/1.0\r\nHost: localhost\r\n\r\n",
                 get("/openai/x", b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c"),
+                post("/openai/x", CHAT, b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c"),
             ):
                 raw = await home.say(request)
                 assert b"\r\nconnection: close\r\n" in raw
                 assert raw.endswith(b'{"ok":true}')
+            assert home.calls[-1].body == CHAT
 
     run(scenario())
 
@@ -439,3 +442,40 @@ def test_plain_asyncio_serves_as_well():
             assert (await home.say(b"nonsense\r\n\r\n")).startswith(b"HTTP/1.1 400 ")
 
     run(scenario(), plain=True)
+
+
+class Counting(asyncio.Transport):
+    """Passes on what is written and remembers it."""
+
+    def __init__(self, inner: asyncio.Transport) -> None:
+        super().__init__()
+        self.inner = inner
+        self.writes: list[bytes] = []
+
+    def write(self, data: Any) -> None:
+        self.writes.append(bytes(data))
+        self.inner.write(data)
+
+    def is_closing(self) -> bool:
+        return self.inner.is_closing()
+
+    def close(self) -> None:
+        self.inner.close()
+
+
+@pytest.mark.parametrize("headers", [(EVENTS,), (JSON, (b"Content-Length", b"10"))])
+def test_what_is_sent_in_one_turn_of_the_loop_is_one_write(headers: Headers):
+    service = breaking(Head(200, headers=headers), Answered(200), b"12345", b"67890")
+
+    async def scenario() -> None:
+        async with house(service) as home:
+            client = await home.client()
+            await until(lambda: home.connections)
+            (connection,) = home.connections
+            assert connection.transport is not None
+            connection.transport = counting = Counting(connection.transport)
+            client.send(post())
+            await client.reply()
+            assert len(counting.writes) == 1
+
+    run(scenario())

@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import pytest
 
-from sidecar.connection import Connection
 from sidecar.listener import PortInUse
 from sidecar.model import Answered, Call, CallEnded, Chunk, Head, NestedRetry, Outcome, Sink
 from sidecar.settings import Limits, Listen, Route
@@ -94,11 +93,6 @@ def test_a_client_that_leaves_while_it_sends_its_body_leaves_nothing_behind():
     run(scenario())
 
 
-def connections(home: House) -> list[Connection]:
-    assert home.listener._door is not None
-    return [one for one in home.listener._door.connections if isinstance(one, Connection)]
-
-
 def endless(sent: list[int]) -> Script:
     async def service(_call: Call, sink: Sink) -> Outcome:
         await sink.start(STREAM)
@@ -117,7 +111,7 @@ def test_a_client_that_does_not_read_holds_up_the_provider_not_the_memory():
             client = await home.client()
             client.send(post())
             await until(lambda: sent)
-            (connection,) = connections(home)
+            (connection,) = home.connections
             await until(lambda: connection.writing_paused and client.reader._paused)  # type: ignore[attr-defined]  # no public way to see it
             settled = len(sent)
             for _ in range(100):
@@ -171,7 +165,7 @@ def test_the_second_head_is_timed_from_its_first_byte():
             client = await home.client()
             client.send(post())
             assert (await client.reply()).status == 200
-            (connection,) = connections(home)
+            (connection,) = home.connections
             assert connection._head_timer is None
             client.send(b"POST /openai")
             assert (await client.rest()).startswith(b"HTTP/1.1 408 ")

@@ -84,6 +84,7 @@ OTHER = {
     "HTTP/2 preface": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505, "http_version"),
     "an unknown version": (b"GET / HTTP/1.2\r\nHost: localhost\r\n\r\n", 505, "http_version"),
     "CONNECT": (b"CONNECT evil:443 HTTP/1.1\r\nHost: evil:443\r\n\r\n", 405, "connect"),
+    "CONNECT to a path": (b"CONNECT /openai HTTP/1.1\r\nHost: localhost\r\n\r\n", 405, "connect"),
     "a WebSocket": (
         get("/openai/v1/realtime", b"Connection: Upgrade", b"Upgrade: websocket"),
         501,
