@@ -181,8 +181,14 @@ class App:
             problems = tuple(problem.text() for problem in error.problems)
             self.tell(Reloaded(False, self.settings.digest, problems))
             return
-        self.generation = self._generation(settings)
-        self.listener.bypass = settings.bypass
+        try:
+            generation = self._generation(settings)
+        except (ValueError, OSError) as error:  # a file it names is not as it was when it was checked
+            self.tell(Reloaded(False, self.settings.digest, (str(error),)))
+            return
+        if settings.bypass != self.settings.bypass:  # else an operator's word outlives the reload
+            self.listener.bypass = settings.bypass
+        self.generation = generation
         self.tell(Reloaded(True, settings.digest))
 
     async def _keep_reloading(self) -> None:
@@ -283,7 +289,7 @@ class App:
             key = f"transport:{provider}/{logs.name(model)}/{digest or 'none'}"
             ways[key] = _Way(breaker, "transport", "", provider, provider, model)
         for route in self.router.routes:
-            for target in route.chain:
+            for target in stack.targets(route):
                 quality = self.memory.quality.get((route.name, target.name))
                 if quality is not None:
                     ways[f"quality:{route.name}/{target.name}"] = _Way(

@@ -462,6 +462,7 @@ class Call:
     leave_at: float = inf  # when a silent target is left for the next one
     others: int = 0  # targets of the chain that may still be asked after this one
     alone: bool = False  # nobody else can take this call, not even a degraded answer
+    early: bool = False  # alone, and no breaker's probe is due before the deadline
     stretch: float = 1.0  # of the silence limits, on the one more try of a lonely target
     breaker: BreakerState | None = None  # the state that let this attempt through
 

@@ -27,7 +27,7 @@ from sidecar.layers.fallback import Fallback, Lane
 from sidecar.layers.guard import Guard
 from sidecar.layers.judge import Classify, Judge
 from sidecar.layers.retry import Retry, digest
-from sidecar.model import BreakerMoved, Call, Clock, Fault, Rng, Service, Target, Tell
+from sidecar.model import BreakerMoved, BreakerState, Call, Clock, Fault, Rng, Service, Target, Tell
 from sidecar.settings import BreakerRules, Limits, Route, Settings
 from sidecar.signals.judging import Schemas
 
@@ -52,11 +52,16 @@ class Memory:
         if breaker is None:
             breaker = self.breakers[name] = Breaker(rules, self.rng)
             if len(self.breakers) > BREAKERS:
-                self.breakers.popitem(last=False)
+                self._evict()
         else:
             self.breakers.move_to_end(name)
             breaker.rules = rules
         return breaker
+
+    def _evict(self) -> None:
+        """The oldest one that knows nothing but good goes; an open or forced one stays if it can."""
+        idle = (name for name, breaker in self.breakers.items() if breaker.shown is BreakerState.CLOSED)
+        del self.breakers[next(idle, next(iter(self.breakers)))]
 
     def quality_breaker(self, route: Route, target: Target) -> Breaker:
         breaker = self.quality.setdefault((route.name, target.name), Breaker(route.quality_breaker, self.rng))
@@ -73,7 +78,7 @@ class Memory:
 
     def keep(self, settings: Settings) -> None:
         """Forget the routes and targets that are configured no more."""
-        used = {(route.name, target.name) for route in settings.routes for target in _targets(route)}
+        used = {(route.name, target.name) for route in settings.routes for target in targets(route)}
         named = {name for name, _ in used} | set(settings.providers)
         self.quality = {key: value for key, value in self.quality.items() if key in used or key[0] in named}
         self.baselines = {key: value for key, value in self.baselines.items() if key[0] in named}
@@ -168,7 +173,7 @@ def build_passthrough(env: Env) -> Service:
     return Admit(s, env.admission, env.tell)
 
 
-def _targets(route: Route) -> tuple[Target, ...]:
+def targets(route: Route) -> tuple[Target, ...]:
     return route.chain + tuple(target for chain in route.chains.values() for target in chain)
 
 

@@ -29,6 +29,7 @@ class Vendor:
 _ROWS = (
     Vendor("openai", "https://api.openai.com/v1"),
     Vendor("anthropic", "https://api.anthropic.com/v1", "anthropic", AuthStyle.X_API_KEY),
+    Vendor("gemini", "https://generativelanguage.googleapis.com/v1beta", "gemini", AuthStyle.X_GOOG_API_KEY),
     Vendor("cerebras", "https://api.cerebras.ai/v1"),
     Vendor("deepinfra", "https://api.deepinfra.com/v1/openai", unversioned=True),
     Vendor("deepseek", "https://api.deepseek.com"),
@@ -45,7 +46,6 @@ _ROWS = (
     Vendor("xai", "https://api.x.ai/v1"),
     # passed through with metrics, until their dialects come
     Vendor("cohere", "https://api.cohere.com", ""),
-    Vendor("gemini", "https://generativelanguage.googleapis.com/v1beta", "", AuthStyle.X_GOOG_API_KEY),
     # addresses are the customer's
     Vendor("azure", "", auth=AuthStyle.API_KEY),
     Vendor("llamacpp", "", private=True),

@@ -41,6 +41,7 @@ from sidecar.settings import BreakerRules
 RECENT = 5  # samples that tell whether a target still answers at all
 SUSPECTS = 3  # distinct requests that make charged samples evidence again
 PROBE_POLL = 0.5  # seconds after which to ask again while another call holds the probe
+EARLY = 5.0  # seconds between two probes that do not wait for their time
 PASSED_PER_SECOND = 1.0  # what a ramp always lets through: at low volume there is no herd
 
 
@@ -78,6 +79,7 @@ class Breaker:
     _probing: Permit | None = None
     _successes: int = 0
     _failed_probes: int = 0
+    _opened_at: float = -inf
     _closed_at: float = -inf
     _ramped: list[int] = field(default_factory=lambda: [0, 0])  # passed, seen
     _moves: list[Transition] = field(default_factory=list)
@@ -103,8 +105,10 @@ class Breaker:
         self._probing = Permit(self._generation, probe=True)
         return self._probing
 
-    def insist(self, now: float) -> Permit | Denied:
-        """The same, for a call that has nowhere else to go."""
+    def insist(self, now: float, *, early: bool = False) -> Permit | Denied:
+        """The same, for a call that has nowhere else to go. `early`: nor time to wait for the probe,
+        so it may be the probe itself, once every `EARLY` seconds.
+        """
         permit = self.allow(now)
         if isinstance(permit, Permit) or self.forced is BreakerState.OPEN:
             return permit
@@ -113,6 +117,9 @@ class Breaker:
         recent = list(self._samples)[-RECENT:]
         if self.state is BreakerState.OPEN and any(not sample.bad for sample in recent):
             return Permit(self._generation, insisted=True)
+        if self.state is BreakerState.OPEN and early and now >= self._opened_at + EARLY:
+            self.until = now
+            return self.allow(now)
         return permit
 
     def proved(self, permit: Permit) -> None:
@@ -244,6 +251,7 @@ class Breaker:
     def _open(self, trigger: str, now: float) -> None:
         rules = self.rules
         rest = min(rules.longest, rules.open * rules.growth ** min(self._failed_probes, 32))
+        self._opened_at = now
         self.until = now + rest * (1 + self.rng.uniform(0.0, rules.jitter))
         self._successes = 0
         self._probing = None
@@ -265,7 +273,8 @@ class Breaker:
         self._probing = None
 
     def _move(self, new: BreakerState, trigger: str) -> None:
-        bad, samples = self.counts()
-        self._moves.append(Transition(self.state, new, trigger, bad, samples))
+        if self.forced is None:  # else nobody sees it: the operator's word is what is shown
+            bad, samples = self.counts()
+            self._moves.append(Transition(self.state, new, trigger, bad, samples))
         self.state = new
         self._generation += 1

@@ -28,6 +28,7 @@ class Hold:
     fault: Fault
     named: bool  # the provider named the time
     recheck: float  # when a lonely call may ask again before `until`
+    since: float = 0.0
 
 
 @dataclass(slots=True)
@@ -52,9 +53,10 @@ class Waits:
         known = self._holds.pop(key, None)
         if known is not None and known.until > until:
             known.recheck = now + RECHECK
+            known.since = now
             self._holds[key] = known
             return
-        self._holds[key] = Hold(until, failed.fault, failed.wait is not None, now + RECHECK)
+        self._holds[key] = Hold(until, failed.fault, failed.wait is not None, now + RECHECK, now)
         while len(self._holds) > KEPT:
             self._holds.popitem(last=False)
 
@@ -79,14 +81,14 @@ class Waits:
             return None
         return longest
 
-    def forget(self, *, provider: str, model: str, digest: str) -> None:
-        """It answered: whatever was held is over."""
+    def forget(self, asked: float, *, provider: str, model: str, digest: str) -> None:
+        """An attempt begun at `asked` was answered: what was held before that is over."""
         if not self._holds:
             return
         for scope in (Scope.MODEL, Scope.KEY, Scope.PROVIDER):
             key = _key(scope, provider, model, digest)
-            if key:
-                self._holds.pop(key, None)
+            if key and key in self._holds and self._holds[key].since <= asked:
+                del self._holds[key]
 
 
 def _key(scope: Scope, provider: str, model: str, digest: str) -> Key | None:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from sidecar.dialects.anthropic import ANTHROPIC
 from sidecar.dialects.base import BadBody, Dialect, Reader, Wire
 from sidecar.dialects.embeddings import EMBEDDINGS
+from sidecar.dialects.gemini import GEMINI
 from sidecar.dialects.openai_chat import OPENAI_CHAT
 from sidecar.dialects.openai_responses import OPENAI_RESPONSES
 from sidecar.model import Operation
@@ -15,12 +16,12 @@ from sidecar.model import Operation
 __all__ = ["DIALECTS", "FAMILIES", "BadBody", "Dialect", "Reader", "Wire", "find"]
 
 DIALECTS: Mapping[str, Dialect] = MappingProxyType(
-    {dialect.name: dialect for dialect in (OPENAI_CHAT, OPENAI_RESPONSES, EMBEDDINGS, ANTHROPIC)}
+    {dialect.name: dialect for dialect in (OPENAI_CHAT, OPENAI_RESPONSES, EMBEDDINGS, ANTHROPIC, GEMINI)}
 )
 
 # What a provider speaks, by path, beside the one dialect that configuration names.
 FAMILIES: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {"openai_chat": ("openai_chat", "openai_responses", "embeddings")}
+    {"openai_chat": ("openai_chat", "openai_responses", "embeddings"), "gemini": ("gemini",)}
 )
 
 

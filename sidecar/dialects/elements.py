@@ -18,17 +18,18 @@ from sidecar.dialects.sse import CAP
 _BEGIN = re.compile(rb"[^ \t\r\n]")
 _OUTSIDE = re.compile(rb'["\[\]{}]')
 _INSIDE = re.compile(rb'["\\]')
+_UNKNOWN = -1  # nothing has come yet
+_JUNK = -2  # neither array nor object: passed on, not read
 
 
 class Elements:
-    __slots__ = ("_at", "_base", "_depth", "_held", "_oversized", "_start", "_string", "closed", "junk")
+    __slots__ = ("_at", "_base", "_depth", "_held", "_oversized", "_start", "_string", "closed")
 
     def __init__(self) -> None:
         self.closed = False  # the array, or the bare object, is whole
-        self.junk = False  # it is neither: passed on, not read
         self._held = bytearray()
         self._at = 0  # how far `_held` is scanned
-        self._base = -1  # depth at which objects begin: 1 in an array, 0 for a bare one; -1: nothing came yet
+        self._base = _UNKNOWN  # depth at which objects begin: 1 in an array, 0 for a bare one
         self._depth = 0
         self._string = False
         self._start = -1  # of the object that is being read
@@ -40,14 +41,18 @@ class Elements:
 
     def feed(self, data: bytes) -> tuple[bytes, Sequence[bytes | None]]:
         """The bytes that may go on, and the objects that are whole in them; None: it was too large."""
-        if self.closed or self.junk:
+        if self.closed:
             return data, ()
         self._held += data
-        if self._base < 0 and not self._begin():
-            return (self.close(), ()) if self.junk else (b"", ())
+        if self._base == _UNKNOWN:
+            self._begin()
+        if self._base < 0:
+            return (self.close() if self._base == _JUNK else b""), ()
         found: list[bytes | None] = []
         end = self._scan(found)
-        if self._depth > self._base and len(self._held) - max(self._start, end) > CAP:
+        if self._depth <= self._base:
+            end = len(self._held)  # between two objects: nothing to wait for
+        elif self._oversized or len(self._held) - self._start > CAP:
             if not self._oversized:
                 found.append(None)
             self._oversized = True
@@ -64,18 +69,13 @@ class Elements:
         self._held.clear()
         return raw
 
-    def _begin(self) -> bool:
+    def _begin(self) -> None:
         first = _BEGIN.search(self._held)
-        if first is None:
-            return False
-        if first[0] not in (b"[", b"{"):
-            self.junk = True
-            return False
-        self._base = 1 if first[0] == b"[" else 0
-        return True
+        if first is not None:
+            self._base = {b"[": 1, b"{": 0}.get(first[0], _JUNK)
 
     def _scan(self, found: list[bytes | None]) -> int:
-        """Where the last whole object, or the array, ends."""
+        """Where the last whole object ends."""
         held, end = self._held, 0
         while not self.closed:
             token = (_INSIDE if self._string else _OUTSIDE).search(held, self._at)
@@ -97,7 +97,8 @@ class Elements:
                     if self._depth == self._base:
                         end = self._at
                         if not self._oversized:
-                            found.append(bytes(held[self._start : end]))
+                            small = end - self._start <= CAP
+                            found.append(bytes(held[self._start : end]) if small else None)
                         self._oversized = False
                     self.closed = self._depth <= 0
-        return len(held) if self.closed else end
+        return end

@@ -69,7 +69,7 @@ _FINISH = {
 _BAD_CALL = ("MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL")
 
 
-def _also(name: str) -> Any:
+def also(name: str) -> Any:
     """The other spelling of a field: JSON of protocol buffers may be written in either case."""
     return msgspec.field(default=None, name=name)
 
@@ -79,27 +79,27 @@ class Call(msgspec.Struct, gc=False):
     name: str | None = None
     args: Any = None
     partial_args: Any = None
-    partial_args_: Any = _also("partialArgs")
+    partial_args_: Any = also("partialArgs")
 
 
 class Blob(msgspec.Struct, gc=False):
     mime_type: str | None = None
-    mime_type_: str | None = _also("mimeType")
+    mime_type_: str | None = also("mimeType")
 
 
 class Part(msgspec.Struct, gc=False):
     text: str | None = None
     thought: bool | None = None
     function_call: Call | None = None
-    function_call_: Call | None = _also("functionCall")
+    function_call_: Call | None = also("functionCall")
     inline_data: Blob | None = None
-    inline_data_: Blob | None = _also("inlineData")
+    inline_data_: Blob | None = also("inlineData")
     file_data: Any = None
-    file_data_: Any = _also("fileData")
+    file_data_: Any = also("fileData")
     executable_code: Any = None
-    executable_code_: Any = _also("executableCode")
+    executable_code_: Any = also("executableCode")
     code_execution_result: Any = None
-    code_execution_result_: Any = _also("codeExecutionResult")
+    code_execution_result_: Any = also("codeExecutionResult")
 
 
 class Content(msgspec.Struct, gc=False):
@@ -110,57 +110,50 @@ class Candidate(msgspec.Struct, gc=False):
     index: int | None = None
     content: Content | None = None
     finish_reason: str | int | None = None
-    finish_reason_: str | int | None = _also("finishReason")
+    finish_reason_: str | int | None = also("finishReason")
     finish_message: str | None = None
-    finish_message_: str | None = _also("finishMessage")
+    finish_message_: str | None = also("finishMessage")
 
 
 class Feedback(msgspec.Struct, gc=False):
     block_reason: str | int | None = None
-    block_reason_: str | int | None = _also("blockReason")
+    block_reason_: str | int | None = also("blockReason")
 
 
 class Tokens(msgspec.Struct, gc=False):
     prompt_token_count: int | None = None
-    prompt_token_count_: int | None = _also("promptTokenCount")
+    prompt_token_count_: int | None = also("promptTokenCount")
     tool_use_prompt_token_count: int | None = None
-    tool_use_prompt_token_count_: int | None = _also("toolUsePromptTokenCount")
+    tool_use_prompt_token_count_: int | None = also("toolUsePromptTokenCount")
     candidates_token_count: int | None = None
-    candidates_token_count_: int | None = _also("candidatesTokenCount")
+    candidates_token_count_: int | None = also("candidatesTokenCount")
     thoughts_token_count: int | None = None
-    thoughts_token_count_: int | None = _also("thoughtsTokenCount")
+    thoughts_token_count_: int | None = also("thoughtsTokenCount")
     cached_content_token_count: int | None = None
-    cached_content_token_count_: int | None = _also("cachedContentTokenCount")
+    cached_content_token_count_: int | None = also("cachedContentTokenCount")
 
 
 class Response(msgspec.Struct, gc=False):
     candidates: list[Candidate] | None = None
     prompt_feedback: Feedback | None = None
-    prompt_feedback_: Feedback | None = _also("promptFeedback")
+    prompt_feedback_: Feedback | None = also("promptFeedback")
     usage_metadata: Tokens | None = None
-    usage_metadata_: Tokens | None = _also("usageMetadata")
+    usage_metadata_: Tokens | None = also("usageMetadata")
     model_version: str | None = None
-    model_version_: str | None = _also("modelVersion")
-    error: Any = None
-
-
-class Vectors(msgspec.Struct, gc=False):
-    embedding: Any = None
-    embeddings: list[Any] | None = None
-    usage_metadata: Tokens | None = None
-    usage_metadata_: Tokens | None = _also("usageMetadata")
+    model_version_: str | None = also("modelVersion")
     error: Any = None
 
 
 _RESPONSE = Shape(Response)
-_VECTORS = Shape(Vectors)
 
 
 class GeminiAnswer:
     """Implements reading.Answer."""
 
-    __slots__ = ("_calls", "_closed", "_decided", "_ended", "_expected", "_seen", "_spoke", "_tokens", "_usage",
-                 "_went_on", "_which", "done")  # fmt: skip
+    __slots__ = (
+        *("_calls", "_closed", "_decided", "_ended", "_expected", "_seen", "_spoke", "_tokens", "_usage"),
+        *("_went_on", "_which", "done"),
+    )
 
     def __init__(self, choices: int) -> None:
         self.done = False
@@ -189,7 +182,7 @@ class GeminiAnswer:
         """The bytes have ended, and with them whatever had a finish reason."""
         self._closed = True
 
-    def event(self, kind: bytes, data: bytes, out: list[Delta]) -> bool:  # noqa: ARG002  # only data counts
+    def event(self, kind: bytes, data: bytes, out: list[Delta]) -> bool:  # only data counts
         if self.done or not data.strip():
             return True
         if data.startswith(b"[DONE]"):  # of some gateways
@@ -302,42 +295,17 @@ class GeminiAnswer:
 
     def _count(self, tokens: Tokens | None, out: list[Delta]) -> None:
         """Figures of a stream are cumulative, and the last of each counts."""
-        usage = _usage(tokens, self._tokens)
+        usage = usage_of(tokens, self._tokens)
         if usage != self._usage:
             self._usage = usage
             out.append(usage)
 
 
-class GeminiVectors:
-    """What an embedContent or batchEmbedContents says; implements reading.Answer."""
+def usage_of(tokens: Tokens | None, seen: dict[str, int]) -> Usage:
+    """Put into `seen` what is new, and sum it up.
 
-    __slots__ = ("done", "finished")
-
-    def __init__(self) -> None:
-        self.done = False
-        self.finished = False
-
-    def event(self, kind: bytes, data: bytes, out: list[Delta]) -> bool:  # noqa: ARG002  # only data counts
-        return self.body(data, out)
-
-    def body(self, data: bytes, out: list[Delta]) -> bool:
-        vectors = _VECTORS.read(data)
-        if vectors is None:
-            return False
-        if vectors.error:
-            out.append(Trouble(named_status(vectors.error), data))
-            return True
-        if vectors.embedding or vectors.embeddings:
-            out.append(Media("embedding"))
-        usage = _usage(vectors.usage_metadata_ or vectors.usage_metadata, {})
-        if usage != Usage():
-            out.append(usage)
-        self.done = self.finished = vectors.embedding is not None or vectors.embeddings is not None
-        return True
-
-
-def _usage(tokens: Tokens | None, seen: dict[str, int]) -> Usage:
-    """Output is what the model wrote and what it thought; input also what its tools put in."""
+    Output is what the model wrote and what it thought; input also what its tools put in.
+    """
     if tokens is not None:
         for key in _COUNTS:
             value = getattr(tokens, key + "_")

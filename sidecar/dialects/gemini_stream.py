@@ -18,32 +18,42 @@ from sidecar.model import Chunk, Delta, Malformed, Media
 _BLANK = re.compile(rb"(?:\r\n?|\n){2}")
 
 
-class GeminiStream(StreamReader):
-    __slots__ = ("_gemini",)
+class GeminiStream:
+    """Reads an answer that is streamed as events; implements base.Reader."""
+
+    __slots__ = ("_answer", "_events")
 
     def __init__(self, answer: GeminiAnswer) -> None:
-        super().__init__(answer)
-        self._gemini = answer
+        self._answer = answer
+        self._events = StreamReader(answer)
+
+    @property
+    def done(self) -> bool:
+        return self._answer.done
+
+    @property
+    def finished(self) -> bool:
+        return self._answer.finished
 
     def feed(self, data: bytes) -> Chunk:
-        chunk = super().feed(data)
+        chunk = self._events.feed(data)
         raw, out = chunk.raw, list[Delta]()
         if raw[:1] == b"{" or b"\n{" in raw or b"\r{" in raw:
             for block in _BLANK.split(raw):
                 self._bare(block, out)
-        held = self._events.held
-        if held[:1] == b"{" and held.rstrip().endswith(b"}") and self._bare(held, out):
-            raw += self._events.close()[0]
+        bare = self._events.bare
+        if bare.rstrip()[-1:] == b"}" and self._bare(bare, out):
+            raw += self._events.close().raw
         return Chunk(raw, chunk.deltas + tuple(out)) if out else chunk
 
     def close(self) -> Chunk:
-        chunk = super().close()
-        self._gemini.close()
+        chunk = self._events.close()
+        self._answer.close()
         return chunk
 
     def _bare(self, block: bytes, out: list[Delta]) -> bool:
         """Is this an error that came as bare JSON?"""
-        return block[:1] == b"{" and self._gemini.bare_error(block.strip(), out)
+        return block[:1] == b"{" and self._answer.bare_error(block.strip(), out)
 
 
 class ArrayReader:

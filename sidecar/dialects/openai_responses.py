@@ -148,7 +148,7 @@ def _reasoning(request: Request, model: str) -> bool:
 def _response(model: str, status: str, output: list[Any]) -> dict[str, Any]:
     usage = {
         "input_tokens": 0,
-        "input_tokens_details": {"cached_tokens": 0},
+        "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
         "output_tokens": 0,
         "output_tokens_details": {"reasoning_tokens": 0},
         "total_tokens": 0,

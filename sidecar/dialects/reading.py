@@ -47,6 +47,10 @@ class StreamReader:
     def finished(self) -> bool:
         return self._answer.finished
 
+    @property
+    def bare(self) -> bytes:
+        return self._events.bare
+
     def feed(self, data: bytes) -> Chunk:
         raw, events = self._events.feed(data)
         if not events:
@@ -117,6 +121,8 @@ class BodyReader:
 _STATUS = {
     "invalid_request_error": 400,
     "invalid_request": 400,
+    "invalid_argument": 400,
+    "failed_precondition": 400,
     "badrequesterror": 400,
     "unsupported_value": 400,
     "context_length_exceeded": 400,
@@ -142,12 +148,14 @@ _STATUS = {
     "failed_to_download_image": 400,
     "unsupported_image_media_type": 400,
     "authentication_error": 401,
+    "unauthenticated": 401,
     "invalid_api_key": 401,
     "billing_error": 402,
     "insufficient_credits": 402,
     "permission_error": 403,
     "permission_denied": 403,
     "not_found_error": 404,
+    "not_found": 404,
     "model_not_found": 404,
     "request_too_large": 413,
     "rate_limit_error": 429,
@@ -158,6 +166,7 @@ _STATUS = {
     "quota_exceeded": 429,
     "api_error": 500,
     "server_error": 500,
+    "internal": 500,
     "internal_error": 500,
     "internal_server_error": 500,
     "internalservererror": 500,
@@ -169,6 +178,7 @@ _STATUS = {
     "slow_down": 503,
     "vector_store_timeout": 504,
     "timeout_error": 504,
+    "deadline_exceeded": 504,
     "overloaded_error": 529,
     "overloaded": 529,
 }

@@ -20,7 +20,8 @@ _NAMES = (
     r"^grok-(?:3-mini|[4-9])(?!.*non-reasoning)",
     r"^glm-(?:4\.[5-9]|[5-9])",
     r"^minimax-m\d",
-    r"^gemini-(?:2\.5|[3-9])",  # through Google's OpenAI-compatible endpoint
+    r"^gemini-(?:2\.5|[3-9])",  # also through Google's OpenAI-compatible endpoint
+    r"^gemini-(?:pro|flash)(?:-lite)?-latest",
     r"claude-[a-z]+-(?:[5-9]|[1-9]\d)(?!\d)",  # Claude 5 and later think unless told not to
     r"claude-mythos",
 )

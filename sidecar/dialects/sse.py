@@ -42,6 +42,11 @@ class EventStream:
         self._oversized = False
         self._tail = b""  # the line end that an oversized event's last piece stopped with
 
+    @property
+    def bare(self) -> bytes:
+        """What is held, if it begins as JSON and not as an event; else nothing."""
+        return bytes(self._held) if self._held[:1] == b"{" else b""
+
     def feed(self, data: bytes) -> tuple[bytes, Sequence[Event]]:
         """The bytes that may go on, and the events that are whole in them."""
         if (

@@ -126,7 +126,7 @@ class _View:
             return outcome
         rest = reader.close()
         if self.bytes == 0:
-            return Failed(Fault.EMPTY_OUTPUT, detail="an answer of no bytes")
+            return outcome  # the judge calls it empty, as any answer that says nothing
         if self.html:
             return Failed(Fault.SERVER_ERROR, Scope.MODEL, detail="a web page where an answer was due")
         if self.stream and not self._over(reader):

@@ -53,13 +53,14 @@ class Degrade:
         if isinstance(outcome, Answered) or sink.stage is not Stage.UNTOUCHED:
             return outcome
         head = outcome.head if isinstance(outcome, Failed) else None
-        rejected = head is not None and head.status < 300
+        body = outcome.body if isinstance(outcome, Failed) else b""
+        rejected = head is not None and head.status < 300 and bool(body)
         empty = isinstance(outcome, Failed) and outcome.fault is Fault.EMPTY_OUTPUT
         static = None if rejected and not empty else self._static(call, outcome)
         if static is not None:
             return await self._serve(call, sink, Tier.STATIC, *static, outcome)
         if isinstance(outcome, Failed) and head is not None and rejected:
-            return await self._serve(call, sink, Tier.REDUCED, head, outcome.body, outcome)
+            return await self._serve(call, sink, Tier.REDUCED, head, body, outcome)
         return outcome
 
     def _static(self, call: Call, outcome: Failed | Refused) -> tuple[Head, bytes] | None:

@@ -88,7 +88,7 @@ class Fallback:
                 if call.options.fallback and outcome.fault in self.by_fault:
                     others = self.by_fault[outcome.fault]
                     queue = [other for other in others if other.target.name not in asked]
-        if walk.refused and not self.degradable:
+        if walk.refused and not self.degradable and not any(_is_answer(failed) for _, failed in walk.failed):
             insisted = await self._insist(call, sink, walk)
             if insisted is not None:
                 return insisted
@@ -158,9 +158,16 @@ class Fallback:
             soonest = min((no.until for _, no in walk.refused.values() if no.by in ASK_AGAIN), default=inf)
             pause = soonest - now
             if now + pause >= call.deadline:
-                return None
+                # no probe is due in time: the nearest one is tried as it is
+                outcome = await self._ask(lane, replace(call, early=True), sink, walk, others=0)
+                return None if isinstance(outcome, Refused) else outcome
             call.record.waited += max(pause, 0.0)
             await self.clock.sleep(max(pause, 0.01))
+
+
+def _is_answer(failed: Failed) -> bool:
+    """Is this a whole answer that was rejected for its quality?"""
+    return failed.head is not None and failed.head.status < 300 and bool(failed.body)
 
 
 def _last(walk: _Walk) -> Outcome:
@@ -171,7 +178,7 @@ def _last(walk: _Walk) -> Outcome:
     complaint about the request; else the refusal that would end soonest.
     """
     failures = [failed for _, failed in walk.failed]
-    answers = [failed for failed in failures if failed.head is not None and failed.head.status < 300]
+    answers = [failed for failed in failures if _is_answer(failed)]
     if answers:
         return min(answers, key=lambda failed: failed.fault is Fault.EMPTY_OUTPUT)
     telling = failures[:1] + [failed for failed in failures[1:] if HANDLING[failed.fault].elsewhere]

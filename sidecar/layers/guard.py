@@ -61,10 +61,10 @@ class Guard:
         if hold is not None:
             return Refused(RefusedBy.KNOWN_WAIT, hold.until, hold.fault)
         breaker = self.breaker(provider, model, key)
-        permit = breaker.insist(now) if call.alone else breaker.allow(now)
+        permit = breaker.insist(now, early=call.early) if call.alone else breaker.allow(now)
         if isinstance(permit, Denied):
             return Refused(RefusedBy.BREAKER, permit.until, Fault.OVERLOADED)
-        approval = self.quality.insist(now) if call.alone else self.quality.allow(now)
+        approval = self.quality.insist(now, early=call.early) if call.alone else self.quality.allow(now)
         if isinstance(approval, Denied):
             breaker.record(permit, Charge.NEUTRAL, now, call=call.id, body=0)
             self._report(call, breaker)

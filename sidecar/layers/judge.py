@@ -82,7 +82,7 @@ class Judge:
         answer = hold.answer
         if answer.trouble is not None:
             return hold.trouble(answer.trouble)
-        findings = judge(answer, self.signals, self.schemas) if hold.readable else ()
+        findings = judge(answer, self.signals, self.schemas) if hold.readable or not hold.size else ()
         rejected = rejection(findings)
         if rejected is not None and not hold.committed:
             self._tell(hold.call, findings, "rejected")

@@ -68,19 +68,21 @@ class Retry:
     tell: Tell
 
     async def __call__(self, call: Call, sink: Sink) -> Outcome:
-        self.budget.deposit(self.clock.now())
         tries = 0
         failed: Failed | None = None
         while True:
+            asked = self.clock.now()
             outcome = await self.inner(call, sink)
-            if isinstance(outcome, Refused) and failed is not None:
-                return failed  # the breaker closed the way between two tries: the failure is the news
+            if isinstance(outcome, Refused):
+                # where the breaker closed the way between two tries the failure is the news
+                return outcome if failed is None else failed
+            tries += 1
+            if tries == 1:
+                self.budget.deposit(self.clock.now())  # only a call that was asked earns retries
             if isinstance(outcome, Answered):
-                self._forget(call)
-            if not isinstance(outcome, Failed):
+                self._forget(call, asked)
                 return outcome
             failed = outcome
-            tries += 1
             plan = self._again(call, failed, tries, sink)
             self._remember(call, failed, final=isinstance(plan, Stop))
             if isinstance(plan, Stop):
@@ -138,8 +140,9 @@ class Retry:
             final=final,
         )
 
-    def _forget(self, call: Call) -> None:
+    def _forget(self, call: Call, asked: float) -> None:
         self.waits.forget(
+            asked,
             provider=self.target.provider.name,
             model=self.target.model or call.ask.model,
             digest=digest(self.target, call),

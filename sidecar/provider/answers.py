@@ -47,6 +47,8 @@ class Asked:
     text: str = ""  # of the last user message
     schema: Mapping[str, Any] | None = None  # structured output
     tools: tuple[tuple[str, Mapping[str, Any]], ...] = ()  # name, schema of the arguments
+    inputs: int = 1  # how many vectors are wanted
+    packed: bool = False  # vectors as base64
     size: int = 0
 
     @property

@@ -160,7 +160,7 @@ async def error_event(turn: Turn) -> Ending:
 
 async def invalid_json(turn: Turn) -> Ending:
     def spoil(item: Item) -> Item:
-        return Piece(item.part, item.data.replace(b":{", b"=<")) if isinstance(item, Piece) else item
+        return Piece(item.part, item.data.replace(b'{"', b'<"')) if isinstance(item, Piece) else item
 
     items = [spoil(item) for item in contents(turn)]
     if not turn.asked.stream:

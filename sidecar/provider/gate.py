@@ -68,7 +68,7 @@ class Gate:
         self._paused = paused
         self._place: socket.socket | None = None
         self._listening: socket.socket | None = None
-        self._server: asyncio.Server | None = None
+        self._welcomes: set[asyncio.Task[Any]] = set()
         self._crowd: list[socket.socket] = []  # what fills the backlog of a black hole
         self._moved = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -79,7 +79,6 @@ class Gate:
         self._port = self._place.getsockname()[1]
         self.shut = self._wanted()
         self._arrange()
-        await self._take()
         self._task = asyncio.create_task(self._watch())  # noqa: TID251  # a vendor owns its port
         return self._port
 
@@ -88,6 +87,7 @@ class Gate:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         self._close()
+        await asyncio.gather(*self._welcomes, return_exceptions=True)
         if self._place is not None:
             self._place.close()
 
@@ -104,30 +104,32 @@ class Gate:
     async def _watch(self) -> None:
         while True:
             self._moved.clear()
-            await self._take()
             try:
                 async with asyncio.timeout(self._edge()):
                     await self._moved.wait()
             except TimeoutError:
                 self.turn()
 
-    async def _take(self) -> None:
-        """Connections that have queued up since the socket listens are served from here on."""
-        sock = self._listening
-        if sock is None or self._server is not None or self.shut:
-            return
+    def _accept(self, listening: socket.socket) -> None:
+        # not loop.create_server: that has to be awaited, and `turn` acts at once
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(lambda: Door(self._serve, paused=self._paused), sock=sock)
-        if sock is self._listening:
-            self._server = server
-        else:
-            server.close()
+        with contextlib.suppress(BlockingIOError, ConnectionError):
+            while True:
+                sock, _ = listening.accept()
+                sock.setblocking(False)
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                welcome = loop.connect_accepted_socket(lambda: Door(self._serve, paused=self._paused), sock)
+                task = asyncio.create_task(welcome)  # noqa: TID251  # a vendor owns its port
+                self._welcomes.add(task)
+                task.add_done_callback(self._welcomes.discard)
 
     def _arrange(self) -> None:
         if self.shut == "refuse":
             return
         self._listening = self._bound(self._port)
         self._listening.listen(0 if self.shut else 1024)
+        if not self.shut:
+            asyncio.get_running_loop().add_reader(self._listening, self._accept, self._listening)
         while self.shut and len(self._crowd) < 4:  # a full backlog drops further SYNs
             sock = socket.socket(self._listening.family)
             sock.setblocking(False)
@@ -136,13 +138,12 @@ class Gate:
             self._crowd.append(sock)
 
     def _close(self) -> None:
-        if self._server is not None:
-            self._server.close()
-        elif self._listening is not None:
+        if self._listening is not None:
+            asyncio.get_running_loop().remove_reader(self._listening)
             self._listening.close()
         for sock in self._crowd:
             sock.close()
-        self._server, self._listening = None, None
+        self._listening = None
         self._crowd.clear()
 
     def _bound(self, port: int) -> socket.socket:

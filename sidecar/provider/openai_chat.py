@@ -208,30 +208,3 @@ class OpenAIChat:
             "total_tokens": given + said,
             "completion_tokens_details": {"reasoning_tokens": len(say.reasoning)},
         }
-
-
-class Embeddings:
-    """The one other operation of OpenAI that matters to a vendor's users."""
-
-    name = "openai_embeddings"
-
-    def speaks(self, path: str) -> bool:
-        return path.endswith("/embeddings")
-
-    def read(self, path: str, body: Mapping[str, Any], size: int) -> Asked:
-        return Asked(path=path, model=str(body.get("model", "")), text=str(body.get("input", "")), size=size)
-
-    def whole(self, asked: Asked, say: Saying) -> bytes:
-        row = {"object": "embedding", "index": 0, "embedding": [0.25, -0.5, 0.125]}
-        tokens = max(1, asked.size // 4)
-        usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-        return dumps({"object": "list", "data": [row], "model": say.model, "usage": usage}).encode()
-
-    def stream(self, asked: Asked, say: Saying) -> list[Piece]:
-        return [Piece(Part.CONTENT, self.whole(asked, say))]
-
-    ping = OpenAIChat.ping
-    filler = OpenAIChat.filler
-    complain = OpenAIChat.complain
-    error_event = OpenAIChat.error_event
-    hints = OpenAIChat.hints

@@ -99,6 +99,7 @@ class Vendor:
         self._tell = tell
         self._count = 0
         self._began = 0.0
+        self._looked = 0.0  # when the plan was last asked about the port
         self._shut_until: float | None = None  # end of a refusal that has one
         self._lines: dict[Line, bool] = {}  # open connections: is an exchange running?
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -165,11 +166,12 @@ class Vendor:
 
     def _wanted(self) -> str:
         """Whether the port is shut for the next call, and how."""
-        now = self._now()
+        now = self._looked = self._now()
         if self._shut_until is not None and now >= self._shut_until:
             self._shut_until = None
             self._count += 1
-        do = self._plan.choose(self._facts(self._count + 1), Moment.ACCEPT)
+        facts = Facts(number=self._count + 1, seconds=now - self._began)
+        do = self._plan.choose(facts, Moment.ACCEPT)
         if do is None or do.name not in SHUT:
             self._shut_until = None
             return ""
@@ -186,12 +188,12 @@ class Vendor:
         self._changed.set()
 
     def _next_edge(self) -> float | None:
-        """Seconds until the port may have to open or close."""
-        now = self._now()
-        edges = [self._began + edge for edge in self._plan.edges()]
-        if self._shut_until is not None:
+        """Seconds until the port may have to open or close, by what was known at the last look."""
+        looked = self._looked - self._began
+        edges = [self._began + edge for edge in self._plan.edges() if edge > looked]
+        if self._shut_until is not None and self._shut_until > self._looked:
             edges.append(self._shut_until)
-        return min((edge - now for edge in edges if edge > now), default=None)
+        return max(0.0, min(edges) - self._now()) if edges else None
 
     # ---- one connection ----
 

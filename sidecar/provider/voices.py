@@ -7,7 +7,9 @@ from typing import Any
 
 from sidecar.provider.answers import Asked, Part, Piece, Saying, Voice, dumps
 from sidecar.provider.anthropic import Anthropic
-from sidecar.provider.openai_chat import Embeddings, OpenAIChat
+from sidecar.provider.embeddings import Embeddings
+from sidecar.provider.openai_chat import OpenAIChat
+from sidecar.provider.openai_responses import OpenAIResponses
 
 
 class Echo:
@@ -36,7 +38,7 @@ class Echo:
     hints = OpenAIChat.hints
 
 
-VOICES: tuple[Voice, ...] = (OpenAIChat(), Anthropic(), Embeddings(), Echo())
+VOICES: tuple[Voice, ...] = (OpenAIChat(), OpenAIResponses(), Anthropic(), Embeddings(), Echo())
 
 
 def voice_of(path: str) -> Voice:

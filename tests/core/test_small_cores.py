@@ -159,9 +159,18 @@ def test_an_answer_ends_what_was_held():
     waits = Waits()
     waits.remember(limited(300.0), 0.0, **WAY, final=False)
 
-    waits.forget(**WAY)
+    waits.forget(0.5, **WAY)
 
     assert waits.refusal(1.0, **WAY) is None
+
+
+def test_an_answer_to_an_older_question_does_not_end_it():
+    waits = Waits()
+    waits.remember(limited(300.0), 10.0, **WAY, final=False)
+
+    waits.forget(9.0, **WAY)
+
+    assert waits.refusal(11.0, **WAY) is not None
 
 
 def test_a_shorter_wait_does_not_cut_a_longer_one():
