@@ -51,10 +51,9 @@ def _options() -> argparse.Namespace:
 
 
 def _count(text: str) -> int:
-    count = int(text)
-    if count < 1:
-        raise ValueError
-    return count
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is no count; expected 1 or more")
+    return int(text)
 
 
 def _run(options: argparse.Namespace) -> report.Results:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from sidecar.config.convert import format_duration, format_value, hints
 from sidecar.config.problems import looks_like_key
-from sidecar.dialects import DIALECTS, BadBody
+from sidecar.dialects import DIALECTS, BadBody, find
 from sidecar.model import Ask, Provider, Target, Traffic
 from sidecar.routing import Router, own_path, split_path, upstream_path
 from sidecar.secret import Secret
@@ -111,12 +111,12 @@ def explain_text(settings: Settings, request: bytes) -> str:
 
 def _ask(provider: Provider, sample: Sample, path: str) -> tuple[Ask | None, str]:
     """What is asked, None where it is passed through; and what could not be read of it, or why."""
-    dialect = DIALECTS.get(provider.dialect)
-    if dialect is None:
+    if provider.dialect not in DIALECTS:
         return None, f"{provider.name} speaks no dialect that we read"
-    operation = dialect.operation(sample.method, path)
-    if operation is None:
-        return None, f"no operation of {dialect.name} that we read"
+    found = find(provider.dialect, sample.method, path)
+    if found is None:
+        return None, f"no operation of {provider.dialect} that we read"
+    dialect, operation = found
     try:
         return dialect.ask(operation, path, sample.body), ""
     except BadBody as bad:

@@ -29,11 +29,11 @@ class Vendor:
 _ROWS = (
     Vendor("openai", "https://api.openai.com/v1"),
     Vendor("anthropic", "https://api.anthropic.com/v1", "anthropic", AuthStyle.X_API_KEY),
-    Vendor("gemini", "https://generativelanguage.googleapis.com/v1beta", "gemini", AuthStyle.X_GOOG_API_KEY),
     Vendor("cerebras", "https://api.cerebras.ai/v1"),
     Vendor("deepinfra", "https://api.deepinfra.com/v1/openai", unversioned=True),
     Vendor("deepseek", "https://api.deepseek.com"),
     Vendor("fireworks", "https://api.fireworks.ai/inference/v1"),
+    Vendor("gemini", "https://generativelanguage.googleapis.com/v1beta", "gemini", AuthStyle.X_GOOG_API_KEY),
     Vendor("groq", "https://api.groq.com/openai/v1"),
     Vendor("huggingface", "https://router.huggingface.co/v1"),
     Vendor("mistral", "https://api.mistral.ai/v1"),

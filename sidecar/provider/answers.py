@@ -50,6 +50,12 @@ class Asked:
     inputs: int = 1  # how many vectors are wanted
     packed: bool = False  # vectors as base64
     size: int = 0
+    query: str = ""
+
+    @property
+    def array(self) -> bool:
+        """Gemini streams one JSON array where events were not asked for."""
+        return self.stream and "streamGenerateContent" in self.path and "alt=sse" not in self.query
 
     @property
     def nonce(self) -> str:

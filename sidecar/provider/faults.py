@@ -26,6 +26,7 @@ from sidecar.provider.show import (
     contents,
     head_of,
     kind_of,
+    ping_of,
     plain,
     show,
     squeeze,
@@ -261,7 +262,7 @@ async def keepalives_forever(turn: Turn) -> Ending:
     turn.status = 200
     body = Body(turn.line, chunked=True, split="event", gzip=False, rng=turn.rng)
     while True:
-        await body.put(turn.voice.ping() if turn.asked.stream else b"\n")
+        await body.put(ping_of(turn))
         await turn.line.pause(turn.do.keepalive or 1.0)
 
 

@@ -7,7 +7,7 @@ error is one of a response's own, as an `error` event where it is the server's.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sidecar.provider.answers import Asked, Complaint, Part, Piece, Saying, dumps, messages_text, sse
@@ -42,65 +42,67 @@ class OpenAIResponses:
         return dumps(_finished(asked, say)).encode()
 
     def stream(self, asked: Asked, say: Saying) -> list[Piece]:
-        out: list[Piece] = []
-
-        def event(part: Part, kind: str, **fields: Any) -> None:
-            body = {"type": f"response.{kind}", "sequence_number": len(out), **fields}
-            out.append(Piece(part, sse(dumps(body), f"response.{kind}")))
-
-        begun = _response(say.model, "in_progress")
-        event(Part.OPENING, "created", response=begun)
-        event(Part.OPENING, "in_progress", response=begun)
-        items = _items(say)
-        for index, item in enumerate(items):
-            behind = Part.CLOSING if index == len(items) - 1 else Part.OPENING
-            at = {"item_id": item["id"], "output_index": index}
-            event(Part.OPENING, "output_item.added", output_index=index, item=_empty(item))
-            if item["type"] == "reasoning":
-                at["summary_index"] = 0
-                part = item["summary"][0]
-                event(Part.OPENING, "reasoning_summary_part.added", **at, part={**part, "text": ""})
-                for thought in say.reasoning:
-                    event(Part.CONTENT, "reasoning_summary_text.delta", **at, delta=thought)
-                event(behind, "reasoning_summary_text.done", **at, text=part["text"])
-                event(behind, "reasoning_summary_part.done", **at, part=part)
-            elif item["type"] == "function_call":
-                for word in say.words:
-                    event(Part.CONTENT, "function_call_arguments.delta", **at, delta=word)
-                done = {"name": item["name"], "arguments": item["arguments"]}
-                event(behind, "function_call_arguments.done", **at, **done)
-            elif item["content"]:
-                at["content_index"] = 0
-                (part,) = item["content"]
-                field = "refusal" if part["type"] == "refusal" else "text"
-                kind = "refusal" if field == "refusal" else "output_text"
-                more: dict[str, Any] = {} if field == "refusal" else {"logprobs": []}
-                event(Part.OPENING, "content_part.added", **at, part={**part, field: ""})
-                for word in say.words:
-                    event(Part.CONTENT, f"{kind}.delta", **at, delta=word, **more)
-                event(behind, f"{kind}.done", **at, **{field: part[field]}, **more)
-                event(behind, "content_part.done", **at, part=part)
-            event(behind, "output_item.done", output_index=index, item=item)
-        response = _finished(asked, say)
-        event(Part.SENTINEL, response["status"], response=response)
-        return out
+        begun, ended = _response(say.model, "in_progress"), _finished(asked, say)
+        events = [
+            (Part.OPENING, "created", {"response": begun}),
+            (Part.OPENING, "in_progress", {"response": begun}),
+            *_events(ended["output"], say),
+            (Part.SENTINEL, ended["status"], {"response": ended}),
+        ]
+        return [
+            Piece(part, _event(f"response.{kind}", sequence_number=number, **fields))
+            for number, (part, kind, fields) in enumerate(events)
+        ]
 
     def filler(self, size: int) -> bytes:
-        return sse(dumps({"type": "keepalive", "sequence_number": 0, "padding": "x" * size}), "keepalive")
+        return _event("keepalive", sequence_number=0, padding="x" * size)
 
     def error_event(self, complaint: Complaint) -> bytes:
         error = json.loads(complaint.body)["error"]
         code = error["code"] or error["type"]
-        if code in FAILED:
-            said = {"code": code, "message": error["message"]}
-            response = _response("", "failed") | {"error": said}
-            event = {"type": "response.failed", "sequence_number": 0, "response": response}
-            return sse(dumps(event), "response.failed")
-        return sse(dumps({"type": "error", "sequence_number": 0, "error": error}), "error")
+        if code not in FAILED:
+            return _event("error", sequence_number=0, error=error)
+        failed = _response("", "failed") | {"error": {"code": code, "message": error["message"]}}
+        return _event("response.failed", sequence_number=0, response=failed)
 
     ping = OpenAIChat.ping
     complain = OpenAIChat.complain
     hints = OpenAIChat.hints
+
+
+def _event(kind: str, **fields: Any) -> bytes:
+    return sse(dumps({"type": kind, **fields}), kind)
+
+
+def _events(items: list[dict[str, Any]], say: Saying) -> Iterator[tuple[Part, str, dict[str, Any]]]:
+    """What a stream says of the output: each item announced, in pieces, and whole."""
+    for index, item in enumerate(items):
+        behind = Part.CLOSING if index == len(items) - 1 else Part.OPENING
+        yield Part.OPENING, "output_item.added", {"output_index": index, "item": _empty(item)}
+        at: dict[str, Any] = {"item_id": item["id"], "output_index": index}
+        if item["type"] == "function_call":
+            for word in say.words:
+                yield Part.CONTENT, "function_call_arguments.delta", {**at, "delta": word}
+            done = {"name": item["name"], "arguments": item["arguments"]}
+            yield behind, "function_call_arguments.done", {**at, **done}
+        for part in item.get("summary", ()):
+            at["summary_index"] = 0
+            yield Part.OPENING, "reasoning_summary_part.added", {**at, "part": {**part, "text": ""}}
+            for thought in say.reasoning:
+                yield Part.CONTENT, "reasoning_summary_text.delta", {**at, "delta": thought}
+            yield behind, "reasoning_summary_text.done", {**at, "text": part["text"]}
+            yield behind, "reasoning_summary_part.done", {**at, "part": part}
+        for part in item.get("content", ()):
+            at["content_index"] = 0
+            field = "refusal" if part["type"] == "refusal" else "text"
+            if field == "text":
+                at["logprobs"] = []
+            yield Part.OPENING, "content_part.added", {**at, "part": {**part, field: ""}}
+            for word in say.words:
+                yield Part.CONTENT, f"{part['type']}.delta", {**at, "delta": word}
+            yield behind, f"{part['type']}.done", {**at, field: part[field]}
+            yield behind, "content_part.done", {**at, "part": part}
+        yield behind, "output_item.done", {"output_index": index, "item": item}
 
 
 def _items(say: Saying) -> list[dict[str, Any]]:

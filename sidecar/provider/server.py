@@ -17,7 +17,7 @@ import json
 import random
 import ssl
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -276,6 +276,7 @@ class Vendor:
         except ValueError:
             body = {}
         asked = turn.voice.read(turn.head.path, body if isinstance(body, dict) else {}, upload.size)
+        asked = replace(asked, query=turn.head.query)
         exchange.dialect, exchange.model = turn.voice.name, asked.model
         exchange.stream, exchange.nonce = asked.stream, asked.nonce
         return asked

@@ -81,6 +81,20 @@ def styled(event: bytes, do: Behaviour) -> bytes:
     return event.replace(b"\n", {"lf": b"\n", "crlf": b"\r\n", "cr": b"\r"}[do.eol])
 
 
+def arrayed(items: Sequence[Item]) -> list[Item]:
+    """Events as the elements of one JSON array; the end marker is its closing bracket."""
+    out: list[Item] = []
+    for item in items:
+        if isinstance(item, Piece) and item.part is Part.SENTINEL and not item.data:
+            out.append(Piece(item.part, b"\r\n]" if out else b"[]"))
+        elif isinstance(item, Piece):
+            element = item.data.strip().removeprefix(b"data:").strip()
+            out.append(Piece(item.part, (b",\r\n" if out else b"[") + element))
+        else:
+            out.append(item)
+    return out
+
+
 def squeeze(body: bytes) -> bytes:
     packer = zlib.compressobj(wbits=31)
     return packer.compress(body) + packer.flush()
@@ -131,7 +145,9 @@ class Show:
 async def show(turn: Turn, it: Show) -> Ending:
     do, line = turn.do, turn.line
     stream = turn.asked.stream
-    ping = turn.voice.ping() if stream else b"\n"
+    ping = ping_of(turn)
+    if turn.asked.array:
+        it.items = arrayed(it.items)
     framing = it.framing or do.framing or ("chunked" if stream or do.keepalive else "length")
     packed = do.gzip and stream and not it.encoded
     if packed and framing == "length":
@@ -142,7 +158,7 @@ async def show(turn: Turn, it: Show) -> Ending:
         "length": [("content-length", str(size))],
         "close": [("connection", "close")],
     }[framing]
-    kind = it.kind or ("text/event-stream; charset=utf-8" if stream else "application/json")
+    kind = it.kind or kind_of(turn)
     headers = head_of(turn, kind, [*frames, *it.more])
     if do.gzip or it.encoded:
         headers.append(("content-encoding", "gzip"))
@@ -222,7 +238,12 @@ async def _act(line: Line, body: Body, act: Act) -> Ending:
 
 
 def kind_of(turn: Turn) -> str:
-    return "text/event-stream; charset=utf-8" if turn.asked.stream else "application/json"
+    events = turn.asked.stream and not turn.asked.array
+    return "text/event-stream; charset=utf-8" if events else "application/json"
+
+
+def ping_of(turn: Turn) -> bytes:
+    return turn.voice.ping() if turn.asked.stream and not turn.asked.array else b"\n"
 
 
 async def plain(

@@ -8,6 +8,7 @@ from typing import Any
 from sidecar.provider.answers import Asked, Part, Piece, Saying, Voice, dumps
 from sidecar.provider.anthropic import Anthropic
 from sidecar.provider.embeddings import Embeddings
+from sidecar.provider.gemini import Gemini, GeminiEmbeddings
 from sidecar.provider.openai_chat import OpenAIChat
 from sidecar.provider.openai_responses import OpenAIResponses
 
@@ -38,7 +39,15 @@ class Echo:
     hints = OpenAIChat.hints
 
 
-VOICES: tuple[Voice, ...] = (OpenAIChat(), OpenAIResponses(), Anthropic(), Embeddings(), Echo())
+VOICES: tuple[Voice, ...] = (
+    OpenAIChat(),
+    OpenAIResponses(),
+    Anthropic(),
+    Embeddings(),
+    Gemini(),
+    GeminiEmbeddings(),
+    Echo(),
+)
 
 
 def voice_of(path: str) -> Voice:

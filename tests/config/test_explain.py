@@ -93,8 +93,8 @@ def request(path: str, body: Any = None, **headers: str) -> bytes:
             "passed through to https://api.openai.com/v1/files: no operation of openai_chat that we read; no route",
         ),
         (
-            request("/gemini/v1beta/models/m:generateContent"),
-            "gemini speaks no dialect that we read; no route, no policy, only metrics",
+            request("/cohere/v2/chat"),
+            "cohere speaks no dialect that we read; no route, no policy, only metrics",
         ),
         (
             request("/openai/v1/chat/completions", "{"),

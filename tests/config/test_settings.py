@@ -84,7 +84,7 @@ def test_providers_know_where_they_are() -> None:
         eu.scheme, eu.host, eu.port, eu.base_path, eu.version, eu.version_known
     )  # fmt: skip
     assert ("http", "127.0.0.1", 8000, True) == (local.scheme, local.host, local.port, local.private)
-    assert ("", "v1beta", AuthStyle.X_GOOG_API_KEY) == (gemini.dialect, gemini.version, gemini.auth)
+    assert ("gemini", "v1beta", AuthStyle.X_GOOG_API_KEY) == (gemini.dialect, gemini.version, gemini.auth)
     assert AuthStyle.X_API_KEY is providers["anthropic"].auth
 
 
@@ -233,7 +233,7 @@ sidecar.yaml: ok, 2 routes, 1 provider, 6 warnings
 @pytest.mark.parametrize(
     ("match", "warning"),
     [
-        ("provider: gemini", "routes[0]: is never taken: calls to gemini are passed through"),
+        ("provider: cohere", "routes[0]: is never taken: calls to cohere are passed through"),
         (
             "provider: openai, operation: other",
             "routes[0]: is never taken: calls for `other` to openai are passed through",

@@ -21,7 +21,7 @@ from sidecar.model import (
     Delta,
     Finish,
     Malformed,
-    Operation,
+    Media,
     Reasoning,
     Text,
     ToolCall,
@@ -41,14 +41,14 @@ def recorded() -> list[Any]:
         path = urlsplit(request["path"]).path
         for dialect in DIALECTS.values():
             if (
-                dialect.operation(request["method"], path)
+                (operation := dialect.operation(request["method"], path))
                 and response["status"] == 200
                 and response.get("body")
             ):
                 headers = {key.lower(): value for key, value in response["headers"].items()}
                 content_type = headers["content-type"][0].encode()
                 body = response["body"].encode()
-                asked = dialect.ask(Operation.CHAT, path, request["body"].encode())
+                asked = dialect.ask(operation, path, request["body"].encode())
                 name = f"{exchange['provider']}-{exchange['id']}"
                 found.append(pytest.param(dialect, asked, content_type, body, id=name))
     return found
@@ -86,7 +86,7 @@ def test_a_recorded_answer_is_read_the_same_in_any_cut(
     assert 1 == kinds.count(Answering)
     assert Malformed not in kinds
     assert Trouble not in kinds
-    assert any(isinstance(delta, Text | Reasoning | ToolCall) for delta in deltas)
+    assert any(isinstance(delta, Text | Reasoning | ToolCall | Media) for delta in deltas)
     assert sane(deltas)
 
 

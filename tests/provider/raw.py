@@ -12,6 +12,9 @@ from sidecar.provider import Vendor
 
 CHAT = "/v1/chat/completions"
 MESSAGES = "/v1/messages"
+GENERATE = "/v1beta/models/m-1:generateContent"
+STREAM = "/v1beta/models/m-1:streamGenerateContent?alt=sse"
+ARRAY = "/v1beta/models/m-1:streamGenerateContent"
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,8 @@ def text_of(answer: dict[str, Any]) -> str:
         case {"choices": [{"message": {"content": str(text)}}]} | {
             "choices": [{"delta": {"content": str(text)}}]
         }:
+            return text
+        case {"candidates": [{"content": {"parts": [{"text": str(text)}]}}]}:
             return text
         case {"content": [{"text": str(text)}]} | {"delta": {"text": str(text)}}:
             return text

@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 
 import uvloop
 
-from sidecar.connection import Connection
+from sidecar.listener.connection import Connection
 from sidecar.core.admission import Admission
 from sidecar.dialects import DIALECTS
-from sidecar.listener import Generation, Listener
+from sidecar.listener.listener import Generation, Listener
 from sidecar.model import (
     Answered,
     Ask,

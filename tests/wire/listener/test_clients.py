@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from sidecar.listener import PortInUse
+from sidecar.listener.listener import PortInUse
 from sidecar.model import Answered, Call, CallEnded, Chunk, Head, NestedRetry, Outcome, Sink
 from sidecar.settings import Limits, Listen, Route
 from tests.wire.listener.house import (

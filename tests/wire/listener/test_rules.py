@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sidecar.http_rules import Times, host_name, intake, times, wishes
-from sidecar.http_strict import Gate, RequestError, check_head
+from sidecar.listener.http_rules import Times, host_name, intake, times, wishes
+from sidecar.listener.http_strict import Gate, RequestError, check_head
 from sidecar.model import Ask, Call, Operation, Record, Traffic
-from sidecar.nested import KEY_SECONDS, LEFT_SECONDS, Nested
+from sidecar.listener.nested import KEY_SECONDS, LEFT_SECONDS, Nested
 from sidecar.settings import Deadlines, RequestHeaders, Route
 
 CONFIGURED = Route(name="r")

@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sidecar.addresses import Lookup, system_lookup
-from sidecar.egress import Pool
+from sidecar.upstream.addresses import Lookup, system_lookup
+from sidecar.upstream.egress import Pool
 from sidecar.model import (
     Ask,
     Attempt,
@@ -29,7 +29,7 @@ from sidecar.model import (
     Traffic,
 )
 from sidecar.settings import Limits
-from sidecar.upstream import Upstream
+from sidecar.upstream.upstream import Upstream
 
 SOON = 5.0  # no wait on loopback should come near it
 JSON = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}"

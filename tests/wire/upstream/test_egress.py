@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.addresses import FRESH, NEGATIVE, STALE, Names, Unresolved, may_connect
-from sidecar.egress import Pool
+from sidecar.upstream.addresses import FRESH, NEGATIVE, STALE, Names, Unresolved, may_connect
+from sidecar.upstream.egress import Pool
 from sidecar.model import Answered, Failed, Fault, Provider, Refused, RefusedBy, Target
 
 from .conftest import Run

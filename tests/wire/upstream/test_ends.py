@@ -8,7 +8,7 @@ import errno
 import pytest
 
 from sidecar.model import Answered, Failed, Fault, Operation
-from sidecar.upstream import failed
+from sidecar.upstream.upstream import failed
 
 from .conftest import Run
 from .rig import JSON, SOON, SSE, Conversation, Tape, chunk, rig, until

@@ -73,7 +73,7 @@ def test_another_provider_without_a_key_is_not_asked(run: Run, key: Key | None) 
 @pytest.mark.parametrize("private", [True, False])
 def test_traces_leave_to_private_providers_only(run: Run, private: bool) -> None:
     async def main() -> None:
-        from sidecar.request import Request, form
+        from sidecar.upstream.request import Request, form
 
         async with rig(answers, private=private) as r:
             request = form(r.call(headers=APP), Target(name="t", provider=r.provider))

@@ -29,8 +29,8 @@ from urllib.parse import unquote, urlsplit
 
 import aiohappyeyeballs
 
-from sidecar.addresses import Lookup, Names, is_address, may_connect, system_lookup
-from sidecar.wire import LINE, Late, Wire
+from sidecar.upstream.addresses import Lookup, Names, is_address, may_connect, system_lookup
+from sidecar.upstream.wire import LINE, Late, Wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

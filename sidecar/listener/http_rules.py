@@ -19,7 +19,7 @@ from hashlib import blake2b
 from math import inf, isfinite
 from urllib.parse import unquote_to_bytes
 
-from sidecar.http_strict import RequestError
+from sidecar.listener.http_strict import RequestError
 from sidecar.model import Headers, Options, Traffic
 from sidecar.settings import Deadlines, Listen, RequestHeaders, Route
 

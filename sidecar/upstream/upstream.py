@@ -28,11 +28,11 @@ from typing import TYPE_CHECKING
 from aiohttp.client_exceptions import ClientError, ClientPayloadError, ServerDisconnectedError
 from aiohttp.http_exceptions import HttpProcessingError
 
-from sidecar.addresses import Unresolved
+from sidecar.upstream.addresses import Unresolved
 from sidecar.classify import classify
-from sidecar.egress import Crowded, Forbidden, Handshake, Pool, ProxyRefused
+from sidecar.upstream.egress import Crowded, Forbidden, Handshake, Pool, ProxyRefused
 from sidecar.faults import HANDLING
-from sidecar.inflate import Bomb, Inflate
+from sidecar.upstream.inflate import Bomb, Inflate
 from sidecar.model import (
     Answered,
     Chunk,
@@ -43,8 +43,8 @@ from sidecar.model import (
     Refused,
     RefusedBy,
 )
-from sidecar.request import HOP_BY_HOP, Request, form
-from sidecar.wire import Late, Wire
+from sidecar.upstream.request import HOP_BY_HOP, Request, form
+from sidecar.upstream.wire import Late, Wire
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from aiohttp.http_parser import RawResponseMessage
     from aiohttp.streams import StreamReader
 
-    from sidecar.egress import Door
+    from sidecar.upstream.egress import Door
     from sidecar.model import Call, Clock, Outcome, Sink
     from sidecar.settings import Limits
 

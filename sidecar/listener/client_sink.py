@@ -17,8 +17,8 @@ from http import HTTPStatus
 
 from aiohttp.streams import StreamReader
 
-from sidecar.connection import Connection
-from sidecar.http_rules import outgoing, tame
+from sidecar.listener.connection import Connection
+from sidecar.listener.http_rules import outgoing, tame
 from sidecar.model import Chunk, Clock, Head, Record, Stage
 
 AT_ONCE = 64 * 1024  # bytes that do not wait for the end of a turn of the loop

@@ -15,7 +15,7 @@ from typing import NoReturn
 from aiohttp.streams import StreamReader
 
 from sidecar.core.admission import Admission
-from sidecar.http_strict import RequestError
+from sidecar.listener.http_strict import RequestError
 from sidecar.model import Clock
 from sidecar.settings import Listen
 

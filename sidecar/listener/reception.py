@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-from sidecar.connection import Request
+from sidecar.listener.connection import Request
+from sidecar.dialects import FAMILIES
 from sidecar.dialects.base import Dialect
-from sidecar.http_rules import Intake, Wishes, check_path, check_sender, intake, trace_id, wishes
-from sidecar.http_strict import RequestError
+from sidecar.listener.http_rules import Intake, Wishes, check_path, check_sender, intake, trace_id, wishes
+from sidecar.listener.http_strict import RequestError
 from sidecar.model import Ask, Clock, Operation, Provider, Service
 from sidecar.routing import split_path
 from sidecar.settings import Listen, Route, Settings
@@ -83,13 +84,14 @@ class Reception:
             raise RequestError(
                 403, "route_not_allowed", "configuration does not let requests choose their route"
             )
-        dialect = generation.dialects.get(provider.dialect)
+        readable = not bypass and said.get(b"content-encoding").lower() in {b"", b"identity"}
+        dialect, operation = _spoken(generation.dialects, provider.dialect, head.method, path)
         return Asked(
             request=request,
             generation=generation,
             provider=provider,
             dialect=dialect,
-            operation=None if bypass else _operation(dialect, head.method, path, said),
+            operation=operation if readable else None,  # encoded bodies could not be judged
             method=head.method,
             path=path,
             query=query,
@@ -117,11 +119,16 @@ class Reception:
         return self._token != b"" and hmac.compare_digest(token, self._token)
 
 
-def _operation(dialect: Dialect | None, method: str, path: str, said: Intake) -> Operation | None:
-    """What is to be judged. Encoded bodies are not: nobody here could read them."""
-    if dialect is None or said.get(b"content-encoding").lower() not in {b"", b"identity"}:
-        return None
-    return dialect.operation(method, path)
+def _spoken(
+    dialects: Mapping[str, Dialect], family: str, method: str, path: str
+) -> tuple[Dialect | None, Operation | None]:
+    """Which of a provider's dialects the path is in, and what it asks for."""
+    for name in FAMILIES.get(family, (family,)):
+        dialect = dialects.get(name)
+        operation = dialect.operation(method, path) if dialect else None
+        if operation is not None:
+            return dialect, operation
+    return dialects.get(family), None
 
 
 def _unknown(name: str, settings: Settings) -> RequestError:

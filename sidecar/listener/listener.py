@@ -20,14 +20,14 @@ from dataclasses import dataclass, replace
 
 from aiohttp import http_parser
 
-from sidecar import complaints
-from sidecar.bodies import NoRoomError, Upload, arrived, read_held
-from sidecar.client_sink import ClientSink
-from sidecar.connection import CLOSE, KEEP, Door, Reply, Request
+from sidecar.listener import complaints
+from sidecar.listener.bodies import NoRoomError, Upload, arrived, read_held
+from sidecar.listener.client_sink import ClientSink
+from sidecar.listener.connection import CLOSE, KEEP, Door, Reply, Request
 from sidecar.core.admission import Admission
 from sidecar.dialects.base import BadBody, Dialect, Wire
-from sidecar.http_rules import key_digest, retry_count, times
-from sidecar.http_strict import RequestError
+from sidecar.listener.http_rules import key_digest, retry_count, times
+from sidecar.listener.http_strict import RequestError
 from sidecar.model import (
     Answered,
     Ask,
@@ -50,11 +50,11 @@ from sidecar.model import (
     Stage,
     Tell,
 )
-from sidecar.nested import Nested
-from sidecar.reception import Asked, Generation, Reception
+from sidecar.listener.nested import Nested
+from sidecar.listener.reception import Asked, Generation, Reception
 from sidecar.routing import UnknownRoute, split_path
 from sidecar.settings import Limits, Route
-from sidecar.sockets import BACKLOG, PortInUse, bind, check_exposure
+from sidecar.listener.sockets import BACKLOG, PortInUse, bind, check_exposure
 
 __all__ = ["Generation", "Listener", "PortInUse"]
 
@@ -229,7 +229,7 @@ class Listener:
             id=self._new_id(),
             route=route.name,
             provider=asked.provider.name,
-            dialect=asked.provider.dialect,
+            dialect=asked.dialect.name if asked.dialect else "",
             method=asked.method,
             path=asked.path,
             query=asked.query,

@@ -21,7 +21,7 @@ from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web import BaseRequest, RequestHandler, Server, StreamResponse
 
-from sidecar.http_strict import Gate, RequestError
+from sidecar.listener.http_strict import Gate, RequestError
 
 if sys.version_info >= (3, 12):
     from typing import override
