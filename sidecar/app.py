@@ -24,7 +24,6 @@ from sidecar.classify import classify
 from sidecar.core.admission import Admission
 from sidecar.core.breaker import Breaker
 from sidecar.dialects import DIALECTS
-from sidecar.upstream.egress import Pool
 from sidecar.listener.listener import Generation, Listener
 from sidecar.model import BreakerMoved, BreakerState, Event, Head, Reloaded, Verdict
 from sidecar.routing import Router
@@ -35,6 +34,7 @@ from sidecar.status import Status, watch_lag
 from sidecar.telemetry import logs
 from sidecar.telemetry.logs import Level, Logs
 from sidecar.telemetry.metrics import Metrics
+from sidecar.upstream.egress import Pool
 from sidecar.upstream.upstream import Upstream
 
 RELOAD_EVERY = 1.0  # seconds between two looks at the configuration file

@@ -43,6 +43,7 @@ _INCOMPLETE = {
     "content_filter": FinishReason.FILTER,
     "steered": FinishReason.STOP,  # by the client, over a WebSocket
 }
+_CALLS = ("function_call", "custom_tool_call")  # the client has to answer them
 # of a response in the background: they tell how it goes with it, and are no answer yet
 _STATES = ("queued", "in_progress", "cancelled")
 
@@ -125,7 +126,7 @@ _WHOLE = Shape(Whole)
 class ResponsesAnswer:
     """Implements reading.Answer."""
 
-    __slots__ = ("_called", "_calls", "_commentary", "_over", "_told", "_usage", "_which", "done")
+    __slots__ = ("_called", "_calls", "_commentary", "_moved", "_over", "_told", "_usage", "_which", "done")
 
     def __init__(self) -> None:
         self.done = False
@@ -136,6 +137,7 @@ class ResponsesAnswer:
         self._told: set[int] = set()  # items of which something was said
         self._calls: dict[int, Item] = {}  # function calls that were announced, and no more
         self._commentary: set[int] = set()
+        self._moved: dict[int, int] = {}  # output indexes that were given twice, and where they went
 
     @property
     def finished(self) -> bool:
@@ -178,6 +180,7 @@ class ResponsesAnswer:
             if response.error or response.type == "error":
                 out.append(Trouble(named_status(response.error or {"code": response.code}), data))
             return True
+        self._head(response, out)
         for index, item in enumerate(response.output or ()):
             self._item(item, index, out)
         self._final(response, response.status or "completed", data, out, told=True)
@@ -186,54 +189,59 @@ class ResponsesAnswer:
     def _text(self, event: Event, out: list[Delta]) -> None:
         text = event.delta
         if text and isinstance(text, str):
-            index = event.output_index or 0
-            self._told.add(index)
-            out.append(Reasoning(text) if index in self._commentary else Text(text))
+            place = self._place(event)
+            self._told.add(place)
+            out.append(Reasoning(text) if place in self._commentary else Text(text))
+
+    def _place(self, event: Event) -> int:
+        index = event.output_index or 0
+        return self._moved.get(index, index)
 
     def _announce(self, event: Event) -> None:
-        item, index = event.item or Item(), event.output_index or 0
+        item, place = event.item or Item(), self._place(event)
+        if place in self._told:  # some bridges number every item 0
+            place = self._moved[event.output_index or 0] = max(self._told) + 1
         if item.type == "function_call":
-            self._calls[index] = item
+            self._calls[place] = item
         elif item.phase == "commentary":
-            self._commentary.add(index)
+            self._commentary.add(place)
+        self._called = self._called or item.type in _CALLS
 
     def _piece(self, name: str, event: Event, out: list[Delta]) -> None:
         """Whatever else comes while an answer is made; what we do not know may be content too."""
         what, _, step = name.rpartition(".")
-        text = event.delta if isinstance(event.delta, str) else ""
-        index = event.output_index or 0
+        text = event.delta if step == "delta" and isinstance(event.delta, str) else ""
+        place = self._place(event)
+        said: Delta | None = None
         if what == "function_call_arguments":
-            self._arguments(text if step == "delta" else event.arguments, index, out, last=step == "done")
-            return
-        if what.startswith("reasoning"):
-            said: Delta | None = Reasoning(text) if step == "delta" and text else None
+            arguments = text or (event.arguments if place not in self._told else "")
+            if arguments:
+                said = self._call(self._calls.pop(place, Item()), arguments, place)
+        elif what.startswith("reasoning"):
+            said = Reasoning(text) if text else None
         elif what == "refusal":
-            said = Refusal(text) if step == "delta" and text else None
+            said = Refusal(text) if text else None
         elif what == "output_text.annotation":
             said = Media("citation")
         elif "_call" in what:
             said = Media(what[: what.index("_call") + 5])
-        else:
-            said = Media(what.partition(".")[0]) if step == "delta" and event.delta else None
+        elif step == "delta" and event.delta:
+            said = Media(what.partition(".")[0])
         if said is not None:
-            self._told.add(index)
+            self._told.add(place)
             out.append(said)
 
-    def _arguments(self, arguments: Any, index: int, out: list[Delta], *, last: bool) -> None:
-        if (last and index in self._told) or not (arguments or last):
-            return
-        self._told.add(index)
+    def _call(self, item: Item, arguments: Any, place: int) -> ToolCall:
         self._called = True
-        call = self._calls.pop(index, None) or Item()
         text = text_of(arguments) if arguments else ""
-        out.append(ToolCall(index, call.call_id or call.id or "", call.name or "", text))
+        return ToolCall(place, item.call_id or item.id or "", item.name or "", text)
 
     def _complete(self, event: Event, out: list[Delta]) -> None:
-        index = event.output_index or 0
-        if event.item is not None and index not in self._told:
-            self._item(event.item, index, out)
+        place = self._place(event)
+        if event.item is not None and place not in self._told:
+            self._item(event.item, place, out)
 
-    def _item(self, item: Item, index: int, out: list[Delta]) -> None:
+    def _item(self, item: Item, place: int, out: list[Delta]) -> None:
         """A whole item, of which nothing was said before."""
         before = len(out)
         match item.type:
@@ -242,20 +250,17 @@ class ResponsesAnswer:
                     _part(part, out, aside=item.phase == "commentary")
             case "reasoning":
                 # without a text it is an encrypted lump; what the client may see follows
-                out += [
-                    Reasoning(part.text)
-                    for part in (*(item.summary or ()), *(item.content or ()))
-                    if part.text
-                ]
+                parts = (*(item.summary or ()), *(item.content or ()))
+                out += [Reasoning(part.text) for part in parts if part.text]
             case "function_call":
-                self._calls[index] = item
-                self._arguments(item.arguments, index, out, last=True)
-            case None:
-                pass
+                out.append(self._call(item, item.arguments, place))
             case str(other):
                 out.append(Media(other))
+            case None:
+                pass
+        self._called = self._called or item.type in _CALLS
         if len(out) > before:
-            self._told.add(index)
+            self._told.add(place)
 
     def _final(
         self, response: Response, status: str, data: bytes, out: list[Delta], *, told: bool = False
@@ -302,10 +307,8 @@ def _part(part: Part, out: list[Delta], *, aside: bool) -> None:
 
 
 def _usage(tokens: Tokens) -> Usage:
-    read, thought = (
-        tokens.input_tokens_details or InputDetails(),
-        tokens.output_tokens_details or OutputDetails(),
-    )
+    read = tokens.input_tokens_details or InputDetails()
+    thought = tokens.output_tokens_details or OutputDetails()
     return Usage(
         input_total=_known(tokens.input_tokens),
         output_total=_known(tokens.output_tokens),

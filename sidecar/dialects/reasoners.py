@@ -10,8 +10,8 @@ import re
 
 _NAMES = (
     r"^o[1-9](?:-|$)",  # OpenAI's o-series: o1, o3-mini, o4-mini-2025-04-16
-    r"^gpt-(?:[5-9]|\d\d)(?!.*-chat)",  # gpt-5 and later, but not gpt-5-chat-latest
-    r"^gpt-oss",
+    r"^(?:openai\.)?gpt-(?:[5-9]|\d\d)(?!.*-chat)",  # gpt-5 and later, but not gpt-5-chat-latest
+    r"^(?:openai\.)?gpt-oss",  # with the vendor in front: Bedrock's names
     r"^codex",
     r"^deepseek-(?:reasoner|r\d)",
     r"(?<!non)(?:^|[-_.:])(?:thinking|think|reasoner|reasoning|deep-research)(?:[-_.:]|$)",

@@ -8,8 +8,10 @@ is over lacks its end, that a web page came where an answer was due.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import inf
+
+from msgspec.structs import replace
 
 from sidecar.dialects.base import Dialect, Reader
 from sidecar.layers.limit import Limit

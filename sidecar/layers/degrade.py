@@ -11,9 +11,10 @@ Not for the application's own mistakes: an invalid request has to be seen, not p
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import msgspec
+from msgspec.structs import replace
 
 from sidecar.dialects.base import Dialect
 from sidecar.faults import HANDLING

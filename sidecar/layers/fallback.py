@@ -17,8 +17,10 @@ likelier cause, and the first target's samples are charged to it (core/breaker).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import inf
+
+from msgspec.structs import replace
 
 from sidecar.core.deadline import share
 from sidecar.faults import HANDLING, handling

@@ -11,7 +11,9 @@ client itself gave up on a target that had been silent for longer than is usual.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from sidecar.core.baseline import Baseline
 from sidecar.core.breaker import Breaker, Denied, Permit
@@ -21,6 +23,7 @@ from sidecar.layers.retry import digest
 from sidecar.model import (
     Answered,
     BreakerMoved,
+    BreakerState,
     Call,
     Chunk,
     Clock,
@@ -74,7 +77,9 @@ class Guard:
             sink = _Proving(sink, breaker, permit)
         outcome: Outcome | None = None
         try:
-            outcome = await self.inner(replace(call, breaker=breaker.shown), sink)
+            if breaker.shown is not BreakerState.CLOSED:
+                call = replace(call, breaker=breaker.shown)
+            outcome = await self.inner(call, sink)
             return outcome
         finally:
             self._learn(call, outcome, breaker, permit, approval, now)

@@ -12,8 +12,10 @@ is known whether this call will ask again.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec.structs import replace
 
 from sidecar.core.backoff import Wait, wait
 from sidecar.core.budget import Budget

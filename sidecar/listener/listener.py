@@ -16,18 +16,22 @@ import asyncio
 import json
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from aiohttp import http_parser
+from msgspec.structs import replace
 
+from sidecar.core.admission import Admission
+from sidecar.dialects.base import BadBody, Dialect, Wire
 from sidecar.listener import complaints
 from sidecar.listener.bodies import NoRoomError, Upload, arrived, read_held
 from sidecar.listener.client_sink import ClientSink
 from sidecar.listener.connection import CLOSE, KEEP, Door, Reply, Request
-from sidecar.core.admission import Admission
-from sidecar.dialects.base import BadBody, Dialect, Wire
 from sidecar.listener.http_rules import key_digest, retry_count, times
 from sidecar.listener.http_strict import RequestError
+from sidecar.listener.nested import Nested
+from sidecar.listener.reception import Asked, Generation, Reception
+from sidecar.listener.sockets import BACKLOG, PortInUse, bind, check_exposure
 from sidecar.model import (
     Answered,
     Ask,
@@ -50,11 +54,8 @@ from sidecar.model import (
     Stage,
     Tell,
 )
-from sidecar.listener.nested import Nested
-from sidecar.listener.reception import Asked, Generation, Reception
 from sidecar.routing import UnknownRoute, split_path
 from sidecar.settings import Limits, Route
-from sidecar.listener.sockets import BACKLOG, PortInUse, bind, check_exposure
 
 __all__ = ["Generation", "Listener", "PortInUse"]
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-from sidecar.listener.connection import Request
 from sidecar.dialects import FAMILIES
 from sidecar.dialects.base import Dialect
+from sidecar.listener.connection import Request
 from sidecar.listener.http_rules import Intake, Wishes, check_path, check_sender, intake, trace_id, wishes
 from sidecar.listener.http_strict import RequestError
 from sidecar.model import Ask, Clock, Operation, Provider, Service

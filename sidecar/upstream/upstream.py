@@ -28,11 +28,8 @@ from typing import TYPE_CHECKING
 from aiohttp.client_exceptions import ClientError, ClientPayloadError, ServerDisconnectedError
 from aiohttp.http_exceptions import HttpProcessingError
 
-from sidecar.upstream.addresses import Unresolved
 from sidecar.classify import classify
-from sidecar.upstream.egress import Crowded, Forbidden, Handshake, Pool, ProxyRefused
 from sidecar.faults import HANDLING
-from sidecar.upstream.inflate import Bomb, Inflate
 from sidecar.model import (
     Answered,
     Chunk,
@@ -43,6 +40,9 @@ from sidecar.model import (
     Refused,
     RefusedBy,
 )
+from sidecar.upstream.addresses import Unresolved
+from sidecar.upstream.egress import Crowded, Forbidden, Handshake, Pool, ProxyRefused
+from sidecar.upstream.inflate import Bomb, Inflate
 from sidecar.upstream.request import HOP_BY_HOP, Request, form
 from sidecar.upstream.wire import Late, Wire
 
@@ -52,9 +52,9 @@ if TYPE_CHECKING:
     from aiohttp.http_parser import RawResponseMessage
     from aiohttp.streams import StreamReader
 
-    from sidecar.upstream.egress import Door
     from sidecar.model import Call, Clock, Outcome, Sink
     from sidecar.settings import Limits
+    from sidecar.upstream.egress import Door
 
 ERROR_BODY = 1024 * 1024  # of an answer that is an error: more than any provider says
 ERROR_SECONDS = 10.0

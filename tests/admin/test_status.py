@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from sidecar.model import AttemptEnded, Failed, Fault, FellBack, Shed
 from sidecar.status import Longest, Status, watch_lag

@@ -111,6 +111,7 @@ TIDE = {"type": "function", "name": "tide", "parameters": {}, "strict": True}
         ({"model": "gpt-5"}, {"model": "gpt-5", "reasoning": True}),
         ({"model": "gpt-5", "reasoning": {"effort": None}}, {"model": "gpt-5", "reasoning": True}),
         ({"model": "gpt-5", "reasoning": {"effort": "none"}}, {"model": "gpt-5"}),
+        ({"model": "openai.gpt-5.6"}, {"model": "openai.gpt-5.6", "reasoning": True}),
         ({"background": True}, {"reasoning": True}),
         ({"previous_response_id": "resp_1", "conversation": "conv_1"}, {}),
         ({"model": None, "prompt": {"id": "pmpt_1"}}, {"model": ""}),
@@ -241,6 +242,7 @@ MESSAGE = '"item":{"type":"message","content":[{"type":"output_text","text":"a"}
         (["response.output_item.added ," + ANNOUNCED, 'response.function_call_arguments.delta ,"output_index":0,"delta":""'], []),
         (["response.output_item.added ," + ANNOUNCED, 'response.function_call_arguments.done ,"output_index":0,"arguments":"{}"'], [ToolCall(0, "a", "tide", "{}")]),
         (["response.output_item.added ," + ANNOUNCED, "response.output_item.done ," + ANNOUNCED], [ToolCall(0, "a", "tide")]),
+        (["response.output_item.added ," + ANNOUNCED, 'response.function_call_arguments.done ,"output_index":0', "response.output_item.done ," + ANNOUNCED], [ToolCall(0, "a", "tide")]),
         (['response.function_call_arguments.delta ,"output_index":4,"delta":"{"'], [ToolCall(4, arguments="{")]),
         (['response.output_item.done ,"item":{"type":"function_call","id":"fc","name":"tide","arguments":{"a":1}}'], [ToolCall(0, "fc", "tide", '{"a":1}')]),
         # what the provider does, and what we may not judge
@@ -255,6 +257,35 @@ MESSAGE = '"item":{"type":"message","content":[{"type":"output_text","text":"a"}
 )  # fmt: skip
 def test_what_is_content_and_what_is_not(events: list[str], expected: list[Delta]) -> None:
     assert expected == said("openai_responses", named(*events))
+
+
+def test_items_that_all_have_one_number_are_told_apart() -> None:
+    stream = named(
+        'response.output_text.delta ,"output_index":0,"delta":"a"',
+        'response.output_item.added ,"output_index":0,"item":{"type":"function_call","call_id":"a","name":"tide"}',
+        'response.function_call_arguments.delta ,"output_index":0,"delta":"{}"',
+        'response.output_item.done ,"output_index":0,"item":{"type":"function_call","call_id":"a","arguments":"{}"}',
+        'response.output_item.added ,"output_index":0,"item":{"type":"function_call","call_id":"b","name":"wind"}',
+        'response.output_item.done ,"output_index":0,"item":{"type":"function_call","call_id":"b","name":"wind","arguments":"[]"}',
+    )
+
+    assert [
+        Text("a"),
+        ToolCall(1, "a", "tide", "{}"),
+        ToolCall(2, "b", "wind", "[]"),
+    ] == said("openai_responses", stream)
+
+
+def test_a_custom_tool_is_a_call_of_the_client() -> None:
+    events = (
+        'response.output_item.added ,"item":{"type":"custom_tool_call","name":"s"}',
+        'response.custom_tool_call_input.delta ,"delta":"x"',
+        'response.completed ,"response":{}',
+    )
+
+    assert Finish(FinishReason.TOOL) == said("openai_responses", named(*events))[-1]
+    body = b'{"output":[{"type":"custom_tool_call","name":"s","input":"x"}]}'
+    assert [Media("custom_tool_call"), Finish(FinishReason.TOOL)] == whole("openai_responses", body)
 
 
 def test_the_type_may_be_named_by_the_event_alone() -> None:
@@ -375,6 +406,8 @@ def test_a_whole_answer() -> None:
     deltas = reader.close().deltas
 
     assert (
+        Answering("quill-5"),
+        Usage(1, 2, cache_write=1),
         Reasoning("hm"),
         Media("web_search_call"),
         Reasoning("wait"),
@@ -383,8 +416,6 @@ def test_a_whole_answer() -> None:
         Refusal("no"),
         ToolCall(4, "a", "tide", "{}"),
         ToolCall(5, "b", "wind"),
-        Answering("quill-5"),
-        Usage(1, 2, cache_write=1),
         Finish(FinishReason.TOOL),
     ) == deltas
     assert reader.done

@@ -7,6 +7,7 @@ from dataclasses import replace
 from random import Random
 
 import pytest
+from msgspec import structs
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse
 
@@ -419,7 +420,7 @@ def test_without_configuration_a_provider_is_known_from_its_first_call_on():
     implicit = Target(name="openai", provider=OPENAI)
 
     tried = attempt(Answered(200), target=implicit, model="gpt-5")
-    about = replace(call(tried, route="openai"), target=implicit)
+    about = structs.replace(call(tried, route="openai"), target=implicit)
     m.count(AttemptEnded(about, tried))
     m.count(CallEnded(about, Answered(200), 103.0, 200, committed=True))
 
@@ -458,7 +459,9 @@ def test_ten_thousand_random_models_stay_within_the_bound():
         target = replace(rng.choice([FIRST, SECOND]), model=model)
         outcome = rng.choice(outcomes[: 1 + n % len(outcomes)])
         tried = attempt(outcome, target=target, model=model, kind=rng.choice(list(Kind)))
-        over = CallEnded(replace(call(tried, model=model, route="open")), outcome, 103.0, 200, committed=True)
+        over = CallEnded(
+            structs.replace(call(tried, model=model, route="open")), outcome, 103.0, 200, committed=True
+        )
         m.count(AttemptEnded(over.call, tried))
         m.count(over)
         m.count(FellBack(over.call, target, SECOND, rng.choice(list(Fault))))
@@ -503,7 +506,7 @@ def test_what_is_no_name_never_becomes_a_label(model: str):
 def test_an_unknown_provider_or_route_is_other_and_counted():
     m = metrics()
     tried = attempt(Answered(200), target=replace(FIRST, provider=replace(CLAUDE, name="evil")))
-    about = replace(call(tried, route="evil"), provider="evil")
+    about = structs.replace(call(tried, route="evil"), provider="evil")
     m.count(CallEnded(about, Answered(200), 101.0, 200, committed=True))
 
     assert 1 == total(m, "requests_total", route="other", primary_provider="other")

@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 
 import uvloop
 
-from sidecar.listener.connection import Connection
 from sidecar.core.admission import Admission
 from sidecar.dialects import DIALECTS
+from sidecar.listener.connection import Connection
 from sidecar.listener.listener import Generation, Listener
 from sidecar.model import (
     Answered,

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import pairwise
 from math import inf
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from sidecar.listener.http_rules import Times, host_name, intake, times, wishes
 from sidecar.listener.http_strict import Gate, RequestError, check_head
-from sidecar.model import Ask, Call, Operation, Record, Traffic
 from sidecar.listener.nested import KEY_SECONDS, LEFT_SECONDS, Nested
+from sidecar.model import Ask, Call, Operation, Record, Traffic
 from sidecar.settings import Deadlines, RequestHeaders, Route
 
 CONFIGURED = Route(name="r")

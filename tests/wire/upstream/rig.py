@@ -8,11 +8,11 @@ import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
-from sidecar.upstream.addresses import Lookup, system_lookup
-from sidecar.upstream.egress import Pool
+from msgspec.structs import replace
+
 from sidecar.model import (
     Ask,
     Attempt,
@@ -29,6 +29,8 @@ from sidecar.model import (
     Traffic,
 )
 from sidecar.settings import Limits
+from sidecar.upstream.addresses import Lookup, system_lookup
+from sidecar.upstream.egress import Pool
 from sidecar.upstream.upstream import Upstream
 
 SOON = 5.0  # no wait on loopback should come near it

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from sidecar.model import Answered, Failed, Fault, Provider, Refused, RefusedBy, Target
 from sidecar.upstream.addresses import FRESH, NEGATIVE, STALE, Names, Unresolved, may_connect
 from sidecar.upstream.egress import Pool
-from sidecar.model import Answered, Failed, Fault, Provider, Refused, RefusedBy, Target
 
 from .conftest import Run
 from .rig import JSON, SOON, SSE, Conversation, LoopClock, Tape, chunk, rig
