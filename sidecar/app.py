@@ -41,10 +41,13 @@ RELOAD_EVERY = 1.0  # seconds between two looks at the configuration file
 
 
 class RealClock:
-    """The loop's monotonic time, so that timers and arithmetic agree."""
+    """The loop's monotonic time, so that timers and arithmetic agree. Made inside the running loop."""
+
+    def __init__(self) -> None:
+        self._time = asyncio.get_running_loop().time  # asked twenty times a call: found once
 
     def now(self) -> float:
-        return asyncio.get_running_loop().time()
+        return self._time()
 
     def wall(self) -> float:
         return time.time()  # noqa: TID251  # the one place where wall time enters

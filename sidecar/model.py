@@ -151,6 +151,17 @@ class Provider:
     region: str = ""
 
 
+class Prior(Protocol):
+    """What is known of a target before it is learned: seconds and tokens, None where nothing is."""
+
+    @property
+    def first_content(self) -> float | None: ...  # of a stream
+    @property
+    def answer(self) -> float | None: ...  # a whole one
+    @property
+    def tokens(self) -> float | None: ...  # of an answer
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """Where an attempt may go: a provider, a model (None: the one the client asked for), a key."""
@@ -159,6 +170,7 @@ class Target:
     provider: Provider
     model: str | None = None
     key: Credential | None = None  # wins over the provider's
+    baseline: Prior | None = None  # wins over the route's
 
     @property
     def credential(self) -> Credential | None:

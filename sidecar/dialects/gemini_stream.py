@@ -53,7 +53,8 @@ class GeminiStream:
 
     def _bare(self, block: bytes, out: list[Delta]) -> bool:
         """Is this an error that came as bare JSON?"""
-        return block[:1] == b"{" and self._answer.bare_error(block.strip(), out)
+        block = block.strip()
+        return block[:1] == b"{" and self._answer.bare_error(block, out)
 
 
 class ArrayReader:

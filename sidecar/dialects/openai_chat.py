@@ -20,6 +20,9 @@ from sidecar.model import Ask, Fault, Operation
 _PATH = "/chat/completions"
 
 
+MOST_CHOICES = 128  # what OpenAI allows; a bound on what we would make for an answer of our own
+
+
 class SchemaFormat(msgspec.Struct, gc=False):
     schema: msgspec.Raw = NO_JSON
 
@@ -91,7 +94,7 @@ class OpenAIChat:
             tools=_tools(request),
             reasoning=_reasoning(request, model),
             max_output=request.max_completion_tokens or request.max_tokens,
-            choices=max(1, request.n or 1),
+            choices=min(max(1, request.n or 1), MOST_CHOICES),
         )
 
     def with_model(self, path: str, body: bytes, model: str) -> tuple[str, bytes]:

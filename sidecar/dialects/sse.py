@@ -45,7 +45,8 @@ class EventStream:
     @property
     def bare(self) -> bytes:
         """What is held, if it begins as JSON and not as an event; else nothing."""
-        return bytes(self._held) if self._held[:1] == b"{" else b""
+        # the LF of a CRLF may come late and then stand in front
+        return bytes(self._held) if self._held[:2].lstrip(b"\n")[:1] == b"{" else b""
 
     def feed(self, data: bytes) -> tuple[bytes, Sequence[Event]]:
         """The bytes that may go on, and the events that are whole in them."""

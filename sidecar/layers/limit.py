@@ -27,10 +27,10 @@ class Limit:
         self._handle: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Self:
-        self._loop = asyncio.get_running_loop()
         task = asyncio.current_task()
         assert task is not None
         self._task = task
+        self._loop = task.get_loop()
         self._before = task.cancelling()
         self._arm(self._due())
         return self

@@ -11,6 +11,7 @@ from sidecar.model import Ask, Chunk, Delta, Operation
 
 OPENAI = DIALECTS["openai_chat"]
 ANTHROPIC = DIALECTS["anthropic"]
+GEMINI = DIALECTS["gemini"]
 RESPONSES = DIALECTS["openai_responses"]
 EMBEDDINGS = DIALECTS["embeddings"]
 
@@ -196,6 +197,33 @@ RESPONSES_ROUGH = (
     )
 )
 
+GEMINI_TEXT = data(
+    '{"candidates":[{"content":{"parts":[{"text":"Hm, a hedgehog.","thought":true}],"role":"model"},"index":0}],'
+    '"usageMetadata":{"promptTokenCount":11,"totalTokenCount":11},"modelVersion":"gemini-x","responseId":"r1"}',
+    '{"candidates":[{"content":{"parts":[{"text":""}],"role":"model"},"index":0}]}',
+    '{"candidates":[{"content":{"parts":[{"text":"Grüße 🦔"}],"role":"model"},"index":0}],"modelVersion":"gemini-x"}',
+    '{"candidates":[{"content":{"parts":[{"text":" \\u00e9\\n\\n{[\\"]}"}],"role":"model"},"index":0}]}',
+    '{"candidates":[{"content":{"parts":[{"text":"","thoughtSignature":"c2lnbg=="}],"role":"model"},"finishReason":"STOP","index":0}],'
+    '"usageMetadata":{"promptTokenCount":11,"candidatesTokenCount":7,"thoughtsTokenCount":5,"cachedContentTokenCount":4,'
+    '"totalTokenCount":23},"modelVersion":"gemini-x","responseId":"r1"}',
+)
+
+GEMINI_TOOLS = data(
+    '{"candidates":[{"content":{"parts":[{"functionCall":{"name":"tide","args":{"port":"Emden"}},"thoughtSignature":"c2ln"},'
+    '{"functionCall":{"id":"f2","name":"now"}}],"role":"model"},"finishReason":"STOP"}],"modelVersion":"gemini-x"}',
+    '{"usageMetadata":{"promptTokenCount":5,"toolUsePromptTokenCount":2,"candidatesTokenCount":9}}',
+)
+
+GEMINI_ROUGH = (
+    b"data: {broken\n\n"
+    + data(
+        '{"candidates":[{"content":{"parts":[{"text":"a"}]}},{"index":1,"content":{"parts":[{"inlineData":{"mimeType":"image/png"}}]}}]}',
+        "",
+        '{"candidates":[{"content":"odd"},{"index":1,"finish_reason":"MAX_TOKENS"}],"usage_metadata":{"prompt_token_count":3}}',
+    )
+    + b'{"error":{"code":503,"message":"The model is overloaded.","status":"UNAVAILABLE"}}\n'
+)
+
 STREAMS = {
     "openai text": ("openai_chat", OPENAI_TEXT, 1),
     "openai tools": ("openai_chat", OPENAI_TOOLS, 1),
@@ -207,4 +235,7 @@ STREAMS = {
     "responses text": ("openai_responses", RESPONSES_TEXT, 1),
     "responses tools": ("openai_responses", RESPONSES_TOOLS, 1),
     "responses rough": ("openai_responses", RESPONSES_ROUGH, 1),
+    "gemini text": ("gemini", GEMINI_TEXT, 1),
+    "gemini tools": ("gemini", GEMINI_TOOLS, 1),
+    "gemini rough": ("gemini", GEMINI_ROUGH, 2),
 }

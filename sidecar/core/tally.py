@@ -1,0 +1,117 @@
+"""How often a quality signal looked, how often it fired, and what it would have done.
+
+For an owner who thinks of letting a signal count: one that only observes has a shadow, a breaker with
+the rules of the real one that nobody asks. While it is open it skips what it would have kept away,
+then takes its probes, so that it opens and closes as the real one would have.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from sidecar.core.breaker import Breaker, Denied
+from sidecar.faults import Charge
+from sidecar.model import BreakerState, Rng, Transition
+from sidecar.settings import BreakerRules
+
+_WIDTH = 300.0  # seconds of a slice
+_SLICES = 12  # to an hour
+
+
+@dataclass(slots=True)
+class Pace:
+    """Lets some samples through so that a breaker's last twenty span at least a second, whatever the
+    traffic: at five hundred a second they would be the last forty milliseconds, and one hiccup of a
+    provider would fill them.
+    """
+
+    rate: float = 20.0  # a second
+    burst: float = 20.0  # at rest
+    tokens: float = 20.0
+    at: float = 0.0
+
+    def take(self, now: float) -> bool:
+        self.tokens = min(self.burst, self.tokens + max(0.0, now - self.at) * self.rate)
+        self.at = now
+        if self.tokens < 1.0:
+            return False
+        self.tokens -= 1.0
+        return True
+
+
+@dataclass(slots=True)
+class Counts:
+    evaluated: int = 0
+    fired: int = 0
+    opened: int = 0
+
+    def add(self, fired: bool, opened: bool) -> None:
+        self.evaluated += 1
+        self.fired += fired
+        self.opened += opened
+
+
+@dataclass(slots=True)
+class Shadow:
+    breaker: Breaker
+    pace: Pace = field(default_factory=Pace)
+
+    def add(self, bad: bool, now: float, *, call: str, body: int) -> Transition | None:
+        """The transition, if the breaker would have opened now."""
+        breaker = self.breaker
+        permit = breaker.allow(now)
+        if isinstance(permit, Denied):
+            return None
+        sampled = permit.probe or self.pace.take(now)
+        charge = (Charge.BAD if bad else Charge.GOOD) if sampled else Charge.NEUTRAL
+        breaker.record(permit, charge, now, call=call, body=body)
+        return next((moved for moved in breaker.moves() if moved.old is BreakerState.CLOSED), None)
+
+
+@dataclass(slots=True)
+class Tally:
+    """Of one signal, for one route and target."""
+
+    total: Counts = field(default_factory=Counts)
+    shadow: Shadow | None = None
+    told: int = 0  # evaluations that metrics know of
+    _slices: deque[tuple[int, Counts]] = field(default_factory=lambda: deque(maxlen=_SLICES))
+
+    def add(self, fired: bool, now: float, *, call: str, body: int) -> Transition | None:
+        moved = None
+        if self.shadow is not None:
+            moved = self.shadow.add(fired, now, call=call, body=body)
+        number = int(now // _WIDTH)
+        if not self._slices or self._slices[-1][0] != number:
+            self._slices.append((number, Counts()))
+        opened = moved is not None
+        self.total.add(fired, opened)
+        self._slices[-1][1].add(fired, opened)
+        return moved
+
+    def watch(self, rules: BreakerRules, rng: Rng, *, observed: bool) -> None:
+        """Have a shadow while the signal only observes."""
+        if not observed:
+            self.shadow = None
+        elif self.shadow is None:
+            self.shadow = Shadow(Breaker(rules, rng))
+        else:
+            self.shadow.breaker.rules = rules
+
+    def last_hour(self, now: float) -> Counts:
+        """In steps of five minutes."""
+        oldest = int(now // _WIDTH) - _SLICES + 1
+        found = Counts()
+        for number, counts in self._slices:
+            if number >= oldest:
+                found.evaluated += counts.evaluated
+                found.fired += counts.fired
+                found.opened += counts.opened
+        return found
+
+    def news(self) -> int:
+        """Evaluations since the last time this was asked."""
+        fresh = self.total.evaluated - self.told
+        self.told = self.total.evaluated
+        return fresh
