@@ -576,6 +576,15 @@ class Judged(Struct, frozen=True):
     done: str
 
 
+class WouldOpen(Struct, frozen=True):
+    """A signal that only observes would have opened the quality breaker of this route and target."""
+
+    call: Call
+    target: Target
+    signal: str
+    transition: Transition
+
+
 class OperatorAlert(Struct, frozen=True):
     """Somebody has to act: a quota, a key, a model that is gone."""
 
@@ -593,6 +602,13 @@ class Degraded(Struct, frozen=True):
 class Shed(Struct, frozen=True):
     call: Call
     reason: str  # concurrency, memory, draining
+
+
+class Turned(Struct, frozen=True):
+    """A request or a connection was turned away before it became a call."""
+
+    reason: str  # connections, host, malformed, not_allowed, slow, token, too_large, unknown, websocket
+    detail: str = ""  # our code for it
 
 
 class NestedRetry(Struct, frozen=True):
@@ -616,6 +632,13 @@ class Reloaded(Struct, frozen=True):
     problems: tuple[str, ...] = ()
 
 
+class Restored(Struct, frozen=True):
+    """What an earlier process had learned was read, or could not be."""
+
+    ok: bool
+    detail: str = ""  # ours
+
+
 class Bug(Struct, frozen=True):
     """Our own code failed; the call went past the policy, straight to its provider."""
 
@@ -631,12 +654,15 @@ Event = (
     | TargetSkipped
     | BreakerMoved
     | Judged
+    | WouldOpen
     | OperatorAlert
     | Degraded
     | Shed
+    | Turned
     | NestedRetry
     | CallEnded
     | Reloaded
+    | Restored
     | Bug
 )
 

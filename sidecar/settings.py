@@ -35,7 +35,7 @@ Share = Annotated[float, Bound(0.0, 1.0)]
 Growth = Annotated[float, Bound(1.0, 100.0)]
 Port = Annotated[int, Bound(0, 65535)]
 Action = Annotated[str, Bound(choices=("off", "observe", "count", "reject"))]
-CommitMode = Annotated[str, Bound(choices=("first_content", "complete"))]
+CommitMode = Annotated[str, Bound(choices=("first_content", "window", "complete"))]
 LogLevel = Annotated[str, Bound(choices=("debug", "info", "warning", "error"))]
 
 
@@ -109,7 +109,24 @@ class Signals:
     structured: Action = "reject"  # JSON was asked for and this is none, or breaks its schema
     tool_arguments: Action = "reject"  # of a tool call, no JSON
     truncated: Action = "count"  # cut at a length the client did not ask for
+    slow_first_content: Action = "count"  # of a stream: above 3 times the usual, and 1 s
+    slow_answer: Action = "count"  # a whole answer: above 3 times the usual, and 1 s
+    too_short: Action = "count"  # below a quarter of the usual length, and 3 deviations off
     refusal: Action = "observe"  # the model declines
+    repetition: Action = "observe"  # the text goes round in circles
+    min_length: Action = "observe"  # fewer than `min_characters`
+    min_characters: Zero = 0  # of an answer that is text; 0: any number will do
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Baseline:
+    """[R10] What is usual before it is learned; afterwards it holds what is learned within a quarter
+    to four times of it.
+    """
+
+    first_content: Seconds | None = None  # of a stream
+    answer: Seconds | None = None  # a whole one
+    tokens: Count | None = None  # of an answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +135,9 @@ class Commit:
     is held until it is whole (it can be judged only then), within these bounds.
     """
 
-    mode: CommitMode = "first_content"  # complete: hold every answer until it is whole
+    mode: CommitMode = "first_content"  # window: a little later; complete: when the answer is whole
+    window_chars: Zero = 256  # of text that end a proving window
+    window_seconds: Pause = 1.0  # after the first content that end it too
     structured_seconds: Pause = 10.0  # structured output is held no longer
     hold_bytes: Bytes = 1024 * 1024  # of one answer; beyond it it commits
 
@@ -161,6 +180,8 @@ class Route:
     breaker: BreakerRules = BreakerRules()
     quality_breaker: BreakerRules = QUALITY_BREAKER
     signals: Signals = Signals()
+    strict: bool = False  # never serve an answer that a signal rejected
+    baseline: Baseline = Baseline()
     commit: Commit = Commit()
     static: StaticAnswer | None = None
     implicit: bool = False  # made for a provider without configuration: the SDK's timeout rules
@@ -229,6 +250,7 @@ class Settings:
     drain: Pause = 20.0  # for calls in flight, after SIGTERM
     bypass: bool = False  # pass everything on, untouched by any policy
     log_level: LogLevel = "info"
+    state_dir: str | None = None  # a folder that outlives the process: what was learned is kept there
     providers: Mapping[str, Provider] = field(default_factory=dict)  # the well-known ones too
     routes: tuple[Route, ...] = ()
     defaults: Route = Route(name="defaults")  # what every route starts from, implicit ones too

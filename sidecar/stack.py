@@ -8,13 +8,15 @@ memory (breakers, budgets, waits, baselines) lives in `Memory` and survives.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from sidecar.core.admission import Admission
-from sidecar.core.baseline import Baseline
+from sidecar.core.baseline import Usual
 from sidecar.core.breaker import Breaker
 from sidecar.core.budget import Budget
+from sidecar.core.standing import Allowance, Standing
 from sidecar.core.waits import Waits
 from sidecar.dialects.base import Dialect
 from sidecar.layers.adapt import Adapt
@@ -29,7 +31,7 @@ from sidecar.layers.judge import Classify, Judge
 from sidecar.layers.retry import Retry, digest
 from sidecar.model import BreakerMoved, BreakerState, Call, Clock, Fault, Rng, Service, Target, Tell
 from sidecar.settings import BreakerRules, Limits, Route, Settings
-from sidecar.signals.judging import Schemas
+from sidecar.signals.judging import Schemas, rules_of
 
 BREAKERS = 256  # kept; the least recently used go first
 
@@ -41,9 +43,9 @@ class Memory:
     rng: Rng
     waits: Waits = field(default_factory=Waits)
     breakers: OrderedDict[tuple[str, str, str], Breaker] = field(default_factory=OrderedDict)
-    quality: dict[tuple[str, str], Breaker] = field(default_factory=dict)
     budgets: dict[str, Budget] = field(default_factory=dict)
-    baselines: dict[tuple[str, str], Baseline] = field(default_factory=dict)
+    standings: dict[tuple[str, str], Standing] = field(default_factory=dict)  # by route and target
+    allowances: dict[str, Allowance] = field(default_factory=dict)  # by route
 
     def breaker(self, provider: str, model: str, key: str, rules: BreakerRules) -> Breaker:
         """One per (provider, model, key): never shared between providers."""
@@ -63,25 +65,46 @@ class Memory:
         idle = (name for name, breaker in self.breakers.items() if breaker.shown is BreakerState.CLOSED)
         del self.breakers[next(idle, next(iter(self.breakers)))]
 
-    def quality_breaker(self, route: Route, target: Target) -> Breaker:
-        breaker = self.quality.setdefault((route.name, target.name), Breaker(route.quality_breaker, self.rng))
-        breaker.rules = route.quality_breaker
-        return breaker
+    def standing(self, route: Route, target: Target) -> Standing:
+        standing = self.standings.get((route.name, target.name))
+        if standing is None:
+            allowance = self.allowances.setdefault(route.name, Allowance())
+            standing = Standing(Breaker(route.quality_breaker, self.rng), allowance)
+            self.standings[route.name, target.name] = standing
+        standing.breaker.rules = route.quality_breaker
+        standing.usual.prior = target.baseline or route.baseline
+        standing.watch(rules_of(route.signals).actions, route.quality_breaker)
+        return standing
 
     def budget(self, route: Route, target: Target) -> Budget:
         budget = self.budgets.setdefault(target.name, Budget(route.budget))
         budget.rules = route.budget
         return budget
 
-    def baseline(self, route: Route, target: Target) -> Baseline:
-        return self.baselines.setdefault((route.name, target.name), Baseline())
+    def snapshot(self) -> list[dict[str, Any]]:
+        """What is usual of every target, as plain values."""
+        return [
+            {"route": route, "target": target, "usual": standing.usual.snapshot()}
+            for (route, target), standing in self.standings.items()
+        ]
+
+    def restore(self, saved: Iterable[Mapping[str, Any]]) -> None:
+        """Of the targets that there are. Raises what Usual.restore raises; then nothing is changed."""
+        read = [(standing, row["usual"]) for row in saved if (standing := self._named(row)) is not None]
+        for _, usual in read:
+            Usual().restore(usual)
+        for standing, usual in read:
+            standing.usual.restore(usual)
+
+    def _named(self, row: Mapping[str, Any]) -> Standing | None:
+        return self.standings.get((row["route"], row["target"]))
 
     def keep(self, settings: Settings) -> None:
         """Forget the routes and targets that are configured no more."""
         used = {(route.name, target.name) for route in settings.routes for target in targets(route)}
         named = {name for name, _ in used} | set(settings.providers)
-        self.quality = {key: value for key, value in self.quality.items() if key in used or key[0] in named}
-        self.baselines = {key: value for key, value in self.baselines.items() if key[0] in named}
+        kept = {key: value for key, value in self.standings.items() if key in used or key[0] in named}
+        self.standings = kept
         for name in [name for name in self.breakers if name[0] not in settings.providers]:
             del self.breakers[name]
 
@@ -117,16 +140,16 @@ def build(route: Route, env: Env) -> Service:
             tell(BreakerMoved(call, "transport", "", target.name, provider, model, moved))
 
     def lane(target: Target) -> Lane:
-        baseline = memory.baseline(route, target)
+        standing = memory.standing(route, target)
         s: Service = env.upstream(route.limits)  # the wire: connect, headers, bytes as they come
         s = Adapt(s, env.dialects, route.limits, clock)  # bytes become deltas: judges know no vendor
         s = Judge(  # a bad answer still held becomes a Failed, so that it can be repeated elsewhere
             s,
             target,
-            route.signals,
+            rules_of(route.signals),
             route.limits,
             route.commit,
-            baseline,
+            standing,
             env.schemas,
             env.classify,
             clock,
@@ -134,7 +157,7 @@ def build(route: Route, env: Env) -> Service:
         )
         s = AttemptSpan(s, clock, tell)  # one record per try, verdict included
         s = Guard(  # outside the record: a refusal is no try; inside the retries: each one is a sample
-            s, target, breaker, memory.quality_breaker(route, target), memory.waits, baseline, clock, tell
+            s, target, breaker, standing, route.strict, memory.waits, clock, tell
         )
         s = Retry(  # the same target again; it alone knows whether this call asks it once more
             s,
@@ -162,7 +185,7 @@ def build(route: Route, env: Env) -> Service:
     s = Deadline(s, route.limits)  # bounds all the waiting above the wire, whoever waits
     s = Admit(s, env.admission, tell)  # sheds before any work is done
     # outside both: a spent deadline or a shed call can still get the static answer
-    return Degrade(s, route.static, env.dialects, env.schemas, tell)
+    return Degrade(s, route.static, route.strict, env.dialects, env.schemas, tell)
 
 
 def build_passthrough(env: Env) -> Service:

@@ -12,7 +12,7 @@ from sidecar.config.urls import VERSION, BadUrl, Origin, check_proxy, parse_url
 from sidecar.dialects import DIALECTS
 from sidecar.model import AuthStyle, Provider, Target, Traffic
 from sidecar.secret import Secret
-from sidecar.settings import Route, Settings
+from sidecar.settings import Baseline, Route, Settings
 from sidecar.vendors import VENDORS, Vendor
 
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
@@ -54,6 +54,7 @@ class TargetEntry:
     model: str | None = None  # none: the one the client asked for
     key: Secret | None = None  # wins over the provider's
     name: str | None = None  # in metrics and logs; provider or provider/model unless given
+    baseline: Baseline | None = None  # wins over the route's; see below
 
 
 def provider_of(vendor: Vendor, name: str = "") -> Provider:
@@ -233,7 +234,7 @@ class Builder:
         if entry.name is not None and not _TARGET_NAME.fullmatch(entry.name):
             self.problems.add((*path, "name"), "a target's name is made of letters, digits and _ . : / @ -")
         name = entry.name or (f"{provider.name}/{entry.model}" if entry.model else provider.name)
-        return Target(name=name, provider=provider, model=entry.model, key=entry.key)
+        return Target(name=name, provider=provider, model=entry.model, key=entry.key, baseline=entry.baseline)
 
     def _defaults(self, raw: Any) -> Route:
         self._attempts_shared = _has_attempts(raw)

@@ -73,8 +73,8 @@ class Standing:
         self.breaker.record(permit, charge, now, call=call.id, body=hash(call.body))
 
     @property
-    def teaches(self) -> bool:
-        """Is what this target does now what is usual of it?"""
+    def steady(self) -> bool:
+        """Is it far from trouble, so that what it does is what is usual of it?"""
         return self.breaker.shown is BreakerState.CLOSED
 
     @property
@@ -94,4 +94,5 @@ class Standing:
 
     def tally(self, signal: str, fired: bool, call: Call, now: float) -> Transition | None:
         """The transition, if a signal that only observes would have opened a breaker."""
-        return self.tallies[signal].add(fired, now, call=call.id, body=hash(call.body))
+        tally = self.tallies.get(signal)  # None: switched off while this call was under way
+        return None if tally is None else tally.add(fired, now, call=call.id, body=hash(call.body))

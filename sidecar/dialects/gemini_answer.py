@@ -183,11 +183,14 @@ class GeminiAnswer:
         self._closed = True
 
     def event(self, kind: bytes, data: bytes, out: list[Delta]) -> bool:  # only data counts
-        if self.done or not data.strip():
+        if self.done:
             return True
-        if data.startswith(b"[DONE]"):  # of some gateways
-            self.done = True
-            return True
+        if data[:1] != b"{":
+            if not data.strip():
+                return True
+            if data.startswith(b"[DONE]"):  # of some gateways
+                self.done = True
+                return True
         response = _RESPONSE.read(data)
         if response is None:
             return False
@@ -295,6 +298,8 @@ class GeminiAnswer:
 
     def _count(self, tokens: Tokens | None, out: list[Delta]) -> None:
         """Figures of a stream are cumulative, and the last of each counts."""
+        if tokens is None:
+            return
         usage = usage_of(tokens, self._tokens)
         if usage != self._usage:
             self._usage = usage

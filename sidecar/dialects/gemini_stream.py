@@ -37,14 +37,15 @@ class GeminiStream:
 
     def feed(self, data: bytes) -> Chunk:
         chunk = self._events.feed(data)
-        raw, out = chunk.raw, list[Delta]()
-        if raw[:1] == b"{" or b"\n{" in raw or b"\r{" in raw:
-            for block in _BLANK.split(raw):
-                self._bare(block, out)
-        bare = self._events.bare
+        raw, bare = chunk.raw, self._events.bare
+        if not bare and raw[:1] != b"{" and b"\n{" not in raw and b"\r{" not in raw:
+            return chunk
+        out = list(chunk.deltas)
+        for block in _BLANK.split(raw):
+            self._bare(block, out)
         if bare.rstrip()[-1:] == b"}" and self._bare(bare, out):
             raw += self._events.close().raw
-        return Chunk(raw, chunk.deltas + tuple(out)) if out else chunk
+        return Chunk(raw, tuple(out))
 
     def close(self) -> Chunk:
         chunk = self._events.close()

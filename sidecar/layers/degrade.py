@@ -4,6 +4,7 @@ Outside Deadline and Admit, so that a call whose time is spent or that was shed 
 order: an answer that was rejected for its quality, if it is the best there was (tier reduced); the
 route's static answer (tier static); else the failure itself. Every degraded answer is labelled in
 the head and, where the dialect allows it, in the body; none is counted as a full success.
+A strict route would rather have the error than a rejected answer.
 
 Not for the application's own mistakes: an invalid request has to be seen, not papered over.
 """
@@ -38,6 +39,7 @@ from sidecar.settings import StaticAnswer
 from sidecar.signals.judging import Schemas
 
 TIER = b"x-llm-sidecar-tier"
+SERVED_BY = b"x-llm-sidecar-served-by"
 LABEL = b"x-llm-sidecar-degraded"
 
 
@@ -45,6 +47,7 @@ LABEL = b"x-llm-sidecar-degraded"
 class Degrade:
     inner: Service
     static: StaticAnswer | None
+    strict: bool
     dialects: Mapping[str, Dialect]
     schemas: Schemas
     tell: Tell
@@ -83,8 +86,15 @@ class Degrade:
     ) -> Outcome:
         reason = instead_of.fault.value if isinstance(instead_of, Failed) else instead_of.by.value
         self.tell(Degraded(call, tier, reason))
-        labels = ((TIER, tier.value.encode()), (LABEL, reason.encode()))
+        served = b"static" if tier is Tier.STATIC else _target(call, instead_of)
+        labels = ((SERVED_BY, served), (TIER, tier.value.encode()), (LABEL, reason.encode()))
         await sink.start(replace(head, headers=head.headers + labels))
         await sink.send(Chunk(body))
         findings = instead_of.findings if isinstance(instead_of, Failed) else ()
         return Answered(head.status, findings=findings, tier=tier)
+
+
+def _target(call: Call, outcome: Failed | Refused) -> bytes:
+    """Whose answer this is: not always the last that was asked."""
+    targets = (attempt.target for attempt in call.record.attempts if attempt.outcome is outcome)
+    return next(targets, "-").encode("ascii", "replace")

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from sidecar.core.baseline import Baseline
 from sidecar.core.breaker import Breaker, Denied, Permit
+from sidecar.core.standing import Standing
 from sidecar.core.waits import Waits
 from sidecar.faults import Charge, handling
 from sidecar.layers.retry import digest
@@ -50,9 +50,9 @@ class Guard:
     inner: Service
     target: Target
     breaker: Callable[[str, str, str], Breaker]  # by provider, model, key digest
-    quality: Breaker
+    standing: Standing  # its quality breaker, and what is usual
+    strict: bool  # a poor answer is not better than none
     waits: Waits
-    baseline: Baseline
     clock: Clock
     tell: Tell
 
@@ -67,11 +67,11 @@ class Guard:
         permit = breaker.insist(now, early=call.early) if call.alone else breaker.allow(now)
         if isinstance(permit, Denied):
             return Refused(RefusedBy.BREAKER, permit.until, Fault.OVERLOADED)
-        approval = self.quality.insist(now, early=call.early) if call.alone else self.quality.allow(now)
-        if isinstance(approval, Denied):
+        denied = self.standing.approve(call, now, strict=self.strict)
+        if denied is not None:
             breaker.record(permit, Charge.NEUTRAL, now, call=call.id, body=0)
             self._report(call, breaker)
-            return Refused(RefusedBy.QUALITY_BREAKER, approval.until, Fault.LOW_QUALITY)
+            return Refused(RefusedBy.QUALITY_BREAKER, denied.until, Fault.LOW_QUALITY)
         self._report(call, breaker)  # asking alone may have half-opened it
         if permit.probe:
             sink = _Proving(sink, breaker, permit)
@@ -82,21 +82,15 @@ class Guard:
             outcome = await self.inner(call, sink)
             return outcome
         finally:
-            self._learn(call, outcome, breaker, permit, approval, now)
+            self._learn(call, outcome, breaker, permit, now)
 
     def _learn(
-        self,
-        call: Call,
-        outcome: Outcome | None,
-        breaker: Breaker,
-        permit: Permit,
-        approval: Permit,
-        began: float,
+        self, call: Call, outcome: Outcome | None, breaker: Breaker, permit: Permit, began: float
     ) -> None:
         now = self.clock.now()
         body = hash(call.body)
         breaker.record(permit, self._charge(call, outcome, now - began), now, call=call.id, body=body)
-        self.quality.record(approval, _quality(outcome), now, call=call.id, body=body)
+        self.standing.record(call, _quality(outcome), now)
         self._report(call, breaker)
 
     def _charge(self, call: Call, outcome: Outcome | None, took: float) -> Charge:
@@ -108,7 +102,7 @@ class Guard:
             case Refused():
                 return Charge.NEUTRAL
             case None:
-                usual = self.baseline.median or 0.0
+                usual = self.standing.usual.seconds(call) or 0.0
                 silent = call.record.attempts[-1].first_content is None
                 gave_up = silent and took > max(TIMES_USUAL * usual, GIVEN_UP)
                 return Charge.BAD if gave_up else Charge.NEUTRAL
@@ -119,7 +113,7 @@ class Guard:
         for moved in breaker.moves():
             self.tell(BreakerMoved(call, "transport", "", self.target.name, provider, model, moved))
         route = call.route if call else ""
-        for moved in self.quality.moves():
+        for moved in self.standing.breaker.moves():
             self.tell(BreakerMoved(call, "quality", route, self.target.name, provider, model, moved))
 
 

@@ -27,14 +27,12 @@ NOTICED = 0.001  # seconds of waiting for a client that are worth adding up
 _FIELD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]++: [^\x00-\x08\x0a-\x1f\x7f]*+\r\n")
 _FIELDS = re.compile(rb"(?:%b)*+" % _FIELD.pattern)
 _REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
-_LENGTH, _TYPE, _TIER, _OWN = range(4)
+_LENGTH, _TYPE, _TIER, _SERVED = range(4)
 _KNOWN = {
     b"content-length": _LENGTH,
     b"content-type": _TYPE,
-    b"x-llm-sidecar-tier": _TIER,
-    b"x-llm-sidecar-trace-id": _OWN,
-    b"x-llm-sidecar-attempts": _OWN,
-    b"x-llm-sidecar-served-by": _OWN,
+    b"x-llm-sidecar-tier": _TIER,  # these two are a layer's word: no provider's x-llm-sidecar-* comes this far
+    b"x-llm-sidecar-served-by": _SERVED,
 }
 
 
@@ -97,7 +95,7 @@ class ClientSink:
         if head.status >= 400:
             fields = tame(fields, self._clock.wall())
         lengths: list[bytes] = []
-        tiered = False
+        said: set[int] = set()
         lines: list[bytes] = []
         for field in fields:
             lines.append(b"%b: %b\r\n" % field)
@@ -108,10 +106,8 @@ class ClientSink:
                 lengths.append(field[1])
             elif what == _TYPE:
                 self.event_stream = field[1][:17].lower() == b"text/event-stream"
-            elif what == _TIER:
-                tiered = True
             else:
-                lines.pop()
+                said.add(what)
         self._keep = self._keep and self._body.is_eof()  # what is unread would be taken for a request
         self._frame(head.status, lengths)
         if lengths and self._left is None and not self._head_only:
@@ -120,7 +116,7 @@ class ClientSink:
             [
                 self._status_line(head),
                 _checked(lines),
-                self._labels(tiered=tiered),
+                self._labels(said),
                 b"transfer-encoding: chunked\r\n" if self._chunked else b"",
                 b"" if self._keep else b"connection: close\r\n",
                 b"\r\n",
@@ -150,6 +146,9 @@ class ClientSink:
         if self._chunked:
             await self._write(b"0\r\n\r\n")
         self._flush()
+        transport = self._connection.transport
+        if self._connection.writing_paused and transport is not None:
+            await self._drain(transport)  # the last piece of an answer may well be all of it
         return self._keep
 
     def cut(self) -> None:
@@ -180,17 +179,14 @@ class ClientSink:
         reason = head.reason.encode("latin-1", "replace") if head.reason else _REASONS.get(head.status, b"")
         return b"%b%d %b\r\n" % (self._version, head.status, reason)
 
-    def _labels(self, *, tiered: bool) -> bytes:
+    def _labels(self, said: set[int]) -> bytes:
         attempts = self._record.attempts
         served = attempts[-1].target.encode("ascii", "replace") if attempts else b"-"
-        return (
-            b"x-llm-sidecar-trace-id: %b\r\nx-llm-sidecar-attempts: %d\r\nx-llm-sidecar-served-by: %b\r\n%b"
-            % (
-                self._trace_id.encode("ascii"),
-                len(attempts),
-                served,
-                b"" if tiered else b"x-llm-sidecar-tier: full\r\n",
-            )
+        return b"x-llm-sidecar-trace-id: %b\r\nx-llm-sidecar-attempts: %d\r\n%b%b" % (
+            self._trace_id.encode("ascii"),
+            len(attempts),
+            b"" if _SERVED in said else b"x-llm-sidecar-served-by: %b\r\n" % served,
+            b"" if _TIER in said else b"x-llm-sidecar-tier: full\r\n",
         )
 
     # ---- bytes -----------------------------------------------------------------------------

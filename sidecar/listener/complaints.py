@@ -16,7 +16,7 @@ from sidecar.dialects.base import Dialect, Wire
 from sidecar.faults import HANDLING
 from sidecar.listener.http_rules import LONGEST_RETRY_AFTER
 from sidecar.listener.http_strict import RequestError
-from sidecar.model import Call, Failed, Fault, Head, Headers, Refused, RefusedBy
+from sidecar.model import Call, Failed, Fault, Head, Headers, Refused, RefusedBy, Turned
 
 SOON_MS = 1000  # when it may be worth asking again after we had no room
 
@@ -72,6 +72,18 @@ _FAULT_OF_STATUS: Mapping[int, Fault] = {
     500: Fault.UNKNOWN,
     503: Fault.LOCAL_OVERLOAD,
 }
+_TURNED: Mapping[int, str] = {
+    401: "token",
+    403: "not_allowed",
+    404: "unknown",
+    408: "slow",
+    413: "too_large",
+    414: "too_large",
+    421: "host",
+    431: "too_large",
+    501: "websocket",
+    503: "connections",
+}
 _TYPES = {
     401: "authentication_error",
     403: "permission_error",
@@ -90,6 +102,11 @@ class Complaint:
     message: str
     retry: bool = False
     wait: float = inf
+
+
+def turned(error: RequestError) -> Turned:
+    """What is told of a request, or a connection, that became no call."""
+    return Turned(_TURNED.get(error.status, "malformed"), error.code)
 
 
 def of_error(error: RequestError) -> Complaint:

@@ -71,7 +71,14 @@ class Door(Server):
     """Makes a `Connection` per client, and counts them."""
 
     def __init__(
-        self, handler: Handler, *, head_seconds: float, keepalive: float, most: int, full: bytes
+        self,
+        handler: Handler,
+        *,
+        head_seconds: float,
+        keepalive: float,
+        most: int,
+        full: bytes,
+        turned: Callable[[], None],
     ) -> None:
         super().__init__(
             cast("Any", handler), request_factory=cast("Any", _request), handler_cancellation=True
@@ -80,6 +87,7 @@ class Door(Server):
         self.keepalive = keepalive
         self.most = most
         self.full = full  # the answer to a connection above the cap
+        self.turned = turned  # called for each of them
         self.open = 0
 
     @override
@@ -130,6 +138,7 @@ class Connection(RequestHandler):
     def _turn_away(self, transport: asyncio.Transport) -> None:
         self._shut = True
         self.transport = transport
+        self._door.turned()
         if self._door.open > self._door.most + OVERFLOW:
             transport.abort()
             return

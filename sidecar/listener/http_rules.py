@@ -140,6 +140,7 @@ def outgoing(headers: Headers) -> list[tuple[bytes, bytes]]:
 _PLAIN, _SAID, _OURS, _CONNECTION, _ENDS = range(5)
 _KINDS: dict[bytes, tuple[bytes, int]] = {}
 _KINDS_MOST = 512
+_KINDS_LONGEST = 64  # bytes of a name that is remembered; longer ones are rare, and would fill the memory
 _NOTHING: frozenset[bytes] = frozenset()
 
 
@@ -153,9 +154,10 @@ def _kind(name: bytes) -> tuple[bytes, int]:
         kind = _SAID
     else:
         kind = _OURS if lower.startswith(OURS) else _PLAIN
-    if len(_KINDS) >= _KINDS_MOST:
-        _KINDS.clear()  # somebody makes names up; the usual ones are back in a moment
-    _KINDS[name] = lower, kind
+    if len(name) <= _KINDS_LONGEST:
+        if len(_KINDS) >= _KINDS_MOST:
+            _KINDS.clear()  # somebody makes names up; the usual ones are back in a moment
+        _KINDS[name] = lower, kind
     return lower, kind
 
 

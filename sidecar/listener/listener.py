@@ -125,6 +125,7 @@ class Listener:
             keepalive=listen.keepalive,
             most=listen.max_connections,
             full=_plain(complaints.wire(complaints.of_error(busy), None)),
+            turned=lambda: self._tell(complaints.turned(busy)),
         )
         sockets = bind(listen)
         loop = asyncio.get_running_loop()
@@ -170,6 +171,7 @@ class Listener:
             assert asked is not None
             return await self._shed(asked, error)
         except RequestError as error:
+            self._tell(complaints.turned(error))
             return await self._refuse(request, error)
 
     async def _receive(self, asked: Asked, room: ExitStack) -> tuple[bytes, bool]:

@@ -1,7 +1,8 @@
 """One answer, as far as quality signals have to know it, added up while it passes.
 
 Text is kept only where it will be parsed (structured output, tool arguments), and only up to a
-cap: above it the answer is too large to be judged here and passes unjudged.
+cap: above it the answer is too large to be judged here and passes unjudged. Of other text only the
+last two kibibytes are kept, to see whether it goes round in circles.
 """
 
 from __future__ import annotations
@@ -23,8 +24,11 @@ from sidecar.model import (
     Trouble,
     Usage,
 )
+from sidecar.signals.repetition import LOOK_EVERY, PACKED, loops
 
 KEPT = 1024 * 1024  # characters of text that is kept for parsing
+PER_TOKEN = 4  # characters, where the provider does not say how many tokens it were
+DECIDED = (FinishReason.FILTER, FinishReason.REFUSAL, FinishReason.LENGTH, FinishReason.CONTEXT_FULL)
 
 
 @dataclass(slots=True)
@@ -36,8 +40,9 @@ class Tool:
 @dataclass(slots=True)
 class Answer:
     ask: Ask
+    watched: bool = False  # for repetition
     content: bool = False  # anything that a reader of the answer would call an answer
-    characters: int = 0
+    characters: int = 0  # of text
     texts: dict[int, list[str]] = field(default_factory=dict)  # by choice, where JSON was asked for
     tools: dict[tuple[int, int], Tool] = field(default_factory=dict)  # by choice and index
     refused: bool = False
@@ -47,6 +52,24 @@ class Answer:
     malformed: int = 0
     trouble: Trouble | None = None
     kept: int = 0
+    looped: float = 0.0  # the share of its end that one passage covered, when it was seen to loop
+    _tail: list[str] = field(default_factory=list)
+    _look_at: int = LOOK_EVERY  # characters
+
+    def __post_init__(self) -> None:
+        self.watched = self.watched and not self.ask.json
+
+    @property
+    def plain(self) -> bool:
+        """Is it text that came to its own end?"""
+        if not self.characters or self.tools or self.refused:
+            return False
+        return not self.finished(*DECIDED)
+
+    @property
+    def tokens(self) -> float:
+        told = self.usage.output_total if self.usage is not None else None
+        return self.characters / PER_TOKEN if told is None else told
 
     @property
     def whole(self) -> bool:
@@ -58,7 +81,11 @@ class Answer:
         match delta:
             case Text(text=text, choice=choice):
                 self.characters += len(text)
-                if self.ask.json:
+                if self.watched:
+                    self._tail.append(text)
+                    if self.characters >= self._look_at:
+                        self._look()
+                elif self.ask.json:
                     self._keep(self.texts.setdefault(choice, []), text)
             case ToolCall():
                 tool = self.tools.setdefault((delta.choice, delta.index), Tool())
@@ -90,6 +117,15 @@ class Answer:
         self.kept += len(piece)
         if self.kept <= KEPT:
             pieces.append(piece)
+
+    def _look(self) -> None:
+        text = "".join(self._tail)[-PACKED:]
+        self._tail = [text[-(PACKED - LOOK_EVERY) :]]
+        self._look_at = self.characters + LOOK_EVERY
+        self.looped = loops(text)
+        if self.looped:
+            self.watched = False  # once is enough
+            self._tail.clear()
 
     def finished(self, *reasons: FinishReason) -> bool:
         return any(reason in reasons for reason in self.finishes.values())

@@ -1,25 +1,39 @@
-"""Quality signals: is this answer, whole as it is, worth giving to the application? [R10]
+"""Quality signals: is this answer worth giving to the application? [R10]
 
-An answer of HTTP 200 can be no answer at all. The signals here are hard facts about one whole
-answer (empty, not JSON though JSON was asked for, tool arguments that do not parse); what is done
-about a finding (observe, count, reject) is the route's setting, and only held answers can be
-rejected. A refusal or a content filter is the provider's decision: the application gets it as it
-is, so neither is "empty".
+An answer of HTTP 200 can be no answer at all. Hard signals are facts about one whole answer (empty, no
+JSON though JSON was asked for, tool arguments that do not parse). Soft ones compare it with what is
+usual of its target, or with a taste: slow, short, cut, declined, going round in circles. One soft
+finding proves little; their rate does. What is done about a finding (observe, count, reject) is the
+route's setting, and only held answers can be rejected.
+
+A refusal or a content filter is the provider's decision: the application gets it as it is, so neither
+is "empty", and neither says anything about lengths.
+
+A signal that has nothing to look at (no JSON was asked for, nothing usual is known yet) is not
+evaluated, so that the share of answers it fires at means something.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import msgspec
 
 from sidecar.model import Fault, Finding, FinishReason
 from sidecar.settings import Signals
-from sidecar.signals.answer import Answer
+from sidecar.signals.answer import DECIDED, Answer
 
-DECIDED = (FinishReason.FILTER, FinishReason.REFUSAL, FinishReason.LENGTH, FinishReason.CONTEXT_FULL)
+TIMES_USUAL = 3.0  # slower than so many times the usual
+FLOOR = 1.0  # seconds below which nothing is slow
+SHORT_SHARE = 0.25  # shorter than this share of the usual, and
+SHORT_DEVIATIONS = 3.0  # so many deviations off
+SLOW_ENOUGH = 30  # answers that have to teach what is usual: of times
+SHORT_ENOUGH = 50  # and of lengths
+EARLY = "slow_first_content"  # the signal that does not wait for the end
+HARD = frozenset({"empty", "structured", "tool_arguments"})
 
 Validator = Callable[[object], bool]
 
@@ -45,20 +59,82 @@ class Schemas:
         return validator is None or validator(value)
 
 
-def judge(answer: Answer, signals: Signals, schemas: Schemas) -> tuple[Finding, ...]:
-    """All findings about a whole answer, the worst first."""
-    findings = []
-    if signals.empty != "off" and _empty(answer):
-        findings.append(Finding("empty", signals.empty, Fault.EMPTY_OUTPUT))
-    elif signals.structured != "off" and _unstructured(answer, schemas):
-        findings.append(Finding("structured", signals.structured, Fault.STRUCTURED_OUTPUT_FAILED))
-    if signals.tool_arguments != "off" and _bad_arguments(answer):
-        findings.append(Finding("tool_arguments", signals.tool_arguments, Fault.MALFORMED_TOOL_CALL))
-    if signals.truncated != "off" and answer.ask.max_output is None and answer.finished(FinishReason.LENGTH):
-        findings.append(Finding("truncated", signals.truncated, Fault.TRUNCATED_OUTPUT))
-    if signals.refusal != "off" and (answer.refused or answer.finished(FinishReason.REFUSAL)):
-        findings.append(Finding("refusal", signals.refusal, Fault.REFUSAL))
-    return tuple(findings)
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One answer, and what is usual where it comes from (None: not known yet)."""
+
+    answer: Answer
+    schemas: Schemas
+    seconds: float | None = None  # to the first content of a stream, to the end of a whole answer
+    usual: float | None = None  # seconds
+    shortest: float | None = None  # tokens
+    min_characters: int = 0  # 0: not judged by
+
+
+class Measure(NamedTuple):
+    fired: bool
+    value: float = 0.0
+    limit: float = 0.0
+
+
+Check = Callable[[Seen], Measure | None]  # None: nothing to look at
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A signal that a route has switched on."""
+
+    signal: str
+    action: str
+    fault: Fault
+    check: Check
+
+    def finding(self, measure: Measure) -> Finding:
+        return Finding(self.signal, self.action, self.fault, measure.value, measure.limit)
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    findings: tuple[Finding, ...] = ()  # the worst first
+    evaluated: tuple[tuple[str, bool], ...] = ()  # signal, whether it fired
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a route has switched on: judged at the end, the worst first; and at the first content."""
+
+    late: tuple[Rule, ...]
+    early: Rule | None
+    watched: bool  # for repetition
+    min_characters: int
+
+    @property
+    def actions(self) -> dict[str, str]:
+        """By signal."""
+        every = self.late if self.early is None else (*self.late, self.early)
+        return {rule.signal: rule.action for rule in every}
+
+
+def rules_of(signals: Signals) -> Rules:
+    rules = {
+        name: Rule(name, action, fault, check)
+        for name, (fault, check) in CHECKS.items()
+        if (action := getattr(signals, name)) != "off"
+    }
+    early = rules.pop(EARLY, None)
+    return Rules(tuple(rules.values()), early, "repetition" in rules, signals.min_characters)
+
+
+def judge(seen: Seen, rules: tuple[Rule, ...]) -> Judgement:
+    """What all the rules say of a whole answer."""
+    findings, evaluated = [], []
+    for rule in rules:
+        measure = rule.check(seen)
+        if measure is not None:
+            evaluated.append((rule.signal, measure.fired))
+            if measure.fired:
+                findings.append(rule.finding(measure))
+    return Judgement(tuple(findings), tuple(evaluated))
 
 
 def rejection(findings: tuple[Finding, ...]) -> Finding | None:
@@ -71,17 +147,22 @@ def counted(findings: tuple[Finding, ...]) -> bool:
     return any(finding.action in ("count", "reject") for finding in findings)
 
 
-def _empty(answer: Answer) -> bool:
-    return not answer.content and not answer.finished(*DECIDED)
+# ---- hard signals
 
 
-def _unstructured(answer: Answer, schemas: Schemas) -> bool:
+def _empty(seen: Seen) -> Measure:
+    return Measure(not seen.answer.content and not seen.answer.finished(*DECIDED))
+
+
+def _structured(seen: Seen) -> Measure | None:
+    answer = seen.answer
     # an answer that calls tools, refuses or was cut at its length is judged by other signals
-    if not answer.ask.json or answer.tools or answer.refused or not answer.whole:
-        return False
+    if not answer.ask.json or not answer.content or answer.tools or answer.refused or not answer.whole:
+        return None
     if answer.finished(*DECIDED):
-        return False
-    return any(not _meets("".join(texts), answer.ask.schema, schemas) for texts in answer.texts.values())
+        return None
+    schema, texts = answer.ask.schema, answer.texts.values()
+    return Measure(any(not _meets("".join(text), schema, seen.schemas) for text in texts))
 
 
 def _meets(text: str, schema: bytes | None, schemas: Schemas) -> bool:
@@ -92,17 +173,83 @@ def _meets(text: str, schema: bytes | None, schemas: Schemas) -> bool:
     return schema is None or schemas.valid(schema, value)
 
 
-def _bad_arguments(answer: Answer) -> bool:
-    if not answer.whole or answer.finished(FinishReason.LENGTH):
-        return False
-    for tool in answer.tools.values():
-        arguments = "".join(tool.arguments)
-        if answer.ask.tools and tool.name and tool.name not in answer.ask.tools:
-            return True
-        if not arguments.strip():
-            continue  # no arguments at all is how some providers say {}
-        try:
-            msgspec.json.decode(arguments)
-        except (msgspec.DecodeError, RecursionError):
-            return True
+def _tool_arguments(seen: Seen) -> Measure | None:
+    answer = seen.answer
+    if not answer.tools or not answer.whole or answer.finished(FinishReason.LENGTH):
+        return None
+    return Measure(any(_bad_call(tool.name, tool.arguments, answer) for tool in answer.tools.values()))
+
+
+def _bad_call(name: str, pieces: list[str], answer: Answer) -> bool:
+    if answer.ask.tools and name and name not in answer.ask.tools:
+        return True
+    arguments = "".join(pieces)
+    if not arguments.strip():
+        return False  # no arguments at all is how some providers say {}
+    try:
+        msgspec.json.decode(arguments)
+    except (msgspec.DecodeError, RecursionError):
+        return True
     return False
+
+
+# ---- soft signals
+
+
+def _truncated(seen: Seen) -> Measure | None:
+    if seen.answer.ask.max_output is not None:
+        return None  # the client set a length, and knows
+    return Measure(seen.answer.finished(FinishReason.LENGTH))
+
+
+def _refusal(seen: Seen) -> Measure:
+    return Measure(seen.answer.refused or seen.answer.finished(FinishReason.REFUSAL))
+
+
+def _too_short(seen: Seen) -> Measure | None:
+    if seen.shortest is None or not seen.answer.plain:
+        return None
+    return Measure(seen.answer.tokens < seen.shortest, seen.answer.tokens, round(seen.shortest, 1))
+
+
+def _min_length(seen: Seen) -> Measure | None:
+    if not seen.min_characters or not seen.answer.plain:
+        return None
+    characters = seen.answer.characters
+    return Measure(characters < seen.min_characters, characters, seen.min_characters)
+
+
+def _repetition(seen: Seen) -> Measure | None:
+    answer = seen.answer
+    if answer.ask.json or not answer.characters:
+        return None
+    return Measure(answer.looped > 0, round(answer.looped, 2), 0.0)
+
+
+def _slow(seen: Seen) -> Measure | None:
+    if seen.usual is None or seen.seconds is None:
+        return None
+    limit = max(FLOOR, TIMES_USUAL * seen.usual)
+    return Measure(seen.seconds > limit, round(seen.seconds, 3), round(limit, 3))
+
+
+def slow_first_content(seen: Seen) -> Measure | None:
+    return _slow(seen) if seen.answer.ask.stream else None
+
+
+def slow_answer(seen: Seen) -> Measure | None:
+    return None if seen.answer.ask.stream else _slow(seen)
+
+
+CHECKS: Mapping[str, tuple[Fault, Check]] = {
+    "empty": (Fault.EMPTY_OUTPUT, _empty),
+    "structured": (Fault.STRUCTURED_OUTPUT_FAILED, _structured),
+    "tool_arguments": (Fault.MALFORMED_TOOL_CALL, _tool_arguments),
+    "truncated": (Fault.TRUNCATED_OUTPUT, _truncated),
+    "refusal": (Fault.REFUSAL, _refusal),
+    "too_short": (Fault.LOW_QUALITY, _too_short),
+    "min_length": (Fault.LOW_QUALITY, _min_length),
+    "repetition": (Fault.LOW_QUALITY, _repetition),
+    "slow_first_content": (Fault.LOW_QUALITY, slow_first_content),
+    "slow_answer": (Fault.LOW_QUALITY, slow_answer),
+}

@@ -179,6 +179,13 @@ ALERTS = _counter(
 SHED = _counter(
     "admission_rejected_total", ("reason",), 5, "Calls refused at the door: concurrency, memory or draining."
 )
+REFUSED = _counter(
+    "refused_total",
+    ("reason",),
+    10,
+    "Requests and connections turned away before they became calls: malformed, too_large, slow, "
+    "unknown (no such provider or route), host, token, not_allowed, websocket, connections (too many).",
+)
 
 # ---- the sidecar itself ----------------------------------------------------------------------
 
@@ -235,6 +242,7 @@ CATALOG: tuple[Metric, ...] = (
     QUALITY,
     ALERTS,
     SHED,
+    REFUSED,
     OVERHEAD_TIME,
     LAG,
     BUGS,

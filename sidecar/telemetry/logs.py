@@ -38,6 +38,7 @@ from sidecar.model import (
     Target,
     TargetSkipped,
     Tier,
+    Turned,
 )
 from sidecar.telemetry import words
 from sidecar.telemetry.words import Ended, Path
@@ -102,7 +103,7 @@ FIELDS = frozenset(
     }
 )
 
-# Sheds and nested retries come with every call of a storm: a few a second say it all.
+# Sheds, refusals and nested retries come with every call of a storm: a few a second say it all.
 _STORMY = 10
 
 
@@ -138,7 +139,7 @@ def level_of(event: Event) -> Level:
             clean = words.ended(outcome) is Ended.SUCCESS and words.tier(outcome) is Tier.FULL
             straight = words.path(call.record.attempts, outcome) is Path.DIRECT
             return Level.DEBUG if clean and straight else Level.INFO
-        case FellBack() | NestedRetry():
+        case FellBack() | NestedRetry() | Turned():
             return Level.INFO
         case Judged(done=done):
             return Level.DEBUG if done == "observed" else Level.INFO
@@ -181,6 +182,8 @@ def describe(event: Event) -> tuple[str, Fields]:
             return "degraded", {**_of(call), "tier": tier, "reason": name(reason)}
         case Shed(call=call, reason=reason):
             return "shed", {**_of(call), "reason": name(reason)}
+        case Turned(reason=reason, detail=detail):
+            return "refused", {"reason": name(reason), "detail": _prose(detail)}
         case NestedRetry(call=call, source=source):
             return "nested_retry", {**_of(call), "source": name(source), "nested": call.record.nested}
         case Reloaded(ok=ok, digest=digest, problems=problems):
@@ -284,7 +287,7 @@ class Logs:
             return
         what, fields = describe(event)
         wall = self._wall()
-        if isinstance(event, Shed | NestedRetry) and self._too_many(what, int(wall)):
+        if isinstance(event, Shed | Turned | NestedRetry) and self._too_many(what, int(wall)):
             return
         line = {
             "time": datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds"),

@@ -50,6 +50,7 @@ from sidecar.model import (
     Target,
     TargetSkipped,
     Tier,
+    Turned,
     Usage,
 )
 from sidecar.settings import Route, Settings
@@ -102,6 +103,7 @@ class Metrics:
         self._quality = self._counter(catalog.QUALITY)
         self._alerts = self._counter(catalog.ALERTS)
         self._shed = self._counter(catalog.SHED)
+        self._refused = self._counter(catalog.REFUSED)
         self._overhead = self._histogram(catalog.OVERHEAD_TIME)
         self._reloads = self._counter(catalog.RELOADS)
         self._config = self._gauge(catalog.CONFIG)
@@ -114,6 +116,8 @@ class Metrics:
         self._build[sidecar.__version__, platform.python_version()].set(1)
         for reason in ("concurrency", "memory", "draining"):
             self._shed.declare(reason)
+        for reason in ("connections", "host", "malformed", "unknown", "websocket"):
+            self._refused.declare(reason)
         for source in ("sdk_header", "same_body", "idempotency_key"):
             self._nested.declare(source)
         for result in ("ok", "failed"):
@@ -242,6 +246,8 @@ class Metrics:
                 self._alerts[(*self._named(call, target), fault)].inc()
             case Shed(reason=reason):
                 self._shed[(reason,)].inc()
+            case Turned(reason=reason):
+                self._refused[(reason,)].inc()
             case NestedRetry(source=source):
                 self._nested[(source,)].inc()
             case Reloaded(ok=ok):

@@ -47,6 +47,7 @@ HOP_BY_HOP = frozenset(
         b"upgrade",
     }
 )
+OURS = b"x-llm-sidecar-"
 _OURS = HOP_BY_HOP | {b"host", b"content-length", b"expect"}
 _TRACES = frozenset({b"traceparent", b"tracestate", b"baggage"})
 _NO_BODY = frozenset({"GET", "HEAD", "OPTIONS", "DELETE", "TRACE"})

@@ -43,7 +43,7 @@ from sidecar.model import (
 from sidecar.upstream.addresses import Unresolved
 from sidecar.upstream.egress import Crowded, Forbidden, Handshake, Pool, ProxyRefused
 from sidecar.upstream.inflate import Bomb, Inflate
-from sidecar.upstream.request import HOP_BY_HOP, Request, form
+from sidecar.upstream.request import HOP_BY_HOP, OURS, Request, form
 from sidecar.upstream.wire import Late, Wire
 
 if TYPE_CHECKING:
@@ -355,7 +355,8 @@ def _read(message: RawResponseMessage) -> tuple[Head, int, str]:
         name = pair[0].lower()
         size += len(name) + len(pair[1])
         if name not in HOP_BY_HOP:
-            kept.append(pair)
+            if not name.startswith(OURS):  # what we say of an answer is not a provider's to say
+                kept.append(pair)
         elif name == b"connection":
             named = pair[1]
         if not request_id and name in REQUEST_IDS:

@@ -79,7 +79,7 @@ def test_a_recorded_answer_is_read_the_same_in_any_cut(
     raw, deltas, done, finished = results[0]
     assert body == raw
     assert all(results[0] == result for result in results)
-    assert done
+    assert done or (dialect.name == "gemini" and asked.stream)  # which has no terminal event
     assert finished
     kinds = [type(delta) for delta in deltas]
     assert 1 == kinds.count(Finish)

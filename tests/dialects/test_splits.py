@@ -90,6 +90,16 @@ FIELDS = [
     *("type", "index", "delta", "content_block", "message", "usage", "error", "choices", "model", "content"),
     *("reasoning", "tool_calls", "function", "name", "arguments", "id", "input", "text", "thinking", "code"),
     *("finish_reason", "stop_reason", "prompt_tokens", "input_tokens", "object", "audio", "x_groq", "custom"),
+    *(
+        "candidates",
+        "parts",
+        "finishReason",
+        "functionCall",
+        "promptFeedback",
+        "blockReason",
+        "usageMetadata",
+    ),
+    *("promptTokenCount", "inlineData", "mimeType", "args", "thought", "finish_message"),
     *("prompt_tokens_details", "reasoning_details", "summary", "refusal", "function_call", "citations"),
     *("output", "response", "item", "output_index", "status", "incomplete_details", "data"),
 ]
@@ -129,7 +139,7 @@ KINDS = st.sampled_from(
         "response.failed",
     ]
 )
-STREAMED = st.sampled_from(["openai_chat", "anthropic", "openai_responses"])
+STREAMED = st.sampled_from(["openai_chat", "anthropic", "openai_responses", "gemini"])
 
 
 @settings(max_examples=250)

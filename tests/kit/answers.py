@@ -1,4 +1,4 @@
-"""Answers to script, in both dialects: what a provider would send, as (seconds, bytes) pieces."""
+"""Answers to script, in every dialect: what a provider would send, as (seconds, bytes) pieces."""
 
 from __future__ import annotations
 
@@ -180,5 +180,65 @@ class Anthropic:
     BROKEN = (500, _anthropic_error("Internal server error", "api_error"))
 
 
-Dialect = type[OpenAI] | type[Anthropic]
-DIALECTS: tuple[Dialect, ...] = (OpenAI, Anthropic)
+def _message(text: str | None) -> Json:
+    part: Json = {"type": "output_text", "text": text, "annotations": []}
+    return {"id": "i", "type": "message", "role": "assistant", "content": [part] if text else []}
+
+
+class Responses:
+    dialect = "openai_responses"
+    path = "/v1/responses"
+    done = b"event: response.completed\n"
+
+    @staticmethod
+    def request(prompt: str = "hello", *, stream: bool = False, **more: Any) -> bytes:
+        return json.dumps({"model": "m", "input": prompt, "stream": stream, **more}).encode()
+
+    @staticmethod
+    def structured(schema: Json) -> Json:
+        return {"text": {"format": {"type": "json_schema", "name": "a", "schema": schema}}}
+
+    @staticmethod
+    def response(status: str, *output: Json, **more: Any) -> Json:
+        head = {"id": "r", "object": "response", "status": status, "model": "m-1", "error": None}
+        return {**head, "output": output, **more}
+
+    @classmethod
+    def whole(cls, text: str | None, finish: str = "completed", **more: Any) -> bytes:
+        usage = {"input_tokens": 3, "output_tokens": 5}
+        return json.dumps(cls.response(finish, _message(text), usage=usage, **more)).encode()
+
+    @classmethod
+    def event(cls, kind: str, **fields: Any) -> bytes:
+        return _event({"type": f"response.{kind}", **fields}, f"response.{kind}")
+
+    @classmethod
+    def events(cls, words: list[str], finish: str = "completed") -> list[bytes]:
+        item = _message("".join(words))
+        usage = {"input_tokens": 3, "output_tokens": 5}
+        return [
+            cls.event("created", response=cls.response("in_progress")),
+            cls.event("output_item.added", output_index=0, item={**item, "content": []}),
+            *(cls.event("output_text.delta", output_index=0, delta=word) for word in words),
+            cls.event("output_item.done", output_index=0, item=item),
+            cls.event(finish, response=cls.response(finish, item, usage=usage)),
+        ]
+
+    keepalive = b": keep-alive\n\n"
+    malformed = b"event: response.output_text.delta\ndata: {oh no\n\n"
+
+    @staticmethod
+    def error(message: str = "boom", type_: str = "server_error", code: str | None = None) -> bytes:
+        return _openai_error(message, type_, code)
+
+    @classmethod
+    def error_event(cls, type_: str = "server_error") -> bytes:
+        error = {"code": type_, "message": "boom"}
+        return cls.event("failed", response=cls.response("failed", error=error))
+
+    QUOTA, AUTH, INVALID, CONTEXT = OpenAI.QUOTA, OpenAI.AUTH, OpenAI.INVALID, OpenAI.CONTEXT
+    FILTER, LIMIT, OVERLOADED, BROKEN = OpenAI.FILTER, OpenAI.LIMIT, OpenAI.OVERLOADED, OpenAI.BROKEN
+
+
+Dialect = type[OpenAI] | type[Responses] | type[Anthropic]
+DIALECTS: tuple[Dialect, ...] = (OpenAI, Responses, Anthropic)

@@ -1,6 +1,6 @@
 """The promises under each fault: what the client gets, what the targets are asked, when.
 
-Default settings, two targets in the chain, both dialects, streaming and not, in virtual time.
+Default settings, two targets in the chain, every dialect, streaming and not, in virtual time.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from sidecar.model import (
 )
 from sidecar.settings import Route, StaticAnswer
 from tests.kit import script as s
-from tests.kit.answers import DIALECTS, OpenAI
+from tests.kit.answers import DIALECTS, Anthropic, OpenAI
 from tests.kit.answers import Dialect as Words
 from tests.kit.script import Play, Result, Script
 from tests.kit.vloop import run
@@ -281,6 +281,7 @@ def test_a_malformed_event_does_not_spoil_the_rest(words: Words):
     play(Play(script, words), scenario)
 
 
+@pytest.mark.parametrize("words", [OpenAI, Anthropic])  # a response's last event is no mere sentinel
 @pytest.mark.parametrize("end", ["eof", "open", "cut"])
 def test_a_complete_stream_without_its_sentinel_is_finished_at_once(words: Words, end: str):
     pieces = words.events(GOOD)[:-1]
@@ -463,7 +464,11 @@ def test_a_long_structured_stream_is_not_held_for_ever(words: Words):
             True,
             60.0,
             0.1,
-            {"reasoning_effort": "high", "thinking": {"type": "enabled", "budget_tokens": 1024}},
+            {
+                "reasoning_effort": "high",
+                "reasoning": {"effort": "high"},
+                "thinking": {"type": "enabled", "budget_tokens": 1024},
+            },
         ),
     ],
     ids=["90 s stream", "60 s answer", "60 s of silent reasoning"],

@@ -44,6 +44,7 @@ from sidecar.model import (
     Tier,
     Traffic,
     Transition,
+    Turned,
     Usage,
 )
 from sidecar.settings import Route, Settings, StaticAnswer
@@ -149,6 +150,7 @@ def every(about: Call | None = None, failed: Failed | None = None) -> list[Event
         OperatorAlert(call_, FIRST, Fault.QUOTA_EXHAUSTED),
         Degraded(call_, Tier.STATIC, "chain_exhausted"),
         Shed(call_, "concurrency"),
+        Turned("malformed", "bare_lf"),
         NestedRetry(call_, "sdk_header"),
         CallEnded(call_, failed, 102.0, 500, committed=False),
         Reloaded(ok=False, digest="0123abcd", problems=("routes[0].chain: empty",)),

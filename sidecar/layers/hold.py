@@ -1,0 +1,181 @@
+"""Hold: the sink of one attempt, which keeps what may still be replaced and knows when it is silent.
+
+When held bytes go out [R18]. A non-stream answer when it is whole. A stream at its first content; with
+a proving window once so many characters or seconds have followed it; with `complete`, or where JSON
+was asked for, when it is whole. Time is looked at when something comes: a stream that says one word
+and stops stays held, and can still be rescued.
+
+Silence [R6]. Liveness is content, not bytes: `first_content` bounds the time to the first one,
+`gap` the time between two, `answer` the whole of a non-stream answer. Time in which a slow client
+holds us up is the client's. A target that others can stand in for is left at its share of the
+deadline; a whole answer may take up to three times its usual time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from sidecar.layers.limit import Limit
+from sidecar.model import Attempt, Call, Chunk, Clock, Failed, Fault, Finding, Head, Sink, Stage, Trouble
+from sidecar.settings import Commit, Limits
+from sidecar.signals.answer import Answer
+
+TIMES_USUAL = 3.0  # how much longer than usual a whole answer may take before it is left
+
+
+class TroubleBefore(Exception):  # noqa: N818  # not an error: it carries a verdict out of the wire's frame
+    """An error object came before any content: nothing more is wanted from this answer."""
+
+    def __init__(self, trouble: Trouble) -> None:
+        super().__init__(trouble.status)
+        self.trouble = trouble
+
+
+@dataclass(slots=True)
+class Hold:
+    call: Call
+    sink: Sink
+    attempt: Attempt
+    answer: Answer
+    limits: Limits
+    commit: Commit
+    clock: Clock
+    usual: float | None  # seconds of a whole answer
+    first: Callable[[Hold, float], None]  # told when the first content comes
+    started: float = field(init=False)
+    head: Head | None = None
+    held: list[Chunk] = field(default_factory=list)
+    size: int = 0
+    committed: bool = False
+    early: tuple[Finding, ...] = ()  # what was found at the first content
+    readable: bool = False  # any delta came: there was a reader
+    blocked: bool = False  # by a slow client, now
+    blocked_before: float = field(init=False)  # seconds, in earlier attempts
+    limit: Limit = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.started = self.clock.now()
+        self.blocked_before = self.call.record.client_blocked
+
+    @property
+    def stage(self) -> Stage:
+        return self.sink.stage
+
+    # ---- what comes in
+
+    async def start(self, head: Head) -> None:
+        self.head = head
+        self.attempt.status = head.status
+
+    async def send(self, chunk: Chunk) -> None:
+        if chunk.deltas:
+            self._see(chunk)
+        if self.committed:
+            await self._pass(chunk)
+            return
+        self.held.append(chunk)
+        self.size += len(chunk.raw)
+        self.attempt.held = max(self.attempt.held, self.size)
+        if self._proved():
+            await self.release()
+
+    def _see(self, chunk: Chunk) -> None:
+        self.readable = True
+        answer = self.answer
+        content = False
+        for delta in chunk.deltas:
+            content = answer.add(delta) or content
+        if answer.trouble is not None and not self.committed:
+            raise TroubleBefore(answer.trouble)
+        if answer.model:
+            self.attempt.answering = answer.model
+        if content:
+            self._content(self.clock.now())
+
+    def _content(self, now: float) -> None:
+        attempt = self.attempt
+        attempt.chunks += 1
+        if attempt.first_content is None:
+            attempt.first_content = now
+            self.call.record.answering = True
+            self.first(self, now)
+        elif attempt.last_content is not None and now - attempt.last_content > attempt.max_gap:
+            attempt.max_gap = now - attempt.last_content
+        attempt.last_content = now
+
+    # ---- what goes out
+
+    def _proved(self) -> bool:
+        commit = self.commit
+        if self.size > commit.hold_bytes:
+            return True  # too large to hold: from here on it is only counted
+        first = self.attempt.first_content
+        if not self.call.ask.stream or first is None or commit.mode == "complete":
+            return False
+        if self.call.ask.json:
+            return self.clock.now() - first > commit.structured_seconds
+        if commit.mode == "window":
+            enough = self.answer.characters >= commit.window_chars
+            return enough or self.clock.now() - first >= commit.window_seconds
+        return True
+
+    async def release(self) -> None:
+        """Let the client see what is held, and everything after it."""
+        if self.committed:
+            return
+        assert self.head is not None
+        self.committed = True
+        await self.sink.start(self.head)
+        held, self.held = self.held, []
+        raw = held[0].raw if len(held) == 1 else b"".join(chunk.raw for chunk in held)
+        if raw:
+            await self._pass(Chunk(raw))
+
+    async def _pass(self, chunk: Chunk) -> None:
+        if not chunk.raw:
+            return
+        self.blocked = True
+        try:
+            await self.sink.send(chunk)
+        finally:
+            self.blocked = False
+
+    def whole(self) -> bytes:
+        return b"".join(chunk.raw for chunk in self.held)
+
+    # ---- time
+
+    def took(self) -> float | None:
+        """Seconds to the first content of a stream, None if there was none; else until now, without
+        the client's own slowness.
+        """
+        if self.call.ask.stream:
+            first = self.attempt.first_content
+            return None if first is None else first - self.started
+        blocked = self.call.record.client_blocked - self.blocked_before
+        return max(0.0, self.clock.now() - self.started - blocked)
+
+    def due(self) -> float:
+        limits, call, attempt = self.limits, self.call, self.attempt
+        now = self.clock.now()
+        if not call.ask.stream:
+            leave = max(call.leave_at, self.started + TIMES_USUAL * (self.usual or 0.0))
+            longest = min(limits.answer * call.stretch, call.patience)
+            return min(self.started + longest, leave, call.deadline)
+        if self.blocked:
+            return now + limits.gap
+        first = limits.reasoning if call.ask.reasoning else limits.first_content
+        if attempt.last_content is not None:
+            # while held another target can still answer: a gap as long as the first wait is enough
+            gap = limits.gap if self.committed else min(limits.gap, first)
+            return attempt.last_content + min(gap, call.patience)
+        return min(self.started + min(first * call.stretch, call.patience), call.leave_at, call.deadline)
+
+    def silent(self) -> Failed:
+        """The limit fired."""
+        if self.attempt.first_content is not None:
+            return Failed(Fault.STREAM_STALL, detail="no content for the whole gap limit")
+        if self.call.ask.stream:
+            return Failed(Fault.TTFT_TIMEOUT, detail="no content within the first-content limit")
+        return Failed(Fault.TIMEOUT, detail="no answer within its limit")
