@@ -1,7 +1,7 @@
 """The port for operators: health, metrics, a look inside, and five verbs.
 
 Who may do what. From anywhere: GET of /livez, /readyz, /startupz and /metrics, which say nothing
-of any request. From loopback only: /stack, /breakers and /status. Verbs also need the token of
+of any request. From loopback only: /stack, /breakers, /signals and /status. Verbs also need the token of
 `admin.token`; where none is configured they need a header that no web page can send unasked, so
 that a browser on the same machine cannot be talked into one. For the same reason everything but
 the four looks at Host and refuses any Origin: a name that was rebound to 127.0.0.1 is still not ours.
@@ -27,7 +27,7 @@ from sidecar.secret import Secret
 from sidecar.settings import Settings
 
 PUBLIC = ("/livez", "/readyz", "/startupz", "/metrics")
-LOOKS = ("/stack", "/breakers", "/status")
+LOOKS = ("/stack", "/breakers", "/signals", "/status")
 VERBS = ("/breakers/{key}/{open|closed|auto}", "/drain", "/bypass/{on|off}")
 LIVE_SECONDS = 10.0
 _HOSTS = ("127.0.0.1", "localhost", "[::1]")
@@ -53,6 +53,7 @@ class AdminView(Protocol):
     def metrics(self, accept: str, /) -> tuple[bytes, str]: ...
     def stack_text(self) -> str: ...
     def breakers(self) -> list[dict[str, Any]]: ...
+    def signals(self) -> list[dict[str, Any]]: ...
     def force(self, key: str, state: str, /) -> bool: ...  # False: there is no such breaker
     def drain(self) -> None: ...
     def status(self) -> dict[str, Any]: ...  # what status.Status remembers
@@ -165,6 +166,8 @@ class Admin:
                 return web.Response(text=view.stack_text())
             case "/breakers":
                 return _json(200, {"breakers": view.breakers()})
+            case "/signals":
+                return _json(200, {"signals": view.signals()})
             case _:
                 ours = {"ready": view.ready, "bypass": view.bypass, "in_flight": view.in_flight}
                 return _json(200, {**ours, "breakers": view.breakers(), **view.status()})

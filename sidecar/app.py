@@ -13,22 +13,23 @@ import gc
 import random
 import signal
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sidecar import config, stack
+from sidecar import config, keeping, stack
 from sidecar.admin import Admin
 from sidecar.classify import classify
 from sidecar.core.admission import Admission
 from sidecar.core.breaker import Breaker
+from sidecar.core.standing import Standing
 from sidecar.dialects import DIALECTS
 from sidecar.listener.listener import Generation, Listener
-from sidecar.model import BreakerMoved, BreakerState, Event, Head, Reloaded, Verdict
+from sidecar.model import BreakerMoved, BreakerState, Event, Head, Reloaded, Restored, Target, Verdict
 from sidecar.routing import Router
 from sidecar.schema import compile_schema
-from sidecar.settings import Limits, Settings
+from sidecar.settings import Limits, Route, Settings
 from sidecar.signals.judging import Schemas
 from sidecar.status import Status, watch_lag
 from sidecar.telemetry import logs
@@ -38,6 +39,7 @@ from sidecar.upstream.egress import Pool
 from sidecar.upstream.upstream import Upstream
 
 RELOAD_EVERY = 1.0  # seconds between two looks at the configuration file
+SAVE_EVERY = 60.0  # seconds between two savings of what was learned
 
 
 class RealClock:
@@ -74,6 +76,7 @@ class App:
         self.schemas = Schemas(compile_schema)
         self.started = False
         self.draining = False
+        self._unsaved = False  # the last saving failed
         self._stop = asyncio.Event()
         self.generation = self._generation(settings)
         self.listener = Listener(
@@ -96,7 +99,7 @@ class App:
         loop.add_signal_handler(signal.SIGHUP, self.reload)
         addresses = await self.start()
         ready(addresses)
-        keepers = (watch_lag(self.clock, self._beat), self._keep_reloading())
+        keepers = (watch_lag(self.clock, self._beat), self._keep_reloading(), self._keep_saving())
         tasks = [_task(keeper) for keeper in keepers]
         try:
             await self._stop.wait()
@@ -109,6 +112,7 @@ class App:
     async def start(self) -> list[tuple[str, int]]:
         """Bind both ports; what was bound is given back if the second one is taken."""
         self.heartbeat = self.clock.now()
+        self._restore()
         addresses = await self.listener.start()
         try:
             await self.admin.start()
@@ -125,6 +129,7 @@ class App:
         await self.listener.drain(self.settings.drain)
         await self.admin.stop()
         await self.pool.close()
+        self._save()
 
     def _beat(self, lag: float) -> None:
         self.heartbeat = self.clock.now()
@@ -205,6 +210,42 @@ class App:
                 seen = now
                 self.reload()
 
+    # ---- what was learned
+
+    def _restore(self) -> None:
+        """Take up what an earlier process had learned; whatever is wrong with it, go on without."""
+        if self.settings.state_dir is None:
+            return
+        try:
+            usual = keeping.load(Path(self.settings.state_dir), self.clock.wall())
+            if usual is None:
+                return
+            self.memory.restore(usual)
+        except keeping.Unusable as unusable:
+            self.tell(Restored(False, str(unusable)))
+        except (LookupError, ValueError, TypeError, AttributeError):
+            self.tell(Restored(False, f"{keeping.NAME} does not hold what we write"))
+        else:
+            self.tell(Restored(True))
+
+    def _save(self) -> None:
+        folder = self.settings.state_dir
+        if folder is None:
+            return
+        try:
+            keeping.save(Path(folder), self.memory.snapshot(), self.clock.wall())
+        except OSError as error:
+            if not self._unsaved:  # said once, not every minute
+                self.tell(Restored(False, f"state_dir cannot be written: {error.strerror}"))
+            self._unsaved = True
+        else:
+            self._unsaved = False
+
+    async def _keep_saving(self) -> None:
+        while True:
+            await asyncio.sleep(SAVE_EVERY)
+            self._save()
+
     # ---- telling
 
     def tell(self, event: Event) -> None:
@@ -246,6 +287,9 @@ class App:
             if active or idle or provider.name in self._connected:
                 self._connected.add(provider.name)
                 self.counters.set_connections(provider.name, active=active, idle=idle)
+        for _, target, standing in self._standings():
+            for name, tally in standing.tallies.items():
+                self.counters.add_evaluations(target, name, tally.news())
         return self.counters.render(accept)
 
     def status(self) -> dict[str, Any]:
@@ -275,6 +319,30 @@ class App:
             "probe_in_s": round(rest, 1),
         }
 
+    def signals(self) -> list[dict[str, Any]]:
+        """What every signal did, or would have done, per route and target."""
+        now = self.clock.now()
+        return [
+            {
+                "route": route.name,
+                "target": target.name,
+                "signal": name,
+                "action": getattr(route.signals, name),
+                **tally.total.shown(shadow=tally.shadow is not None),
+                "last_hour": tally.last_hour(now).shown(shadow=tally.shadow is not None),
+            }
+            for route, target, standing in self._standings()
+            for name, tally in standing.tallies.items()
+            if tally.total.evaluated
+        ]
+
+    def _standings(self) -> Iterator[tuple[Route, Target, Standing]]:
+        for route in self.router.routes:
+            for target in stack.targets(route):
+                standing = self.memory.standings.get((route.name, target.name))
+                if standing is not None:
+                    yield route, target, standing
+
     def force(self, key: str, state: str) -> bool:
         way = self._ways().get(key)
         if way is None:
@@ -291,13 +359,11 @@ class App:
         for (provider, model, digest), breaker in self.memory.breakers.items():
             key = f"transport:{provider}/{logs.name(model)}/{digest or 'none'}"
             ways[key] = _Way(breaker, "transport", "", provider, provider, model)
-        for route in self.router.routes:
-            for target in stack.targets(route):
-                quality = self.memory.quality.get((route.name, target.name))
-                if quality is not None:
-                    ways[f"quality:{route.name}/{target.name}"] = _Way(
-                        quality, "quality", route.name, target.name, target.provider.name, target.model or ""
-                    )
+        for route, target, standing in self._standings():
+            quality, provider, model = standing.breaker, target.provider.name, target.model or ""
+            ways[f"quality:{route.name}/{target.name}"] = _Way(
+                quality, "quality", route.name, target.name, provider, model
+            )
         return ways
 
     def drain(self) -> None:

@@ -468,6 +468,7 @@ class Call(Struct, frozen=True, kw_only=True):
     early: bool = False  # alone, and no breaker's probe is due before the deadline
     stretch: float = 1.0  # of the silence limits, on the one more try of a lonely target
     breaker: BreakerState | None = None  # the state that let this attempt through
+    assembled: bool = False  # asked as a stream for a client that wants it whole
 
     def __repr__(self) -> str:  # type: ignore[explicit-override]  # as Chunk
         return f"Call({self.id}, {self.route}, {self.target and self.target.name})"

@@ -184,6 +184,7 @@ class Route:
     baseline: Baseline = Baseline()
     commit: Commit = Commit()
     static: StaticAnswer | None = None
+    upstream_stream: bool = False  # ask for streams where the client did not: silence shows at first content
     implicit: bool = False  # made for a provider without configuration: the SDK's timeout rules
 
 

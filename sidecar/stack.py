@@ -21,6 +21,7 @@ from sidecar.core.waits import Waits
 from sidecar.dialects.base import Dialect
 from sidecar.layers.adapt import Adapt
 from sidecar.layers.admit import Admit
+from sidecar.layers.assemble import AskStream, Assemble
 from sidecar.layers.attempt import AttemptSpan
 from sidecar.layers.deadline import Deadline
 from sidecar.layers.degrade import Degrade
@@ -143,6 +144,8 @@ def build(route: Route, env: Env) -> Service:
         standing = memory.standing(route, target)
         s: Service = env.upstream(route.limits)  # the wire: connect, headers, bytes as they come
         s = Adapt(s, env.dialects, route.limits, clock)  # bytes become deltas: judges know no vendor
+        if route.upstream_stream:
+            s = Assemble(s, env.dialects, route.limits, clock)  # the Judge sees the stream, and holds a body
         s = Judge(  # a bad answer still held becomes a Failed, so that it can be repeated elsewhere
             s,
             target,
@@ -159,6 +162,9 @@ def build(route: Route, env: Env) -> Service:
         s = Guard(  # outside the record: a refusal is no try; inside the retries: each one is a sample
             s, target, breaker, standing, route.strict, memory.waits, clock, tell
         )
+        if route.upstream_stream:
+            # outside the Guard: what is usual of a stream is learned of a stream; the same target's affair
+            s = AskStream(s, env.dialects)
         s = Retry(  # the same target again; it alone knows whether this call asks it once more
             s,
             target,

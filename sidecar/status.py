@@ -25,6 +25,7 @@ from sidecar.model import (
     Reloaded,
     RetryDenied,
     Shed,
+    WouldOpen,
 )
 from sidecar.telemetry import logs, words
 
@@ -34,6 +35,7 @@ _DECISIONS = (
     FellBack,
     BreakerMoved,
     Judged,
+    WouldOpen,
     OperatorAlert,
     Degraded,
     RetryDenied,

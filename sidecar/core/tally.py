@@ -51,6 +51,11 @@ class Counts:
         self.fired += fired
         self.opened += opened
 
+    def shown(self, *, shadow: bool) -> dict[str, int | None]:
+        """For people; only a signal with a shadow can say how often it would have opened a breaker."""
+        opened = self.opened if shadow else None
+        return {"evaluated": self.evaluated, "fired": self.fired, "would_have_opened": opened}
+
 
 @dataclass(slots=True)
 class Shadow:

@@ -8,7 +8,9 @@ import msgspec
 
 from sidecar.dialects import splice
 from sidecar.dialects.anthropic_answer import AnthropicAnswer
-from sidecar.dialects.base import BadBody, Reader, Wire
+from sidecar.dialects.assemble_anthropic import MessagePieces
+from sidecar.dialects.assembling import StreamAssembler
+from sidecar.dialects.base import Assembler, BadBody, Reader, Wire
 from sidecar.dialects.reading import BodyReader, StreamReader
 from sidecar.dialects.reasoners import thinks
 from sidecar.dialects.shapes import NO_JSON, Shape, json_of
@@ -93,6 +95,12 @@ class Anthropic:
 
     def with_model(self, path: str, body: bytes, model: str) -> tuple[str, bytes]:
         return path, splice.replace(body, "model", encode(model))
+
+    def as_stream(self, path: str, query: str, body: bytes) -> tuple[str, str, bytes] | None:
+        return path, query, splice.put(body, "stream", b"true")
+
+    def assembler(self, content_type: bytes) -> Assembler | None:
+        return StreamAssembler(MessagePieces()) if is_event_stream(content_type) else None
 
     def reader(self, ask: Ask, content_type: bytes) -> Reader:  # nothing depends on the ask
         answer = AnthropicAnswer()

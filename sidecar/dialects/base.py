@@ -40,6 +40,13 @@ class Reader(Protocol):
     def close(self) -> Chunk: ...
 
 
+class Assembler(Protocol):
+    """Makes a whole answer out of a stream; `feed` takes its bytes as they come."""
+
+    def feed(self, data: bytes) -> None: ...
+    def close(self) -> bytes | None: ...  # the body; None: what came cannot be put together
+
+
 class Dialect(Protocol):
     name: str
     version: str  # the version segment its SDKs use, "v1"
@@ -55,6 +62,13 @@ class Dialect(Protocol):
 
     def with_model(self, path: str, body: bytes, model: str) -> tuple[str, bytes]:
         """The same request for another model: only the model's bytes change."""
+
+    def as_stream(self, path: str, query: str, body: bytes) -> tuple[str, str, bytes] | None:
+        """The same request, its answer streamed: only the needed bytes change. None where there is no
+        stream of it, or one that says less. Raises BadBody."""
+
+    def assembler(self, content_type: bytes) -> Assembler | None:
+        """What puts the answer to such a request together; None: it is no stream."""
 
     def reader(self, ask: Ask, content_type: bytes) -> Reader:
         """A reader for the answer; a stream if the content type says so."""

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from sidecar.dialects import splice
-from sidecar.dialects.base import Reader, Wire
+from sidecar.dialects.base import Assembler, Reader, Wire
 from sidecar.dialects.openai_common import error_of, model_of, with_model
 from sidecar.dialects.reading import BodyReader, named_status
 from sidecar.dialects.shapes import Shape
@@ -72,6 +72,12 @@ class Embeddings:
 
     def with_model(self, path: str, body: bytes, model: str) -> tuple[str, bytes]:
         return with_model(path, model), splice.replace(body, "model", encode(model))
+
+    def as_stream(self, path: str, query: str, body: bytes) -> tuple[str, str, bytes] | None:
+        return None  # vectors come whole
+
+    def assembler(self, content_type: bytes) -> Assembler | None:
+        return None
 
     def reader(self, ask: Ask, content_type: bytes) -> Reader:
         return BodyReader(EmbeddingsAnswer())

@@ -15,7 +15,9 @@ from urllib.parse import quote, unquote
 import msgspec
 
 from sidecar.dialects import splice
-from sidecar.dialects.base import Reader, Wire
+from sidecar.dialects.assemble_gemini import ArrayAssembler, GeminiPieces
+from sidecar.dialects.assembling import StreamAssembler
+from sidecar.dialects.base import Assembler, Reader, Wire
 from sidecar.dialects.elements import Elements
 from sidecar.dialects.gemini_answer import GeminiAnswer, also
 from sidecar.dialects.gemini_schema import json_schema
@@ -108,14 +110,25 @@ class Gemini:
             body = _embed_with(body, encode(f"{kind}/{name}"))
         return changed, body
 
+    def as_stream(self, path: str, query: str, body: bytes) -> tuple[str, str, bytes] | None:
+        found = _PATH.search(path)
+        if found is None or found["verb"] != "generateContent":
+            return None
+        options = [option for option in query.split("&") if option and option.partition("=")[0] != "alt"]
+        return path[: found.start("verb")] + "streamGenerateContent", "&".join([*options, "alt=sse"]), body
+
+    def assembler(self, content_type: bytes) -> Assembler | None:
+        if is_event_stream(content_type):
+            return StreamAssembler(GeminiPieces())
+        return ArrayAssembler() if _is_json(content_type) else None
+
     def reader(self, ask: Ask, content_type: bytes) -> Reader:
         if ask.operation is Operation.EMBEDDINGS:
             return BodyReader(GeminiVectors())
         answer = GeminiAnswer(ask.choices)
         if is_event_stream(content_type):
             return GeminiStream(answer)
-        array = ask.stream and content_type.partition(b";")[0].strip().lower() == b"application/json"
-        return ArrayReader(answer) if array else BodyReader(answer)
+        return ArrayReader(answer) if ask.stream and _is_json(content_type) else BodyReader(answer)
 
     def complain(self, status: int, fault: Fault, message: str) -> Wire:
         return json_wire(status, _error(status, fault, message))
@@ -137,6 +150,10 @@ class Gemini:
             "llm_sidecar": LABEL,
         }
         return events_wire(_data(answer)) if ask.stream else json_wire(200, answer)
+
+
+def _is_json(content_type: bytes) -> bool:
+    return content_type.partition(b";")[0].strip().lower() == b"application/json"
 
 
 def _get(values: dict[str, Any], name: str, kind: type[T]) -> T | None:

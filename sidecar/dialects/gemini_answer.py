@@ -12,6 +12,7 @@ is told as a call whose arguments cannot be parsed, which is what it is.
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -160,7 +161,7 @@ class GeminiAnswer:
         self._closed = False
         self._expected = choices
         self._which = ""
-        self._tokens: dict[str, int] = {}
+        self._tokens = list(UNCOUNTED)
         self._usage = Usage()
         self._seen: set[int] = set()
         self._ended: dict[int, FinishReason] = {}
@@ -306,18 +307,16 @@ class GeminiAnswer:
             out.append(usage)
 
 
-def usage_of(tokens: Tokens | None, seen: dict[str, int]) -> Usage:
+def usage_of(tokens: Tokens, seen: list[int | None]) -> Usage:
     """Put into `seen` what is new, and sum it up.
 
     Output is what the model wrote and what it thought; input also what its tools put in.
     """
-    if tokens is not None:
-        for key in _COUNTS:
-            value = getattr(tokens, key + "_")
-            value = getattr(tokens, key) if value is None else value
-            if value is not None and value >= 0:
-                seen[key] = value
-    prompt, tools, written, thought, cached = (seen.get(key) for key in _COUNTS)
+    values = _CAMEL(tokens)
+    for place, value in enumerate(_SNAKE(tokens) if values == UNCOUNTED else values):
+        if value is not None and value >= 0:
+            seen[place] = value
+    prompt, tools, written, thought, cached = seen
     return Usage(
         input_total=None if prompt is None else prompt + (tools or 0),
         output_total=None if written is None and thought is None else (written or 0) + (thought or 0),
@@ -326,4 +325,7 @@ def usage_of(tokens: Tokens | None, seen: dict[str, int]) -> Usage:
     )
 
 
-_COUNTS = tuple(key for key in Tokens.__struct_fields__ if not key.endswith("_"))
+_COUNTS = [key for key in Tokens.__struct_fields__ if not key.endswith("_")]
+_SNAKE = attrgetter(*_COUNTS)
+_CAMEL = attrgetter(*(key + "_" for key in _COUNTS))
+UNCOUNTED: tuple[int | None, ...] = (None,) * len(_COUNTS)

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from sidecar.dialects.gemini_answer import Tokens, also, usage_of
+from sidecar.dialects.gemini_answer import UNCOUNTED, Tokens, also, usage_of
 from sidecar.dialects.reading import named_status
 from sidecar.dialects.shapes import NO_JSON, Shape, json_of
 from sidecar.model import Delta, Finish, FinishReason, Media, Trouble, Usage
@@ -45,7 +45,8 @@ class GeminiVectors:
         if vectors.error:
             out.append(Trouble(named_status(vectors.error), data))
             return True
-        usage = usage_of(vectors.usage_metadata_ or vectors.usage_metadata, {})
+        tokens = vectors.usage_metadata_ or vectors.usage_metadata
+        usage = usage_of(tokens, list(UNCOUNTED)) if tokens is not None else Usage()
         if usage != Usage():
             out.append(usage)
         one = json_of(vectors.embedding) is not None

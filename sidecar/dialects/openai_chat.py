@@ -7,7 +7,9 @@ from typing import Any
 import msgspec
 
 from sidecar.dialects import splice
-from sidecar.dialects.base import Reader, Wire
+from sidecar.dialects.assemble_openai_chat import ChatPieces
+from sidecar.dialects.assembling import StreamAssembler
+from sidecar.dialects.base import Assembler, Reader, Wire
 from sidecar.dialects.openai_answer import OpenAIAnswer
 from sidecar.dialects.openai_common import error_of, model_of, with_model
 from sidecar.dialects.reading import BodyReader, StreamReader
@@ -65,7 +67,16 @@ class Request(msgspec.Struct, gc=False):
     enable_thinking: bool | None = None  # Qwen
 
 
+class Form(msgspec.Struct, gc=False):
+    """What says that an answer has to be as it was asked for, whole."""
+
+    stream_options: Any = None  # an error where nothing is streamed: the client's to see
+    modalities: Any = None
+    audio: Any = None  # streamed it has other formats
+
+
 _REQUEST = Shape(Request)
+_FORM = Shape(Form)
 
 
 class OpenAIChat:
@@ -99,6 +110,17 @@ class OpenAIChat:
 
     def with_model(self, path: str, body: bytes, model: str) -> tuple[str, bytes]:
         return with_model(path, model), splice.replace(body, "model", encode(model))
+
+    def as_stream(self, path: str, query: str, body: bytes) -> tuple[str, str, bytes] | None:
+        form = _FORM.request(body)
+        audio = isinstance(form.modalities, list) and "audio" in form.modalities
+        if audio or form.audio is not None or form.stream_options is not None:
+            return None
+        body = splice.put(body, "stream_options", b'{"include_usage":true}')
+        return path, query, splice.put(body, "stream", b"true")
+
+    def assembler(self, content_type: bytes) -> Assembler | None:
+        return StreamAssembler(ChatPieces()) if is_event_stream(content_type) else None
 
     def reader(self, ask: Ask, content_type: bytes) -> Reader:
         answer = OpenAIAnswer(ask.choices)

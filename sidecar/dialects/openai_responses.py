@@ -8,7 +8,9 @@ from typing import Any
 import msgspec
 
 from sidecar.dialects import splice
-from sidecar.dialects.base import Reader, Wire
+from sidecar.dialects.assemble_openai_responses import ResponsePieces
+from sidecar.dialects.assembling import StreamAssembler
+from sidecar.dialects.base import Assembler, Reader, Wire
 from sidecar.dialects.openai_common import error_of, model_of, with_model
 from sidecar.dialects.openai_responses_answer import ResponsesAnswer
 from sidecar.dialects.reading import BodyReader, StreamReader
@@ -50,6 +52,7 @@ class Request(msgspec.Struct, gc=False):
     reasoning: Effort | None = None
     max_output_tokens: int | None = None
     background: bool | None = None
+    stream_options: Any = None
 
 
 _REQUEST = Shape(Request)
@@ -86,6 +89,15 @@ class OpenAIResponses:
 
     def with_model(self, path: str, body: bytes, model: str) -> tuple[str, bytes]:
         return with_model(path, model), splice.replace(body, "model", encode(model))
+
+    def as_stream(self, path: str, query: str, body: bytes) -> tuple[str, str, bytes] | None:
+        request = _REQUEST.request(body)
+        if request.background or request.stream_options is not None:
+            return None  # one is answered before it is begun, the other is an error for the client to see
+        return path, query, splice.put(body, "stream", b"true")
+
+    def assembler(self, content_type: bytes) -> Assembler | None:
+        return StreamAssembler(ResponsePieces()) if is_event_stream(content_type) else None
 
     def reader(self, ask: Ask, content_type: bytes) -> Reader:
         answer = ResponsesAnswer()

@@ -38,6 +38,15 @@ def replace(body: bytes, key: str, value: bytes) -> bytes:
     return b"".join(pieces)
 
 
+def put(body: bytes, key: str, value: bytes) -> bytes:
+    """As `replace`; a key that is not there becomes the first one."""
+    if next(spans(body, key), None) is not None:
+        return replace(body, key, value)
+    start = _end(_OPEN, body, 0)
+    comma = b"" if body[start : start + 1] == b"}" else b","
+    return b"".join([body[:start], msgspec.json.encode(key), b":", value, comma, body[start:]])
+
+
 def spans(body: bytes, key: str) -> Iterator[tuple[int, int]]:
     """Where the values of the top-level members named `key` begin and end. Raises BadBody."""
     wanted = msgspec.json.encode(key)

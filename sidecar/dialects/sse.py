@@ -51,15 +51,16 @@ class EventStream:
     def feed(self, data: bytes) -> tuple[bytes, Sequence[Event]]:
         """The bytes that may go on, and the events that are whole in them."""
         if (
-            data[-2:] == b"\n\n"
+            data[-1:] == b"\n"
             and not self._held
             and not self._oversized
-            and b"\r" not in data
             and data[:1] != _BOM[:1]
             and len(data) <= CAP
         ):
-            self._begun = True
-            return data, _plain_events(data)
+            plain = data.replace(b"\r\n", b"\n") if b"\r" in data else data  # Google's are CRLF
+            if plain[-2:] == b"\n\n" and b"\r" not in plain:
+                self._begun = True
+                return data, _plain_events(plain)
         if self._oversized:
             return self._skip(data)
         return self._scan(data)

@@ -24,7 +24,7 @@ from sidecar.signals.answer import Answer
 TIMES_USUAL = 3.0  # how much longer than usual a whole answer may take before it is left
 
 
-class TroubleBefore(Exception):  # noqa: N818  # not an error: it carries a verdict out of the wire's frame
+class TroubleBefore(Exception):  # not an error: it carries a verdict out of the wire's frame
     """An error object came before any content: nothing more is wanted from this answer."""
 
     def __init__(self, trouble: Trouble) -> None:
@@ -111,7 +111,7 @@ class Hold:
         if self.size > commit.hold_bytes:
             return True  # too large to hold: from here on it is only counted
         first = self.attempt.first_content
-        if not self.call.ask.stream or first is None or commit.mode == "complete":
+        if not self.call.ask.stream or first is None or commit.mode == "complete" or self.call.assembled:
             return False
         if self.call.ask.json:
             return self.clock.now() - first > commit.structured_seconds

@@ -121,7 +121,7 @@ class Judge:
         if answer.trouble is not None:
             return self._trouble(hold, answer.trouble)
         late: tuple[Finding, ...] = ()
-        if hold.readable:
+        if hold.readable or not hold.size:  # no bytes at all is as empty as an answer can be
             judgement = judge(self._seen(hold, took), self.rules.late)
             self._count(judgement, hold.call, now)
             late = judgement.findings

@@ -94,7 +94,7 @@ ATTEMPTS = _counter(
 ATTEMPT_DURATION = _seconds(
     "attempt_duration_seconds",
     ("provider", "model", "outcome"),
-    15,
+    13,
     "One exchange with a provider, by success or failure; cancelled ones are not counted.",
     DURATION,
 )
@@ -170,6 +170,13 @@ QUALITY = _counter(
     36,
     "Answers a quality signal objected to, by what was done: observed, rejected or served all the same.",
 )
+EVALUATIONS = _counter(
+    "quality_evaluations_total",
+    ("provider", "model", "signal"),
+    36,
+    "Answers a quality signal had something to look at: what its violations are a share of. The model is "
+    "other where the application chooses it.",
+)
 ALERTS = _counter(
     "operator_alerts_total",
     ("provider", "model", "error_type"),
@@ -240,6 +247,7 @@ CATALOG: tuple[Metric, ...] = (
     BREAKER_TRANSITIONS,
     BREAKER_REJECTED,
     QUALITY,
+    EVALUATIONS,
     ALERTS,
     SHED,
     REFUSED,

@@ -32,6 +32,7 @@ from sidecar.model import (
     OperatorAlert,
     Refused,
     Reloaded,
+    Restored,
     RetryDenied,
     RetryPlanned,
     Shed,
@@ -39,6 +40,7 @@ from sidecar.model import (
     TargetSkipped,
     Tier,
     Turned,
+    WouldOpen,
 )
 from sidecar.telemetry import words
 from sidecar.telemetry.words import Ended, Path
@@ -139,7 +141,7 @@ def level_of(event: Event) -> Level:
             clean = words.ended(outcome) is Ended.SUCCESS and words.tier(outcome) is Tier.FULL
             straight = words.path(call.record.attempts, outcome) is Path.DIRECT
             return Level.DEBUG if clean and straight else Level.INFO
-        case FellBack() | NestedRetry() | Turned():
+        case FellBack() | NestedRetry() | WouldOpen() | Turned():
             return Level.INFO
         case Judged(done=done):
             return Level.DEBUG if done == "observed" else Level.INFO
@@ -151,6 +153,8 @@ def level_of(event: Event) -> Level:
             return Level.ERROR
         case Reloaded(ok=ok):
             return Level.INFO if ok else Level.ERROR
+        case Restored(ok=ok):
+            return Level.INFO if ok else Level.WARNING
         case _:
             assert_never(event)
 
@@ -176,6 +180,9 @@ def describe(event: Event) -> tuple[str, Fields]:
         case Judged(call=call, target=target, finding=found, done=done):
             what = {"signal": name(found.signal), "fault": found.fault.value, "action": name(done)}
             return "quality", {**_at(call, target), **what, "value": found.value, "limit": found.limit}
+        case WouldOpen(call=call, target=target, signal=signal, transition=moved):
+            what = {"signal": name(signal), "trigger": name(moved.trigger)}
+            return "would_open", {**_at(call, target), **what, "bad": moved.bad, "samples": moved.samples}
         case OperatorAlert(call=call, target=target, fault=fault):
             return "operator_alert", {**_at(call, target), "fault": fault}
         case Degraded(call=call, tier=tier, reason=reason):
@@ -190,6 +197,8 @@ def describe(event: Event) -> tuple[str, Fields]:
             result = "ok" if ok else "failed"
             told = _prose("; ".join(problems))
             return "reload", {"outcome": result, "config": name(digest), "problems": told}
+        case Restored(ok=ok, detail=detail):
+            return "restore", {"outcome": "ok" if ok else "failed", "detail": _prose(detail)}
         case Bug(call=call, error=error):
             return "bug", {**_of(call), "error": name(error)}
         case _:

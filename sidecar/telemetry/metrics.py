@@ -44,6 +44,7 @@ from sidecar.model import (
     OperatorAlert,
     RefusedBy,
     Reloaded,
+    Restored,
     RetryDenied,
     RetryPlanned,
     Shed,
@@ -52,6 +53,7 @@ from sidecar.model import (
     Tier,
     Turned,
     Usage,
+    WouldOpen,
 )
 from sidecar.settings import Route, Settings
 from sidecar.telemetry import catalog, words
@@ -101,6 +103,7 @@ class Metrics:
         self._transitions = self._counter(catalog.BREAKER_TRANSITIONS)
         self._breaker_rejected = self._counter(catalog.BREAKER_REJECTED)
         self._quality = self._counter(catalog.QUALITY)
+        self._evaluations = self._counter(catalog.EVALUATIONS)
         self._alerts = self._counter(catalog.ALERTS)
         self._shed = self._counter(catalog.SHED)
         self._refused = self._counter(catalog.REFUSED)
@@ -214,6 +217,12 @@ class Metrics:
         self._connections[name, "active"].set(active)
         self._connections[name, "idle"].set(idle)
 
+    def add_evaluations(self, target: Target, signal: str, count: int) -> None:
+        """Those since the last time; a target without a model of its own has no model here."""
+        if count:
+            key = self._labels.target(target.provider.name, target.model or OTHER)
+            self._evaluations[(*key, signal)].inc(count)
+
     def render(self, accept: str) -> tuple[bytes, str]:
         """The body and content type for an Accept header: text, or OpenMetrics where it is asked for."""
         encode, content_type = choose_encoder(accept)
@@ -256,6 +265,8 @@ class Metrics:
                 self._bugs.inc()
             case Degraded():
                 pass  # the call's own end carries the tier
+            case WouldOpen() | Restored():
+                pass  # a line in the log: nothing has happened to any call
             case _:
                 assert_never(event)
 

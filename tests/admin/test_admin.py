@@ -67,6 +67,9 @@ class View:
     def breakers(self) -> list[dict[str, Any]]:
         return [{"key": "first", "state": "closed"}, {"key": "meta/llama", "state": "open"}]
 
+    def signals(self) -> list[dict[str, Any]]:
+        return [{"route": "support", "signal": "refusal", "evaluated": 7, "fired": 1}]
+
     def force(self, key: str, state: str, /) -> bool:
         self.did.append((key, state))
         return key in ("first", "meta/llama")
@@ -135,7 +138,7 @@ def test_from_the_network_only_health_and_metrics_answer():
 
     answers = talk(view, *pages, *looks, *verbs, ("GET /nothing", HOST), local=False)
 
-    assert [200] * 4 + [403] * 7 == [answer.status for answer in answers]
+    assert [200] * 4 + [403] * 8 == [answer.status for answer in answers]
     assert [] == view.did
     assert "only from loopback" == answers[-1].json["error"]
 
@@ -195,11 +198,12 @@ def test_an_unready_sidecar_says_why():
 # ---- a look inside ----------------------------------------------------------------------------------
 
 
-def test_loopback_sees_stack_breakers_and_status():
-    stack, breakers, status = talk(View(), *((f"GET {page}", HOST) for page in LOOKS))
+def test_loopback_sees_stack_breakers_signals_and_status():
+    stack, breakers, signals, status = talk(View(), *((f"GET {page}", HOST) for page in LOOKS))
 
     assert b"Deadline\n  Retry\n" == stack.body
     assert ["first", "meta/llama"] == [breaker["key"] for breaker in breakers.json["breakers"]]
+    assert [7] == [signal["evaluated"] for signal in signals.json["signals"]]
     assert ({}, []) == (status.json["providers"], status.json["decisions"])
     assert (True, False, 3) == tuple(status.json[key] for key in ("ready", "bypass", "in_flight"))
 

@@ -33,9 +33,9 @@ MISTAKES = [
      'line 1: routes[0].retry.attemps: unknown key, did you mean "attempts"?'),
     ("admission: {xyz: 1}", "line 1: admission.xyz: unknown key; known: held_bytes, in_flight"),
     ("digest: abc", "line 1: digest: unknown key; known: admin, admission, bypass, deadlines, defaults, drain, listen, "
-     "log_level, providers, request_headers, routes"),
-    (ONE % "implicit: true", "line 1: routes[0].implicit: unknown key; known: breaker, budget, chain, chains, class, commit, deadline, "
-     "limits, match, name, quality_breaker, retry, signals, static, traffic"),
+     "log_level, providers, request_headers, routes, state_dir"),
+    (ONE % "implicit: true", "line 1: routes[0].implicit: unknown key; known: baseline, breaker, budget, chain, chains, class, commit, deadline, "
+     "limits, match, name, quality_breaker, retry, signals, static, strict, traffic"),
     (ONE % "class: background, traffic: background",
      'line 1: routes[0].traffic: is another name of "traffic", which stands here too'),
     (ONE % "chains: {contextwindow: [openai]}",

@@ -13,6 +13,7 @@ import anthropic
 import openai
 import pytest
 from anthropic.types import MessageParam
+from google import genai
 from openai.types.chat import ChatCompletionUserMessageParam
 
 from sidecar.provider import Behaviour as Do
@@ -34,6 +35,7 @@ class Case:
     b: int = 1
     only: str = ""  # stream, whole
     own_key: bool = False
+    without: tuple[str, ...] = ()  # dialects that have no such thing
 
 
 CASES = {
@@ -44,7 +46,10 @@ CASES = {
     "billing": Case((Do("billing"),), a=(1, 1)),
     "injected key refused": Case((Do("auth"),), a=(1, 1)),
     "injected key forbidden": Case((Do("permission"),), a=(1, 1)),
-    "own key refused": Case((Do("auth"),), gets="401", a=(1, 1), b=0, own_key=True),
+    "own key refused": Case((Do("auth"),), gets="401", a=(1, 1), b=0, own_key=True, without=("gemini",)),
+    "own gemini key refused": Case(  # Google says 400 for a key it does not know
+        (Do("auth"),), gets="400", a=(1, 1), b=0, own_key=True, without=("chat", "responses", "anthropic")
+    ),
     "invalid request": Case((Do("invalid_request"),), gets="400", a=(1, 1), b=0),
     "500 once": Case((Do("server_error"), OK), a=(2, 2), b=0),
     "overloaded": Case((Do("overloaded"),), a=(1, 3)),
@@ -61,7 +66,9 @@ CASES = {
     "ends early": Case((Do("end_early", after=2),), gets="broken", a=(1, 1), b=0, only="stream"),
     "cut whole answer": Case((Do("length_too_long", size=50), OK), a=(2, 2), b=0, only="whole"),
     "malformed event": Case((Do("malformed_event", text=ANSWER),), a=(1, 1), b=0, only="stream"),
-    "no sentinel": Case((Do("no_sentinel", text=ANSWER),), a=(1, 1), b=0, only="stream"),
+    "no sentinel": Case(
+        (Do("no_sentinel", text=ANSWER),), a=(1, 1), b=0, only="stream", without=("responses", "gemini")
+    ),
     "whole but open": Case((Do("linger", text=ANSWER),), a=(1, 1), b=0, only="stream"),
     "error in a 200": Case((Do("error_in_200"),), a=(1, 3), only="whole"),
     "error event first": Case((Do("error_event", after=0),), a=(1, 3), only="stream"),
@@ -76,21 +83,26 @@ CASES = {
     "101": Case((Do("switching_protocols"),), a=(1, 3)),
     "dripped bytes": Case((Do("ok", text=ANSWER, split="byte"),), a=(1, 1), b=0),
     "byte order mark and CRLF": Case(
-        (Do("ok", text=ANSWER, bom=True, eol="crlf"),), a=(1, 1), b=0, only="stream"
+        (Do("ok", text=ANSWER, bom=True, eol="crlf"),), a=(1, 1), b=0, only="stream", without=("gemini",)
     ),
 }
-DIALECTS = ("openai_chat", "anthropic")
+CONFIGURED = {  # what the provider's row says: one provider speaks chat and responses
+    "chat": "openai_chat",
+    "responses": "openai_chat",
+    "anthropic": "anthropic",
+    "gemini": "gemini",
+}
 
 
 def slug(name: str, dialect: str, *, stream: bool) -> str:
-    return f"{name.replace(' ', '-')}.{dialect.partition('_')[0]}.{'stream' if stream else 'whole'}".lower()
+    return f"{name.replace(' ', '-')}.{dialect}.{'stream' if stream else 'whole'}".lower()
 
 
 def all_cases() -> Iterator[tuple[str, str, bool]]:
     for name, case in CASES.items():
-        for dialect in DIALECTS:
+        for dialect in CONFIGURED:
             for stream in (False, True):
-                if case.only in ("", "stream" if stream else "whole"):
+                if case.only in ("", "stream" if stream else "whole") and dialect not in case.without:
                     yield name, dialect, stream
 
 
@@ -101,8 +113,8 @@ def world() -> Iterator[tuple[World, Sidecar]]:
         for name, dialect, stream in all_cases():
             case = CASES[name]
             a = slug(name, dialect, stream=stream)
-            world.vendor(f"a.{a}", dialect, case.plan, key=not case.own_key)
-            world.vendor(f"b.{a}", dialect, (OK,))
+            world.vendor(f"a.{a}", CONFIGURED[dialect], case.plan, key=not case.own_key)
+            world.vendor(f"b.{a}", CONFIGURED[dialect], (OK,))
             world.route(f"a.{a}", f"b.{a}", limits=LIMITS, deadline=6.0)
         with sidecar(world.config) as process:
             yield world, process
@@ -135,7 +147,34 @@ async def texts(stream: AsyncIterator[str]) -> AsyncIterator[str]:
         yield text
 
 
-ASK = {"openai_chat": ask_openai, "anthropic": ask_anthropic}
+async def ask_responses(url: str, *, stream: bool) -> str:
+    async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="apps-own-key") as client:
+        if not stream:
+            return (await client.responses.create(model="m", input="how is it?")).output_text
+        events = await client.responses.create(model="m", input="how is it?", stream=True)
+        text, over = "", False
+        async for event in events:
+            text += event.delta if event.type == "response.output_text.delta" else ""
+            over = over or event.type == "response.completed"
+        return text if over else "cut, and nobody said so"
+
+
+async def ask_gemini(url: str, *, stream: bool) -> str:
+    client = genai.Client(api_key="apps-own-key", http_options=genai.types.HttpOptions(base_url=url)).aio
+    try:
+        if not stream:
+            return (await client.models.generate_content(model="m", contents="how is it?")).text or ""
+        events = await client.models.generate_content_stream(model="m", contents="how is it?")
+        text, over = "", False
+        async for event in events:
+            text += event.text or ""
+            over = over or any(candidate.finish_reason for candidate in event.candidates or ())
+        return text if over else "cut, and nobody said so"
+    finally:
+        await client.aclose()
+
+
+ASK = {"chat": ask_openai, "responses": ask_responses, "anthropic": ask_anthropic, "gemini": ask_gemini}
 
 
 @pytest.mark.parametrize(("name", "dialect", "stream"), list(all_cases()))
@@ -150,6 +189,8 @@ def test_a_real_sdk_gets(world: tuple[World, Sidecar], name: str, dialect: str, 
         except (openai.APIStatusError, anthropic.APIStatusError) as error:
             # an error event in a stream is an APIStatusError of status 200 in the anthropic SDK
             return "broken" if error.status_code == 200 else str(error.status_code)
+        except genai.errors.APIError as error:
+            return "broken" if stream and case.gets == "broken" else str(error.code)
         except (openai.APIError, anthropic.APIError):
             return "broken"
         finally:

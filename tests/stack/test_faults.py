@@ -424,6 +424,32 @@ def test_a_bad_answer_is_replaced_and_closes_the_route_not_the_target(words: Wor
     play(Play(script, words), scenario)
 
 
+def test_an_answer_of_no_bytes_is_empty_and_counts(words: Words, stream: bool):
+    nothing = s.stream([b""]) if stream else s.answer(b"")
+    script = Script({"a": [nothing], "b": [good(words, stream)]})
+
+    async def scenario(play: Play) -> None:
+        for n in range(5):
+            assert complete(await play.ask(words.request(f"q{n}", stream=stream)), words, stream)
+
+        assert ("quality", "a") in [(moved.kind, moved.target) for moved in play.said(BreakerMoved)]
+
+    play(Play(script, words), scenario)
+
+
+def test_if_every_target_sends_no_bytes_the_client_gets_an_error(words: Words, stream: bool):
+    nothing = s.stream([b""]) if stream else s.answer(b"")
+    script = Script({"a": [nothing], "b": [nothing]})
+
+    async def scenario(play: Play) -> None:
+        result = await play.ask(words.request(stream=stream))
+
+        assert isinstance(result.outcome, Failed)
+        assert result.tape.head is None
+
+    play(Play(script, words), scenario)
+
+
 def test_if_every_answer_is_rejected_the_best_one_is_served_labelled(words: Words, stream: bool):
     bad = '{"n": "three"}'
     reply = s.stream(words.events([bad])) if stream else s.answer(words.whole(bad))

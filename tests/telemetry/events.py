@@ -36,6 +36,7 @@ from sidecar.model import (
     Refused,
     RefusedBy,
     Reloaded,
+    Restored,
     RetryDenied,
     RetryPlanned,
     Shed,
@@ -46,6 +47,7 @@ from sidecar.model import (
     Transition,
     Turned,
     Usage,
+    WouldOpen,
 )
 from sidecar.settings import Route, Settings, StaticAnswer
 
@@ -147,6 +149,7 @@ def every(about: Call | None = None, failed: Failed | None = None) -> list[Event
         TargetSkipped(call_, FIRST, refused),
         BreakerMoved(call_, "transport", "", "first", "openai", "gpt-4o", moved),
         Judged(call_, FIRST, finding, "rejected"),
+        WouldOpen(call_, FIRST, "refusal", moved),
         OperatorAlert(call_, FIRST, Fault.QUOTA_EXHAUSTED),
         Degraded(call_, Tier.STATIC, "chain_exhausted"),
         Shed(call_, "concurrency"),
@@ -154,6 +157,7 @@ def every(about: Call | None = None, failed: Failed | None = None) -> list[Event
         NestedRetry(call_, "sdk_header"),
         CallEnded(call_, failed, 102.0, 500, committed=False),
         Reloaded(ok=False, digest="0123abcd", problems=("routes[0].chain: empty",)),
+        Restored(ok=False, detail="baselines.json is not JSON"),
         Bug(call_, "KeyError"),
     ]
     assert set(EVENTS) == {type(event) for event in events}
