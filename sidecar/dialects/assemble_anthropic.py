@@ -38,6 +38,8 @@ class MessagePieces:
                 latest(self._message, {key: event[key] for key in event if key not in ("type", "delta")})
             case "message_stop":
                 self._done = True
+            case _:
+                pass  # a ping, the end of a block
         return True
 
     def whole(self) -> bytes | None:

@@ -94,7 +94,7 @@ def _content(content: Json, more: Json) -> None:
 
 
 def _part(parts: list[Any], part: Any) -> None:
-    last = parts[-1] if parts else None
+    last: Any = parts[-1] if parts else None
     if not _is_text(part):
         parts.append(part)
     elif _is_text(last) and _thought(last) == _thought(part) and not _signed(last):

@@ -52,6 +52,9 @@ class ChatPieces:
         for index, calls in self._calls.items():
             self._choices[index]["message"]["tool_calls"] = [calls[at] for at in sorted(calls)]
         choices = [self._choices[index] for index in sorted(self._choices)]
+        for message in (choice["message"] for choice in choices):
+            if message["content"] == "" and (message.get("tool_calls") or message.get("refusal")):
+                message["content"] = None  # a stream opens with an empty text, whatever follows
         return write({"id": "", "object": "chat.completion", **top, "choices": choices})
 
     def _choice(self, choice: Json) -> None:
@@ -127,7 +130,7 @@ def _details(before: list[Any], more: list[Any]) -> list[Any]:
     """OpenRouter's reasoning details: pieces of one have its type and its index."""
     found = list(before)
     for detail in more:
-        last = found[-1] if found else None
+        last: Any = found[-1] if found else None
         same = (
             isinstance(detail, dict)
             and isinstance(last, dict)

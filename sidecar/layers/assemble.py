@@ -50,7 +50,7 @@ MODELS = 256  # remembered as not to be streamed
 OBJECTIONS = frozenset(
     {Fault.INVALID_REQUEST, Fault.UNSUPPORTED_PARAMETER, Fault.CAPABILITY_MISMATCH, Fault.NOT_FOUND}
 )
-_OF_STREAMS = frozenset({b"content-type", b"content-length", b"x-accel-buffering", b"cache-control"})
+_OF_THE_STREAM = (b"content-type", b"content-length")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ class _Whole:
     async def start(self, head: Head) -> None:
         self.assembler = self.dialect.assembler(head.get(b"content-type") or b"")
         if self.assembler is not None:
-            kept = tuple(pair for pair in head.headers if pair[0].lower() not in _OF_STREAMS)
+            kept = tuple(pair for pair in head.headers if pair[0].lower() not in _OF_THE_STREAM)
             head = replace(head, headers=((b"Content-Type", b"application/json"), *kept))
         await self.sink.start(head)
 
