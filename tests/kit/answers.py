@@ -240,5 +240,96 @@ class Responses:
     FILTER, LIMIT, OVERLOADED, BROKEN = OpenAI.FILTER, OpenAI.LIMIT, OpenAI.OVERLOADED, OpenAI.BROKEN
 
 
-Dialect = type[OpenAI] | type[Responses] | type[Anthropic]
-DIALECTS: tuple[Dialect, ...] = (OpenAI, Responses, Anthropic)
+def _gemini_error(message: str, status: str, code: int, **more: Any) -> bytes:
+    return json.dumps({"error": {"code": code, "message": message, "status": status, **more}}).encode()
+
+
+class Gemini:
+    """The path says whether it is a stream; `path_of` finds it out from a field of ours in the body."""
+
+    dialect = "gemini"
+    path = "/v1beta/models/m:generateContent"
+    done = b'"finishReason": "STOP"'
+
+    @staticmethod
+    def request(prompt: str = "hello", *, stream: bool = False, **more: Any) -> bytes:
+        contents = [{"role": "user", "parts": [{"text": prompt}]}]
+        thinking = more.pop("thinking", None)
+        more.pop("reasoning_effort", None)
+        more.pop("reasoning", None)
+        if thinking:
+            more["generationConfig"] = {"thinkingConfig": {"thinkingBudget": 1024}}
+        return json.dumps({"contents": contents, "streamed": stream, **more}).encode()
+
+    @staticmethod
+    def structured(schema: Json) -> Json:
+        return {"generationConfig": {"responseMimeType": "application/json", "responseJsonSchema": schema}}
+
+    @staticmethod
+    def answer(text: str | None, finish: str | None = None) -> Json:
+        parts = [] if text is None else [{"text": text}]
+        candidate: Json = {"content": {"role": "model", "parts": parts}, "index": 0}
+        if finish:
+            candidate["finishReason"] = finish
+        usage = {"promptTokenCount": 3, "candidatesTokenCount": 5}
+        return {"candidates": [candidate], "modelVersion": "m-1", "usageMetadata": usage}
+
+    @classmethod
+    def whole(cls, text: str | None, finish: str = "STOP") -> bytes:
+        return json.dumps(cls.answer(text, finish)).encode()
+
+    @classmethod
+    def events(cls, words: list[str], finish: str = "STOP") -> list[bytes]:
+        said = [_event(cls.answer(word)) for word in words]
+        return [_event(cls.answer("")), *said, _event(cls.answer(None, finish))]
+
+    keepalive = b'data: {"candidates": [{"content": {"parts": [{"text": ""}]}, "index": 0}]}\n\n'
+    malformed = b"data: {oh no\n\n"
+
+    @staticmethod
+    def error(message: str = "boom", type_: str = "server_error", code: str | None = None) -> bytes:
+        denied = type_ == "permission_error"
+        return _gemini_error(message, "PERMISSION_DENIED" if denied else "INTERNAL", 403 if denied else 500)
+
+    @classmethod
+    def error_event(cls, type_: str = "server_error") -> bytes:
+        overloaded = type_ == "overloaded_error"
+        body = _gemini_error("boom", "UNAVAILABLE", 503) if overloaded else cls.error()
+        return b"data: " + body + b"\n\n"
+
+    QUOTA = (
+        403,
+        _gemini_error("This API method requires billing to be enabled.", "PERMISSION_DENIED", 403),
+    )
+    AUTH = (
+        400,
+        _gemini_error(
+            "API key not valid. Please pass a valid API key.",
+            "INVALID_ARGUMENT",
+            400,
+            details=[{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}],
+        ),
+    )
+    INVALID = (400, _gemini_error("Invalid value at 'contents'", "INVALID_ARGUMENT", 400))
+    CONTEXT = (
+        400,
+        _gemini_error(
+            "The input token count (9000) exceeds the maximum number of tokens allowed (8192).",
+            "INVALID_ARGUMENT",
+            400,
+        ),
+    )
+    FILTER = (400, _gemini_error("The prompt was blocked by our safety filters", "INVALID_ARGUMENT", 400))
+    LIMIT = (429, _gemini_error("Resource has been exhausted (e.g. check quota).", "RESOURCE_EXHAUSTED", 429))
+    OVERLOADED = (503, _gemini_error("The model is overloaded. Please try again later.", "UNAVAILABLE", 503))
+    BROKEN = (500, _gemini_error("An internal error has occurred", "INTERNAL", 500))
+
+
+def path_of(words: Dialect, body: bytes) -> str:
+    if words is Gemini and b'"streamed": true' in body:
+        return "/v1beta/models/m:streamGenerateContent"
+    return words.path
+
+
+Dialect = type[OpenAI] | type[Responses] | type[Anthropic] | type[Gemini]
+DIALECTS: tuple[Dialect, ...] = (OpenAI, Responses, Anthropic, Gemini)

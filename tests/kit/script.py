@@ -43,7 +43,7 @@ from sidecar.schema import compile_schema
 from sidecar.settings import Limits, Route, Settings
 from sidecar.signals.judging import Schemas
 from sidecar.stack import Env, Memory, build
-from tests.kit.answers import JSON, SSE, OpenAI
+from tests.kit.answers import JSON, SSE, OpenAI, path_of
 from tests.kit.answers import Dialect as Words
 from tests.kit.tape import Tape
 from tests.kit.vloop import LoopClock
@@ -245,11 +245,11 @@ class Play:
             "provider": self.route.chain[0].provider.name,
             "dialect": self.words.dialect,
             "method": "POST",
-            "path": self.words.path,
+            "path": path_of(self.words, body),
             "query": "",
             "headers": (),
             "body": body,
-            "ask": dialect.ask(Operation.CHAT, self.words.path, body),
+            "ask": dialect.ask(Operation.CHAT, path_of(self.words, body), body),
             "traffic": Traffic.INTERACTIVE,
             "arrived": now,
             "deadline": now + left,

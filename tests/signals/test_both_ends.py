@@ -27,7 +27,7 @@ DAY = 86400.0
 ONSETS: dict[str, dict[str, Any]] = {
     "shorter": {"shorter": 12.0, "json": 0.0},
     "slower": {"slower": 5.0, "json": 0.0},
-    "unparsable": {"unparsable": 1.0, "json": 0.5},
+    "unparsable": {"unparsable": 1.0, "json": 1.0},
 }
 
 

@@ -229,7 +229,7 @@ def quiet(
             return
         slow = slower * mood(at)
         stream = rng.random() < 0.5
-        structured = not stream and rng.random() < 2 * json
+        structured = rng.random() < json
         yield (
             at,
             Plan(

@@ -304,7 +304,7 @@ def test_a_stream_that_is_over_but_stays_open_is_finished_at_once(words: Words):
         result = await play.ask(words.request(stream=True))
 
         assert complete(result, words, stream=True)
-        assert result.ended <= 1.0
+        assert result.ended <= 2.0
 
     play(Play(script, words), scenario)
 
