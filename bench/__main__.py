@@ -8,19 +8,17 @@ import os
 import platform
 import sys
 import tempfile
-import time
 from contextlib import ExitStack
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
-from bench import machine, report, subjects
-from bench.load import Slice
-from bench.report import PHASES, Cell, Phase
-from bench.subjects import Subject, Trouble
+from bench import figures, machine, peers, report, subjects
+from bench.phases import GROUPS
+from bench.run import Run
+from bench.subjects import Trouble
 
-WARM = 0.2
-SETTLE = 1.0  # seconds before idle memory is read
+FILES = 4096  # open files that a thousand streams need, here and there
 
 
 def main() -> int:
@@ -36,18 +34,38 @@ def main() -> int:
     print(report.text(results))
     if options.json:
         options.json.write_text(_json(results))
-    return 1 if options.gate and any(holds is not True for *_, holds in report.limits(results)) else 0
+    return 1 if options.gate and any(holds is not True for *_, holds in figures.limits(results)) else 0
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description="What the sidecar costs.")
-    parser.add_argument("--rounds", type=_count, default=5, help="turns of each subject (default 5)")
-    parser.add_argument("--seconds", type=float, default=1.0, help="of one slice (default 1.0)")
-    parser.add_argument("--starts", type=_count, default=5, help="cold starts; the best counts (default 5)")
+    parser.add_argument(
+        "--phases",
+        type=_groups,
+        default=tuple(GROUPS),
+        metavar="GROUPS",
+        help=f"which ones, with commas (default {','.join(GROUPS)})",
+    )
+    parser.add_argument("--quick", action="store_true", help="about a minute: few rounds, short slices")
+    parser.add_argument("--rounds", type=_count, help="turns of each subject (default 5, quick 2)")
+    parser.add_argument("--seconds", type=float, help="of one slice (default 1.0, quick 0.4)")
+    parser.add_argument("--stream-rounds", type=_count, help="the same for streams (default 3, quick 1)")
+    parser.add_argument(
+        "--stream-seconds", type=float, help="the life of a stream (default 4.0, quick 2.5; at least 2)"
+    )
+    parser.add_argument("--starts", type=_count, help="cold starts; the best counts (default 5, quick 2)")
     parser.add_argument("--nginx", metavar="PROGRAM", help="an nginx that is not on the path")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
     parser.add_argument("--gate", action="store_true", help="exit 1 if a limit is not met")
-    return parser.parse_args()
+    options = parser.parse_args()
+    usual = {"rounds": 5, "seconds": 1.0, "stream_rounds": 3, "stream_seconds": 4.0, "starts": 5}
+    quick = {"rounds": 2, "seconds": 0.4, "stream_rounds": 1, "stream_seconds": 2.5, "starts": 2}
+    for name, value in (quick if options.quick else usual).items():
+        if getattr(options, name) is None:
+            setattr(options, name, value)
+    if options.stream_seconds < 2:
+        parser.error("--stream-seconds: a stream has to last at least 2 s, so that all are open for a while")
+    return options
 
 
 def _count(text: str) -> int:
@@ -56,18 +74,39 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _run(options: argparse.Namespace) -> report.Results:
-    program = subjects.find_nginx(options.nginx)
+def _groups(text: str) -> tuple[str, ...]:
+    named = tuple(text.split(","))
+    for name in named:
+        if name not in GROUPS:
+            raise argparse.ArgumentTypeError(f"{name} is no group of phases; there are {', '.join(GROUPS)}")
+    return named
+
+
+def _run(options: argparse.Namespace) -> figures.Results:
+    if machine.raise_files() < FILES:
+        raise Trouble(f"needs {FILES} open files for a thousand streams; raise the hard limit (ulimit -Hn)")
+    given = {"nginx": options.nginx}
+    programs = {peer.name: peers.find(peer.name, given.get(peer.name)) for peer in peers.PEERS}
+    if options.nginx and programs["nginx"] is None:
+        raise Trouble(f"--nginx: {options.nginx} is no program that can be run")
     versions = {name: version(name) for name in ("llm-sidecar", "aiohttp", "uvloop")}
     versions = {"Python": platform.python_version(), **versions}
-    if program:
-        versions["nginx"] = subjects.version_of(program)
-    results = report.Results(versions, machine.describe(), options.rounds, options.seconds)
+    there = [(peer, program) for peer in peers.PEERS if (program := programs[peer.name])]
+    versions |= {peer.name: peers.version_of(peer, program) for peer, program in there}
+    results = figures.Results(
+        versions,
+        tuple(name for name, program in programs.items() if program is None),
+        machine.describe(),
+        options.rounds,
+        options.seconds,
+        options.stream_rounds,
+        options.stream_seconds,
+    )
     cores = machine.layout()
     machine.pin(os.getpid(), cores.load)
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
-        ports = stack.enter_context(subjects.vendor(cores.load))
+        ports = stack.enter_context(subjects.vendor(home, cores.load))
         load = stack.enter_context(subjects.load(cores.load))
         before = machine.ticks()
         for _ in range(options.starts - 1):
@@ -76,45 +115,28 @@ def _run(options: argparse.Namespace) -> report.Results:
         sidecar, start = stack.enter_context(subjects.sidecar(home, ports, cores.subject))
         results.starts.append(start)
         assert sidecar.pid is not None
-        time.sleep(SETTLE)
-        results.idle = machine.memory(sidecar.pid)
-        field = [Subject("direct", ports[0], "/v1/chat/completions")]
-        if program:
-            field.append(stack.enter_context(subjects.nginx(program, home, ports, cores.subject)))
+        results.idle = machine.settled(sidecar.pid)
+        field = [subjects.direct(ports)]
+        field += [
+            stack.enter_context(subjects.peer(peer, program, home, ports, cores.subject))
+            for peer, program in there
+        ]
         field.append(sidecar)
-        # where there is one core all phases are the first one
-        phases = [one for one in PHASES if cores.subject is not None or one.connections > 1 or not one.apart]
-        for _ in range(options.rounds):
-            for phase in phases:
-                cells = results.phases.setdefault(phase.name, {one.name: Cell() for one in field})
-                for subject in field:
-                    if subject.pid is not None:
-                        machine.pin(subject.pid, cores.subject if phase.apart else cores.load)
-                    _slice(subject, load, phase, options.seconds, cells[subject.name])
+        Run(results, load, ports.pid, cores, field).all(options.phases)
         results.busy = machine.memory(sidecar.pid)
         results.steal = machine.stolen(before, machine.ticks())
     return results
 
 
-def _slice(subject: Subject, load: subjects.Load, phase: Phase, seconds: float, cell: Cell) -> None:
-    before = machine.cpu_seconds(subject.pid) if subject.pid else 0.0
-    try:
-        found = load.run(Slice(subject.port, subject.path, phase.connections, WARM, seconds))
-    except Trouble as error:
-        raise Trouble(f"{subject.name}, {phase.name}: {error}") from None
-    cpu = (machine.cpu_seconds(subject.pid) - before) / found.requests if subject.pid else None
-    cell.take(found.p50, found.p99, found.rps, cpu, found.measured)
-
-
-def _json(results: report.Results) -> str:
-    figures = asdict(results)
-    figures["ratios"] = {
+def _json(results: figures.Results) -> str:
+    found = asdict(results)
+    found["ratios"] = {
         phase: {what: results.ratio(phase, what) for what in ("p50", "p99")} for phase in results.phases
     }
-    figures["limits"] = [
-        dict(zip(("name", "found", "limit", "holds"), row, strict=True)) for row in report.limits(results)
+    found["limits"] = [
+        dict(zip(("name", "found", "limit", "holds"), row, strict=True)) for row in figures.limits(results)
     ]
-    return json.dumps(figures, indent=2) + "\n"
+    return json.dumps(found, indent=2) + "\n"
 
 
 if __name__ == "__main__":

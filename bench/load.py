@@ -1,7 +1,7 @@
 """The load: clients that ask again as soon as they were answered (closed loop), and look at the answer.
 
 Run as `python -m bench.load`: one JSON line in per slice, one out. A slice opens its connections,
-warms up, measures, and closes them.
+warms up, measures, and closes them. Streams are another module's (bench/streams).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import ssl
 import sys
 from array import array
 from dataclasses import asdict, dataclass
@@ -17,6 +18,8 @@ from typing import cast
 
 import uvloop
 
+from bench import streams
+from bench.streams import MESSAGES, share
 from bench.vendor import BODY
 
 if sys.version_info >= (3, 12):
@@ -24,16 +27,7 @@ if sys.version_info >= (3, 12):
 else:
     from typing_extensions import override  # aiohttp depends on it there
 
-PROMPT = json.dumps(
-    {
-        "model": "gpt-4o-mini",
-        "messages": [
-            {"role": "system", "content": "You are a helpful assistant."},
-            {"role": "user", "content": "Tell me how a proxy spends its time. " * 23},
-        ],
-        "temperature": 0.2,
-    }
-).encode()
+PROMPT = json.dumps({"model": "gpt-4o-mini", "messages": MESSAGES, "temperature": 0.2}).encode()
 STUCK = 10.0  # seconds beyond the slice after which a subject counts as hung
 
 
@@ -46,6 +40,7 @@ class Slice:
     connections: int
     warm: float
     seconds: float
+    ca: str = ""  # speak TLS and trust this
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,22 +131,29 @@ class _Running:
 async def run(what: Slice) -> Found:
     loop = asyncio.get_running_loop()
     running = _Running(what)
+    tls = ssl.create_default_context(cafile=what.ca) if what.ca else None
     running.measure_from = perf_counter() + what.warm
     running.until = running.measure_from + what.seconds
     try:
         for _ in range(what.connections):
-            await loop.create_connection(lambda: Client(running), "127.0.0.1", what.port)
+            await loop.create_connection(
+                lambda: Client(running),
+                "127.0.0.1",
+                what.port,
+                ssl=tls,
+                server_hostname="localhost" if tls else None,
+            )
         await asyncio.wait_for(running.done, what.warm + what.seconds + STUCK)
     except TimeoutError:
         return _wrong(running, f"{running.open} connections had no answer {STUCK:g} s after the end")
     except (OSError, ValueError) as error:
         return _wrong(running, str(error))
-    found = sorted(running.latencies)
+    found = running.latencies
     if not found:
         return _wrong(running, "not one answer in the measured time")
     return Found(
-        found[len(found) // 2],
-        found[len(found) * 99 // 100],
+        share(found, 0.5),
+        share(found, 0.99),
         len(found) / what.seconds,
         running.requests,
         len(found),
@@ -166,7 +168,13 @@ def main() -> None:
     gc.disable()  # its pauses would be the subject's latency
     print("ready", flush=True)
     for line in sys.stdin:
-        print(json.dumps(asdict(uvloop.run(run(Slice(**json.loads(line)))))), flush=True)
+        what = json.loads(line)
+        found: Found | streams.Carried
+        if "streams" in what:
+            found = uvloop.run(streams.run(streams.Order(**what)))
+        else:
+            found = uvloop.run(run(Slice(**what)))
+        print(json.dumps(asdict(found)), flush=True)
         gc.collect()
 
 

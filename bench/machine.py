@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
+import resource
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 PROC = Path("/proc")
+SETTLE = 1.0  # seconds before idle memory is read
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,13 @@ def layout() -> Layout:
 def pin(pid: int, core: int | None) -> None:
     if core is not None:
         os.sched_setaffinity(pid, {core})
+
+
+def raise_files() -> int:
+    """As many open files as we may have, for us and for whom we start."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +80,16 @@ def memory(pid: int) -> Memory:
         name, _, rest = line.partition(":")
         found[name] = int(rest.split()[0]) * 1024
     return Memory(found["Pss"], found["Rss"], found["Private_Clean"] + found["Private_Dirty"])
+
+
+def clock() -> float:
+    """Seconds of the clock that all processes share."""
+    return time.monotonic_ns() / 1e9
+
+
+def settled(pid: int) -> Memory:
+    time.sleep(SETTLE)
+    return memory(pid)
 
 
 def describe() -> str:

@@ -6,7 +6,6 @@ import contextlib
 import http.client
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -15,48 +14,33 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from bench.load import PROMPT, Found, Slice
 from bench.machine import pin
+from bench.peers import Peer, Ports
+from bench.streams import Carried, Order
 from bench.vendor import BODY
+from tests.wire.upstream.certificate import write_certificate
 
 PATIENCE = 30.0  # seconds for a process to listen
 LOOK_EVERY = 0.001
 KEY = "BENCH_SECOND_KEY"  # the variable that holds the second target's key
-DEBIAN = ("/usr/sbin/nginx", "/usr/local/sbin/nginx")  # not on everybody's PATH
-
-NGINX = """\
-daemon off; master_process off; worker_processes 1; pid {home}/nginx.pid; error_log {home}/error.log error;
-events {{ worker_connections 4096; }}
-http {{
-  access_log off;
-  client_body_temp_path {home}/body; proxy_temp_path {home}/proxy; fastcgi_temp_path {home}/fastcgi;
-  uwsgi_temp_path {home}/uwsgi; scgi_temp_path {home}/scgi;
-  keepalive_requests 1000000000; keepalive_timeout 75s;
-  upstream vendor {{
-    server 127.0.0.1:{first}; server 127.0.0.1:{second} backup;
-    keepalive 64; keepalive_requests 1000000000;
-  }}
-  server {{
-    listen 127.0.0.1:{port} backlog=1024;
-    location / {{
-      proxy_pass http://vendor; proxy_http_version 1.1; proxy_set_header Connection "";
-      proxy_buffering off;
-      proxy_next_upstream error timeout http_500 http_502 http_503 http_504 http_429 non_idempotent;
-      proxy_next_upstream_tries 3;
-    }}
-  }}
-}}
-"""
+CHAT = "/v1/chat/completions"
 
 SIDECAR = """\
+admission: {{in_flight: 2048}}
 providers:
   first: {{dialect: openai_chat, url: "http://127.0.0.1:{first}/v1", private: true}}
   second: {{dialect: openai_chat, url: "http://127.0.0.1:{second}/v1", private: true, key: {{env: {key}}}}}
+  secure: {{dialect: openai_chat, url: "https://localhost:{secure}/v1", private: true, ca_file: "{ca}"}}
 routes:
   - name: bench
     match: {{provider: first, operation: chat}}
     chain: [first, second]
+  - name: bench-secure
+    match: {{provider: secure, operation: chat}}
+    chain: [secure, second]
 """
 
 
@@ -65,13 +49,26 @@ class Trouble(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
-    """What is measured. `pid` None: nothing stands between the load and the vendor."""
+class Way:
+    """Where the load asks; `ca`: by TLS, and trusting this."""
 
-    name: str
     port: int
     path: str
+    ca: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is measured. `pid` None: nothing stands between the load and the vendor. `tls` is the way
+    on which the vendor is asked over TLS."""
+
+    name: str
+    plain: Way
+    tls: Way
     pid: int | None = None
+
+    def way(self, *, tls: bool) -> Way:
+        return self.tls if tls else self.plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,32 +86,18 @@ def free_port() -> int:
     return port
 
 
-def find_nginx(given: str | None) -> str | None:
-    if given:
-        found = shutil.which(given)
-        if found is None:
-            raise Trouble(f"--nginx: {given} is no program that can be run")
-        return found
-    return shutil.which("nginx") or next((path for path in DEBIAN if shutil.which(path)), None)
-
-
-def version_of(nginx: str) -> str:
-    said = subprocess.run([nginx, "-v"], capture_output=True, text=True, check=False).stderr
-    return said.strip().rpartition("/")[2] or "unknown"
-
-
 # ---- the harness -----------------------------------------------------------------------------
 
 
 @contextmanager
-def vendor(core: int | None) -> Iterator[tuple[int, int]]:
-    """Its two ports."""
-    with _piped("bench.vendor", core) as process:
+def vendor(home: Path, core: int | None) -> Iterator[Ports]:
+    certificate = write_certificate(home / "vendor.pem", name="localhost")
+    with _piped(["bench.vendor", str(certificate)], core) as process:
         assert process.stdout is not None
-        ports = process.stdout.readline().split()
-        if len(ports) != 2:
+        ports = [int(port) for port in process.stdout.readline().split()]
+        if len(ports) != 3:
             raise Trouble("the vendor did not start; run this from the top of the repository")
-        yield int(ports[0]), int(ports[1])
+        yield Ports(ports[0], ports[1], ports[2], certificate, process.pid)
 
 
 class Load:
@@ -123,31 +106,42 @@ class Load:
 
     def run(self, what: Slice) -> Found:
         """Raises Trouble at the first wrong answer."""
+        self.begin(what)
+        found = Found(**self._result())
+        if found.error:
+            raise Trouble(found.error)
+        return found
+
+    def begin(self, what: Slice | Order) -> None:
         assert self.process.stdin is not None
-        assert self.process.stdout is not None
         self.process.stdin.write(json.dumps(asdict(what)) + "\n")
         self.process.stdin.flush()
+
+    def carried(self) -> Carried:
+        """What came of the streams that were begun."""
+        return Carried(**self._result())
+
+    def _result(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
             raise Trouble("the load ended before its slice")
-        found = Found(**json.loads(line))
-        if found.error:
-            raise Trouble(found.error)
+        found: dict[str, Any] = json.loads(line)
         return found
 
 
 @contextmanager
 def load(core: int | None) -> Iterator[Load]:
-    with _piped("bench.load", core) as process:
+    with _piped(["bench.load"], core) as process:
         assert process.stdout is not None
         process.stdout.readline()
         yield Load(process)
 
 
 @contextmanager
-def _piped(module: str, core: int | None) -> Iterator[subprocess.Popen[str]]:
+def _piped(module: list[str], core: int | None) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        [sys.executable, "-m", module], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", *module], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     try:
         pin(process.pid, core)
@@ -159,28 +153,38 @@ def _piped(module: str, core: int | None) -> Iterator[subprocess.Popen[str]]:
 # ---- the subjects ----------------------------------------------------------------------------
 
 
+def direct(ports: Ports) -> Subject:
+    return Subject("direct", Way(ports.first, CHAT), Way(ports.secure, CHAT, str(ports.ca)))
+
+
 @contextmanager
-def nginx(program: str, home: Path, ports: tuple[int, int], core: int | None) -> Iterator[Subject]:
-    port = free_port()
-    place = home / "nginx"
+def peer(what: Peer, program: str, home: Path, ports: Ports, core: int | None) -> Iterator[Subject]:
+    plain, tls = free_port(), free_port()
+    place = home / what.name
     place.mkdir()
-    (place / "nginx.conf").write_text(NGINX.format(home=place, first=ports[0], second=ports[1], port=port))
-    command = [program, "-p", str(place), "-c", str(place / "nginx.conf")]
-    with _listening("nginx", command, {}, port, home, core) as (process, _):
-        yield Subject("nginx", port, "/v1/chat/completions", process.pid)
+    file = place / what.file
+    fill = {"first": ports.first, "second": ports.second, "secure": ports.secure, "ca": ports.ca}
+    file.write_text(what.config.format(**fill, plain=plain, tls=tls, home=place))
+    with _listening(what.name, what.command(program, file, plain), what.env, plain, home, core) as (
+        process,
+        _,
+    ):
+        yield Subject(what.name, Way(plain, CHAT), Way(tls, CHAT), process.pid)
 
 
 @contextmanager
-def sidecar(home: Path, ports: tuple[int, int], core: int | None) -> Iterator[tuple[Subject, Start]]:
+def sidecar(home: Path, ports: Ports, core: int | None) -> Iterator[tuple[Subject, Start]]:
     """All default policies, a chain of two; and how long it took to start."""
     port, admin = free_port(), free_port()
     file = home / "sidecar.yaml"
-    file.write_text(SIDECAR.format(first=ports[0], second=ports[1], key=KEY))
+    file.write_text(
+        SIDECAR.format(first=ports.first, second=ports.second, secure=ports.secure, ca=ports.ca, key=KEY)
+    )
     command = [sys.executable, "-m", "sidecar", "run", "--config", str(file)]
     command += ["--port", str(port), "--admin-port", str(admin)]
     began = time.perf_counter()
     with _listening("sidecar", command, {KEY: "not-a-key"}, port, home, core) as (process, listening):
-        subject = Subject("sidecar", port, "/first/v1/chat/completions", process.pid)
+        subject = Subject("sidecar", Way(port, f"/first{CHAT}"), Way(port, f"/secure{CHAT}"), process.pid)
         _ask_once(subject)
         yield subject, Start(listening - began, time.perf_counter() - began)
 
@@ -214,9 +218,9 @@ def _accepts(name: str, process: subprocess.Popen[bytes], port: int, said: Path)
 
 
 def _ask_once(subject: Subject) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", subject.port, timeout=PATIENCE)
+    connection = http.client.HTTPConnection("127.0.0.1", subject.plain.port, timeout=PATIENCE)
     with contextlib.closing(connection):
-        connection.request("POST", subject.path, PROMPT, {"content-type": "application/json"})
+        connection.request("POST", subject.plain.path, PROMPT, {"content-type": "application/json"})
         answer = connection.getresponse()
         body = answer.read()
     if answer.status != 200 or body != BODY:

@@ -17,6 +17,7 @@ import hmac
 import ipaddress
 import json
 import os
+import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
@@ -26,10 +27,17 @@ from aiohttp import web
 from sidecar.secret import Secret
 from sidecar.settings import Settings
 
+if sys.version_info >= (3, 12):
+    from typing import override
+else:
+    from typing_extensions import override  # aiohttp depends on it there
+
 PUBLIC = ("/livez", "/readyz", "/startupz", "/metrics")
 LOOKS = ("/stack", "/breakers", "/signals", "/status")
 VERBS = ("/breakers/{key}/{open|closed|auto}", "/drain", "/bypass/{on|off}")
 LIVE_SECONDS = 10.0
+IDLE_SECONDS = 30.0  # for a head to come, and for the next one
+CONNECTIONS = 64  # open at a time
 _HOSTS = ("127.0.0.1", "localhost", "[::1]")
 
 
@@ -68,6 +76,18 @@ def is_loopback(peer: str) -> bool:
     return (mapped or address).is_loopback
 
 
+class _Server(web.Server):
+    """Where there are too many connections the oldest one goes: whoever fills the port with idle
+    ones, or reads no answers, must not keep the kubelet from asking whether we live."""
+
+    @override
+    def __call__(self) -> web.RequestHandler:
+        for oldest in self.connections[: 1 - CONNECTIONS]:
+            if oldest.transport is not None:
+                oldest.transport.abort()
+        return super().__call__()
+
+
 class Admin:
     def __init__(self, *, view: AdminView, is_local: Callable[[str], bool] = is_loopback) -> None:
         self._view = view
@@ -81,7 +101,7 @@ class Admin:
     async def start(self) -> None:
         """Listens, or raises an OSError that says in one line what is in the way."""
         rules = self._view.settings.admin
-        server = web.Server(self._handle, access_log=None, keepalive_timeout=30.0)
+        server = _Server(self._handle, access_log=None, keepalive_timeout=IDLE_SECONDS)
         self._runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=1.0)
         await self._runner.setup()
         missing: OSError | None = None
@@ -218,7 +238,7 @@ def _host(value: str) -> str:
 def _json(status: int, value: object) -> web.Response:
     return web.Response(
         status=status,
-        text=json.dumps(value),
+        text=json.dumps(value) + "\n",
         headers={"Content-Type": "application/json", "Cache-Control": "no-store"},
     )
 

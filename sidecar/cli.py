@@ -61,8 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     run = add("run", "start the sidecar", RUN, _run)
     _config_option(run)
-    run.add_argument("--port", type=int, help="listen here instead of listen.port (0: any free port)")
-    run.add_argument("--admin-port", type=int, help="admin surface here instead of admin.port (0: any)")
+    run.add_argument("--port", type=_port, help="listen here instead of listen.port (0: any free port)")
+    run.add_argument("--admin-port", type=_port, help="admin surface here instead of admin.port (0: any)")
     check = add("check", "report all that is wrong with a configuration", "", _check)
     check.add_argument("config", nargs="?", type=Path, metavar="FILE")
     explain = add("explain", "say which route a request takes, and why", EXPLAIN, _explain)
@@ -91,6 +91,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _config_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", "-c", type=Path, metavar="FILE", help="the configuration (YAML)")
+
+
+def _port(text: str) -> int:
+    port = int(text) if text.isascii() and text.isdigit() else -1
+    if not 0 <= port <= 65535:
+        raise argparse.ArgumentTypeError(f"expected a port from 0 to 65535, got {text!r}")
+    return port
 
 
 def _run(arguments: argparse.Namespace) -> int:

@@ -191,6 +191,8 @@ def _policy(settings: Settings, route: Route, sample: Sample) -> Iterator[str]:
     changed = [row for part in _PARTS for row in _changed(part, getattr(route, part))]
     yield "differs from the defaults:" if changed else "limits, retry, breaker, signals: all defaults"
     yield from (f"  {row}" for row in changed)
+    if route.upstream_stream:
+        yield "streamed upstream where the client did not ask for it, and served whole"
     if route.static is not None:
         yield "when nothing else answers: a labelled static answer"
 

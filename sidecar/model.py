@@ -149,6 +149,7 @@ class Provider:
     proxy: str | None = None
     processor: str = ""
     region: str = ""
+    propagate_trace: bool = False  # its requests carry the trace, with the attempt's span as their parent
 
 
 class Prior(Protocol):
@@ -415,14 +416,24 @@ class Attempt(Struct, kw_only=True):
     request_id: str = ""  # the provider's own
     chunks: int = 0
     max_gap: float = 0.0
+    finishes: tuple[FinishReason, ...] = ()  # by choice
     held: int = 0  # bytes held at the most
+
+
+class Note(Struct, frozen=True):
+    """What was told of a call while it ran, as its span will show it: plain values, no call in them."""
+
+    at: float
+    name: str
+    fields: Fields
 
 
 class Record(Struct, kw_only=True):
     """What happened to a call so far; telemetry reads it when the call is over."""
 
     attempts: list[Attempt] = msgspec_field(default_factory=list)
-    notes: list[Event] = msgspec_field(default_factory=list)  # what was told of this call, in order
+    notes: list[Note] = msgspec_field(default_factory=list)  # kept only where spans are made
+    unnoted: int = 0  # notes beyond the bound
     waited: float = 0.0  # seconds slept between attempts
     client_blocked: float = 0.0  # seconds a slow client made us wait
     answering: bool = False  # content arrives: the deadline bounds waiting, not answering
@@ -458,6 +469,8 @@ class Call(Struct, frozen=True, kw_only=True):
     patience: float = inf  # the SDK's own read timeout, times 0.9: limits silence, not answers
     key_digest: str = ""  # of the application's own credential
     trace_id: str = ""
+    parent_id: str = ""  # the span of the application that this call is part of, if it said so
+    sampled: bool | None = None  # are its spans kept? None: nobody said, and no spans are made here
     upload: AsyncIterator[bytes] | None = None  # a body that is passed on, not held
     # the attempt's copy:
     target: Target | None = None
@@ -472,6 +485,13 @@ class Call(Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:  # type: ignore[explicit-override]  # as Chunk
         return f"Call({self.id}, {self.route}, {self.target and self.target.name})"
+
+
+def span_id(call_id: str, number: int = 0) -> str:
+    """The id of a call's span, or of its attempt's: known before either begins, so that it can be sent."""
+    if number == 0:
+        return call_id[:16]
+    return f"{(int(call_id[16:32], 16) + number) % 2**64 or 1:016x}"
 
 
 # ---- who carries it -----------------------------------------------------------------------

@@ -8,8 +8,9 @@ its provider's implicit route: that provider alone, with the defaults.
 
 Upstream paths. Real SDKs send the version segment or do not, whatever the base url of their provider
 looks like, so: a version that the client sent wins, else the provider's own is put in; a client that
-sends the url's own path too (groq's SDK) has sent the whole path. What the client writes can change
-the path below the provider's url and nothing else: segments that walk upwards are refused.
+sends the url's own path too (groq's SDK) has sent the whole path; a url with its version further up
+(/v1/openai) keeps that one. What the client writes can change the path below the provider's url and
+nothing else: segments that walk upwards are refused.
 """
 
 from __future__ import annotations
@@ -59,7 +60,10 @@ def upstream_path(provider: Provider, client_path: str, operation_known: bool) -
     """What to ask the provider's origin for. Raises ValueError."""
     path, whole = own_path(provider, client_path)
     version = "/" + provider.version if provider.version else ""
-    if whole or _VERSIONED.match(path):
+    sent = None if whole else _VERSIONED.match(path)
+    if sent and operation_known and _VERSIONED.match(provider.base_path):
+        path = path[sent.end() :]  # the url has its version further up: /v1/openai, /v1/projects/...
+    elif whole or sent:
         version = ""
     elif not provider.version_known:
         # operations are one or two segments, /chat/completions; more is a prefix that the client knows

@@ -17,7 +17,11 @@ def run(path: Path | None, *, port: int | None, admin_port: int | None) -> int:
     settings = _with_ports(config.load(path), port, admin_port)
 
     async def main() -> None:
-        app = App(settings, path=path, write=_log)
+        try:
+            app = App(settings, path=path, write=_log)
+        except ValueError as error:  # a file that it names, of certificates, is not what it should be
+            name = "" if path is None else path.name
+            raise config.ConfigError([config.Problem("", str(error))], name) from None
         await app.run(lambda addresses: _announce(app, addresses))
 
     try:

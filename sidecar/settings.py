@@ -36,6 +36,8 @@ Growth = Annotated[float, Bound(1.0, 100.0)]
 Port = Annotated[int, Bound(0, 65535)]
 Action = Annotated[str, Bound(choices=("off", "observe", "count", "reject"))]
 CommitMode = Annotated[str, Bound(choices=("first_content", "window", "complete"))]
+TraceMode = Annotated[str, Bound(choices=("off", "auto"))]
+GenAi = Annotated[str, Bound(choices=("attempts", "none"))]
 LogLevel = Annotated[str, Bound(choices=("debug", "info", "warning", "error"))]
 
 
@@ -242,12 +244,24 @@ class Admission:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Telemetry:
+    """[R26] What leaves the pod about calls; where to is said by the OTEL_* variables."""
+
+    traces: TraceMode = "auto"  # auto: on where a variable names an OTLP endpoint
+    sample_ratio: Share = 1.0  # of calls that come without a trace; OTEL_TRACES_SAMPLER wins
+    keep_interesting: bool = True  # spans of calls that did not go straight, or were slow, sampled or not
+    slow_seconds: Seconds = 60.0  # from here on a call is slow
+    genai_attributes: GenAi = "attempts"  # none: where the application's own spans count tokens already
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     listen: Listen = Listen()
     admin: Admin = Admin()
     admission: Admission = Admission()
     deadlines: Deadlines = Deadlines()
     request_headers: RequestHeaders = RequestHeaders()
+    telemetry: Telemetry = Telemetry()
     drain: Pause = 20.0  # for calls in flight, after SIGTERM
     bypass: bool = False  # pass everything on, untouched by any policy
     log_level: LogLevel = "info"

@@ -44,6 +44,7 @@ class ProviderEntry:
     proxy: str | None = None  # http://host:port
     processor: str = ""  # who processes the data, for people and policies
     region: str = ""  # where
+    propagate_trace: bool = False  # send it the trace, with the attempt's span as parent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,6 +177,7 @@ class Builder:
             proxy=entry.proxy,
             processor=entry.processor,
             region=entry.region,
+            propagate_trace=entry.propagate_trace,
         )
 
     def _origin(self, entry: ProviderEntry, row: Vendor | None, private: bool, path: Path) -> Origin | None:
@@ -190,10 +192,14 @@ class Builder:
                 self.problems.add((*path, "proxy"), bad.message)
         url = entry.url or (row.url if row else "")
         if not url:
-            self.problems.add((*path, "url"), "is missing; expected a url such as http://10.0.0.5:8000/v1")
+            example = (row and row.example) or "http://10.0.0.5:8000/v1"
+            self.problems.add((*path, "url"), f"is missing; expected a url such as {example}")
             return None
         try:
-            return parse_url(url, private=private)
+            origin = parse_url(url, private=private)
+            if row and row.path and not origin.base_path and not origin.version:
+                origin = parse_url(url.rstrip("/") + row.path, private=private)
+            return origin
         except BadUrl as bad:
             self.problems.add((*path, "url"), bad.message)
             return None

@@ -59,12 +59,14 @@ class Baseline:
     count: int = 0
     _weights: list[float] = field(default_factory=lambda: [0.0] * _BUCKETS)
     _weight: float = 1.0  # of the next sample: growing it fades all others at once
+    _median: float | None = None  # until the next sample
 
     def observe(self, seconds: float) -> None:
         """Learn one good answer."""
         index = int(math.log(max(seconds, 0.001) / 0.001) / _LOG)
         self._weights[min(max(index, 0), _BUCKETS - 1)] += self._weight
         self.count += 1
+        self._median = None
         self._weight *= _FADE
         if self._weight > _LARGEST:
             self._weights = [weight / self._weight for weight in self._weights]
@@ -75,9 +77,10 @@ class Baseline:
         """Seconds, or None while too little was seen."""
         if self.count < self.min_samples:
             return None
-        sums = list(accumulate(self._weights))
-        index = bisect_left(sums, sums[-1] / 2)
-        return 0.001 * math.exp((index + 0.5) * _LOG)
+        if self._median is None:
+            sums = list(accumulate(self._weights))
+            self._median = 0.001 * math.exp((bisect_left(sums, sums[-1] / 2) + 0.5) * _LOG)
+        return self._median
 
     def snapshot(self) -> dict[str, Any]:
         weights = {str(n): w / self._weight for n, w in enumerate(self._weights) if w}
@@ -93,7 +96,7 @@ class Baseline:
         count = int(_number(saved["count"]))
         if count and not any(weights):
             raise ValueError("samples without weight")
-        self.count, self._weights, self._weight = count, weights, 1.0
+        self.count, self._weights, self._weight, self._median = count, weights, 1.0, None
 
 
 @dataclass(slots=True)

@@ -46,10 +46,10 @@ class Counts:
     fired: int = 0
     opened: int = 0
 
-    def add(self, fired: bool, opened: bool) -> None:
-        self.evaluated += 1
-        self.fired += fired
-        self.opened += opened
+    def add(self, other: Counts) -> None:
+        self.evaluated += other.evaluated
+        self.fired += other.fired
+        self.opened += other.opened
 
     def shown(self, *, shadow: bool) -> dict[str, int | None]:
         """For people; only a signal with a shadow can say how often it would have opened a breaker."""
@@ -71,17 +71,20 @@ class Shadow:
         sampled = permit.probe or self.pace.take(now)
         charge = (Charge.BAD if bad else Charge.GOOD) if sampled else Charge.NEUTRAL
         breaker.record(permit, charge, now, call=call, body=body)
-        return next((moved for moved in breaker.moves() if moved.old is BreakerState.CLOSED), None)
+        for moved in breaker.moves():
+            if moved.old is BreakerState.CLOSED:
+                return moved
+        return None
 
 
 @dataclass(slots=True)
 class Tally:
     """Of one signal, for one route and target."""
 
-    total: Counts = field(default_factory=Counts)
     shadow: Shadow | None = None
     told: int = 0  # evaluations that metrics know of
-    _slices: deque[tuple[int, Counts]] = field(default_factory=lambda: deque(maxlen=_SLICES))
+    _older: Counts = field(default_factory=Counts)
+    _slices: deque[tuple[int, Counts]] = field(default_factory=deque)
 
     def add(self, fired: bool, now: float, *, call: str, body: int) -> Transition | None:
         moved = None
@@ -90,9 +93,12 @@ class Tally:
         number = int(now // _WIDTH)
         if not self._slices or self._slices[-1][0] != number:
             self._slices.append((number, Counts()))
-        opened = moved is not None
-        self.total.add(fired, opened)
-        self._slices[-1][1].add(fired, opened)
+            if len(self._slices) > _SLICES:
+                self._older.add(self._slices.popleft()[1])
+        counts = self._slices[-1][1]
+        counts.evaluated += 1
+        counts.fired += fired
+        counts.opened += moved is not None
         return moved
 
     def watch(self, rules: BreakerRules, rng: Rng, *, observed: bool) -> None:
@@ -110,13 +116,17 @@ class Tally:
         found = Counts()
         for number, counts in self._slices:
             if number >= oldest:
-                found.evaluated += counts.evaluated
-                found.fired += counts.fired
-                found.opened += counts.opened
+                found.add(counts)
+        return found
+
+    @property
+    def total(self) -> Counts:
+        found = Counts()
+        for counts in (self._older, *(counts for _, counts in self._slices)):
+            found.add(counts)
         return found
 
     def news(self) -> int:
         """Evaluations since the last time this was asked."""
-        fresh = self.total.evaluated - self.told
-        self.told = self.total.evaluated
-        return fresh
+        before, self.told = self.told, self.total.evaluated
+        return self.told - before

@@ -1,7 +1,7 @@
 """`llm-sidecar demo`: a scripted bad day, played twice at the same time.
 
 One application calls its provider straight, the other one through the real sidecar, which runs as
-a process of its own. Same SDKs with default settings, same calls, equal providers. Nothing is
+a process of its own. Same SDKs with the same settings, same calls, equal providers. Nothing is
 made up: what the table says has happened on this machine in the last minute.
 """
 
@@ -27,9 +27,12 @@ from sidecar.provider import Vendor
 
 PATIENCE = 5.0  # seconds after the last call
 
-HELP = """A bad day of an LLM provider, played twice at the same time: an application with the real openai and
-anthropic SDKs calls straight, another one through the sidecar. Takes about 45 seconds.
-Exit status 1 if the sidecar's arm got a wrong answer."""
+# what is installed: what is imported
+SDKS = {"openai": "openai", "anthropic": "anthropic", "google-genai": "google.genai"}
+
+HELP = """A bad day of an LLM provider, played twice at the same time: an application with the real openai
+(chat and responses), anthropic and google-genai SDKs calls straight, another one through the sidecar.
+Takes about 45 seconds. Exit status 1 if the sidecar's arm got a wrong answer."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -45,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = parser.parse_args(argv)
     if given.rate <= 0:
         parser.error("--rate must be above 0")
-    missing = [name for name in ("openai", "anthropic") if find_spec(name) is None]
+    missing = [name for name, module in SDKS.items() if not importable(module)]
     if missing:
         say(f"The demo calls real SDKs, and {' and '.join(missing)} cannot be imported.")
         say('Install them with: pip install "llm-sidecar[demo]"   (in a checkout: pip install -e ".[demo]")')
@@ -71,8 +74,8 @@ async def play(phases: Sequence[Phase], *, rate: float, seed: int) -> int:
             Vendor(name="fallback") as fallback,
             sidecar(primary, fallback, Path(folder)) as running,
         ):
-            direct = Clients(f"{alone.url}/v1", alone.url)
-            proxied = Clients(f"{running.url}/openai/v1", f"{running.url}/anthropic")
+            direct = Clients(f"{alone.url}/v1", alone.url, alone.url)
+            proxied = Clients(*(f"{running.url}/{path}" for path in ("openai/v1", "anthropic", "gemini")))
             arms = Arm("straight", direct.ask), Arm("sidecar", proxied.ask)
             say(
                 f"{len(planned)} calls on each side, {rate:g} a second. The sidecar listens on {running.url}."
@@ -146,6 +149,13 @@ class Watch:
         line = f"  {now:3.0f} s  {progress({arm.name: arm.tally for arm in self.arms})}"
         sys.stdout.write(f"\r{line[:width]}\x1b[K" if live else f"{line}\n")
         sys.stdout.flush()
+
+
+def importable(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # not even the package that it would be in
+        return False
 
 
 def fetch(url: str) -> str:

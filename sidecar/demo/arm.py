@@ -1,4 +1,10 @@
-"""An application: real SDK clients with their default settings, and what became of their calls."""
+"""An application: real SDK clients, and what became of their calls.
+
+The SDKs have their default settings, but for one: google-genai retries nothing unless it is told to.
+Here it is told to, in both arms and as its own defaults have it (five attempts, from a second's wait),
+since a table that wins against an SDK without retries would show little. No SDK's own timeout ends a
+call of this day: those of openai and anthropic are ten minutes, google-genai has none.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +18,12 @@ from typing import Any
 from sidecar.demo.day import Planned
 from sidecar.provider import expected
 
-MODELS = {"openai_chat": "gpt-demo", "anthropic": "claude-demo"}
+MODELS = {
+    "openai_chat": "gpt-demo",
+    "openai_responses": "gpt-demo",
+    "anthropic": "claude-demo",
+    "gemini": "gemini-demo",
+}
 SCHEMA = {
     "type": "object",
     "properties": {"answer": {"type": "string"}},
@@ -40,6 +51,8 @@ class Tally:
     took: list[float] = field(default_factory=list)
     errors: Counter[str] = field(default_factory=Counter)
     mistakes: list[str] = field(default_factory=list)
+    asked: Counter[str] = field(default_factory=Counter)  # by dialect
+    answered: Counter[str] = field(default_factory=Counter)  # completely, by dialect
 
     @property
     def calls(self) -> int:
@@ -53,6 +66,7 @@ class Tally:
         """An answer that came without any complaint is complete, or it is wrong."""
         if text == right(call):
             self.complete += 1
+            self.answered[call.dialect] += 1
         else:
             self.wrong += 1
             self.mistakes.append(f"{call.dialect} {call.form} {call.nonce}: {text!r}")
@@ -84,6 +98,7 @@ class Arm:
         tally, loop = self.tally, asyncio.get_running_loop()
         began = loop.time()
         tally.waiting += 1
+        tally.asked[call.dialect] += 1
         try:
             tally.judge(call, await self.ask(call))
         except asyncio.CancelledError:
@@ -98,23 +113,37 @@ class Arm:
             tally.took.append(loop.time() - began)
 
 
-class Clients:
-    """The two SDKs, with nothing changed but their base URLs. Raises ImportError without them."""
+class NotCompleted(Exception):
+    """A response that ended as failed or incomplete: the openai SDK hands it over and raises nothing."""
 
-    def __init__(self, openai_url: str, anthropic_url: str) -> None:
+
+class Clients:
+    """The three SDKs, each with its base URL. Raises ImportError without them."""
+
+    def __init__(self, openai_url: str, anthropic_url: str, gemini_url: str) -> None:
         import anthropic
         import openai
+        from google import genai
+        from google.genai import types
 
         self._openai = openai.AsyncOpenAI(base_url=openai_url, api_key="demo")
         self._anthropic = anthropic.AsyncAnthropic(base_url=anthropic_url, api_key="demo")
+        options = types.HttpOptions(base_url=gemini_url, retry_options=types.HttpRetryOptions())
+        self._google = genai.Client(vertexai=False, api_key="demo", http_options=options).aio
+        self._calls = {
+            "openai_chat": self._chat,
+            "openai_responses": self._responses,
+            "anthropic": self._messages,
+            "gemini": self._content,
+        }
 
     async def close(self) -> None:
         await self._openai.close()
         await self._anthropic.close()
+        await self._google.aclose()
 
     async def ask(self, call: Planned) -> str:
-        text = f"Say something. nonce:{call.nonce}"
-        return await (self._chat(call, text) if call.dialect == "openai_chat" else self._messages(call, text))
+        return await self._calls[call.dialect](call, f"Say something. nonce:{call.nonce}")
 
     async def _chat(self, call: Planned, text: str) -> str:
         request: dict[str, Any] = {
@@ -132,6 +161,24 @@ class Clients:
         answer = await self._openai.chat.completions.create(**request)
         return answer.choices[0].message.content or ""
 
+    async def _responses(self, call: Planned, text: str) -> str:
+        request: dict[str, Any] = {"model": MODELS[call.dialect], "input": text}
+        if call.form == "stream":
+            said = ""
+            async for event in await self._openai.responses.create(stream=True, **request):
+                if event.type == "response.output_text.delta":
+                    said += event.delta
+                elif event.type in {"response.failed", "response.incomplete"}:
+                    raise NotCompleted
+            return said
+        if call.form == "json":
+            form = {"type": "json_schema", "name": "answer", "schema": SCHEMA, "strict": True}
+            request["text"] = {"format": form}
+        answer = await self._openai.responses.create(**request)
+        if answer.error:
+            raise NotCompleted
+        return str(answer.output_text)
+
     async def _messages(self, call: Planned, text: str) -> str:
         request: dict[str, Any] = {
             "model": MODELS[call.dialect],
@@ -145,6 +192,15 @@ class Clients:
             request["output_config"] = {"format": {"type": "json_schema", "schema": SCHEMA}}
         answer = await self._anthropic.messages.create(**request)
         return "".join(block.text for block in answer.content if block.type == "text")
+
+    async def _content(self, call: Planned, text: str) -> str:
+        models, model = self._google.models, MODELS[call.dialect]
+        if call.form == "stream":
+            pieces = await models.generate_content_stream(model=model, contents=text)
+            return "".join([piece.text or "" async for piece in pieces])
+        form = {"response_mime_type": "application/json", "response_json_schema": SCHEMA}
+        config: Any = form if call.form == "json" else None
+        return (await models.generate_content(model=model, contents=text, config=config)).text or ""
 
 
 def progress(arms: Mapping[str, Tally]) -> str:

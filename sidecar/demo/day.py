@@ -79,6 +79,9 @@ DAY: tuple[Phase, ...] = (
 )
 
 
+DIALECTS = ("openai_chat", "openai_responses", "anthropic", "gemini")
+
+
 def script(phases: Sequence[Phase], seed: int) -> Script:
     """The primary's day."""
     rules: list[Rule] = []
@@ -114,7 +117,7 @@ def calls(phases: Sequence[Phase], rate: float, seed: int) -> list[Planned]:
         Planned(
             at=number / rate,
             nonce=f"call-{number}",
-            dialect=rng.choice(("openai_chat", "anthropic")),
+            dialect=rng.choice(DIALECTS),
             form=rng.choices(("stream", "whole", "json"), (5, 3, 2))[0],
         )
         for number in range(count)

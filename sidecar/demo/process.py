@@ -18,8 +18,10 @@ CONFIG = """\
 providers:
   openai: {{dialect: openai_chat, url: "{primary}/v1", private: true}}
   anthropic: {{dialect: anthropic, url: "{primary}", private: true}}
+  gemini: {{dialect: gemini, url: "{primary}", private: true}}
   openai-backup: {{dialect: openai_chat, url: "{fallback}/v1", private: true, key: {{env: DEMO_KEY}}}}
   anthropic-backup: {{dialect: anthropic, url: "{fallback}", private: true, key: {{env: DEMO_KEY}}}}
+  gemini-backup: {{dialect: gemini, url: "{fallback}", private: true, key: {{env: DEMO_KEY}}}}
 defaults:
   limits: {{first_content: 2s, headers: 2s, gap: 2s, answer: 4s}}
   breaker: {{open: 3s, growth: 1}}
@@ -30,6 +32,9 @@ routes:
   - name: messages
     match: {{provider: anthropic, operation: chat}}
     chain: [anthropic, anthropic-backup]
+  - name: content
+    match: {{provider: gemini, operation: chat}}
+    chain: [gemini, gemini-backup]
 """
 
 

@@ -16,6 +16,7 @@ def table(straight: Tally, through: Tally, attempts: tuple[str, str]) -> str:
         ("", "straight to the provider", "through the sidecar"),
         ("calls", f"{straight.calls}", f"{through.calls}"),
         ("complete", _share(straight.complete, straight), _share(through.complete, through)),
+        *((f"- {name}", _part(name, straight), _part(name, through)) for name in sorted(through.asked)),
         ("wrong", _share(straight.wrong, straight), _share(through.wrong, through)),
         ("failed", _share(straight.failed, straight), _share(through.failed, through)),
         *(
@@ -36,6 +37,10 @@ def _share(count: int, tally: Tally) -> str:
     return f"{count} ({count / max(1, tally.calls):.1%})"
 
 
+def _part(dialect: str, tally: Tally) -> str:
+    return f"{tally.answered[dialect]} of {tally.asked[dialect]}"
+
+
 def _seconds(tally: Tally, share: float) -> str:
     return f"{tally.quantile(share):.2f} s"
 
@@ -43,7 +48,8 @@ def _seconds(tally: Tally, share: float) -> str:
 LEGEND = """\
 complete: every word arrived. wrong: the SDK reported no error, but the text is not the answer (cut, empty,
 broken JSON). failed: an error, or nothing by the end of the day. p50, p95: until the application knew.
-A stream that breaks after its first words cannot be taken back: the sidecar ends it with an error."""
+A stream that breaks after its first words cannot be taken back: the sidecar ends it with an error.
+The SDKs have their default settings, and google-genai its own retries, which have to be asked for."""
 
 
 def errors(tally: Tally) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from sidecar.dialects.assembling import Json, latest, merge, number, read, write
+from sidecar.dialects.assembling import Json, latest, merge, number, objects, read, write
 
 
 class MessagePieces:
@@ -52,8 +52,8 @@ class MessagePieces:
 
     def _begin(self, message: Any) -> None:
         self._message = {**_object(message)}
-        for index, block in enumerate(self._message.get("content") or ()):
-            self._blocks[index] = dict(_object(block))
+        for index, block in enumerate(objects(self._message.get("content"))):
+            self._blocks[index] = block
 
     def _piece(self, index: int, delta: Json) -> None:
         kind = delta.get("type")
@@ -63,7 +63,7 @@ class MessagePieces:
         elif kind == "signature_delta":
             block["signature"] = delta.get("signature")
         elif kind == "citations_delta":
-            block["citations"] = [*(block.get("citations") or ()), delta.get("citation")]
+            block["citations"] = [*objects(block.get("citations")), delta.get("citation")]
         else:
             merge(block, {key: value for key, value in delta.items() if key != "type"})
 

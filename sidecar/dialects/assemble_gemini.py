@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from sidecar.dialects.assembling import Json, latest, merge, number, read, write
+from sidecar.dialects.assembling import Json, Words, join, latest, merge, number, objects, read, write
 
 _SIGNATURES = ("thoughtSignature", "thought_signature")
 _TEXT = frozenset({"text", "thought", *_SIGNATURES})
@@ -36,9 +36,8 @@ class GeminiPieces:
 
     def add(self, chunk: Json) -> None:
         latest(self._top, {key: value for key, value in chunk.items() if key != "candidates"})
-        for candidate in chunk.get("candidates") or ():
-            if isinstance(candidate, dict):
-                self._candidate(candidate)
+        for candidate in objects(chunk.get("candidates")):
+            self._candidate(candidate)
 
     def whole(self) -> bytes | None:
         candidates = [self._candidates[index] for index in sorted(self._candidates)]
@@ -87,7 +86,7 @@ def _content(content: Json, more: Json) -> None:
     for key, value in more.items():
         if key == "parts":
             parts = content.setdefault(key, [])
-            for part in value or ():
+            for part in objects(value):
                 _part(parts, part)
         else:
             latest(content, {key: value})
@@ -98,13 +97,13 @@ def _part(parts: list[Any], part: Any) -> None:
     if not _is_text(part):
         parts.append(part)
     elif _is_text(last) and _thought(last) == _thought(part) and not _signed(last):
-        parts[-1] = {**last, **part, "text": last["text"] + part["text"]}
+        parts[-1] = {**last, **part, "text": join(last["text"], part["text"])}
     elif part["text"] or _signed(part) or not parts:
         parts.append(part)  # an empty text that follows a call only says that the stream is alive
 
 
 def _is_text(part: Any) -> bool:
-    return isinstance(part, dict) and isinstance(part.get("text"), str) and part.keys() <= _TEXT
+    return isinstance(part, dict) and isinstance(part.get("text"), Words) and part.keys() <= _TEXT
 
 
 def _thought(part: Json) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sidecar.dialects.assembling import Json, latest, merge, number, read, write
+from sidecar.dialects.assembling import Json, Words, join, latest, merge, number, objects, read, write
 
 _OF_CHUNKS = frozenset({"choices", "object", "obfuscation"})
 _TEXTS = ("text", "summary", "data", "thinking")
@@ -34,9 +34,8 @@ class ChatPieces:
         if chunk is None:
             return False
         latest(self._top, {key: value for key, value in chunk.items() if key not in _OF_CHUNKS})
-        for choice in chunk.get("choices") or ():
-            if isinstance(choice, dict):
-                self._choice(choice)
+        for choice in objects(chunk.get("choices")):
+            self._choice(choice)
         return True
 
     def whole(self) -> bytes | None:
@@ -78,11 +77,10 @@ class ChatPieces:
             if key == "content":
                 message[key] = _joined(message.get(key), value)
             elif key == "reasoning_details" and isinstance(value, list):
-                message[key] = _details(message.get(key) or [], value)
+                message[key] = _details(objects(message.get(key)), value)
             elif key == "tool_calls":
-                for call in value or ():
-                    if isinstance(call, dict):
-                        self._call(call, choice)
+                for call in objects(value):
+                    self._call(call, choice)
             elif key == "role":
                 message[key] = value or message[key]
             else:
@@ -104,12 +102,12 @@ class ChatPieces:
 
 def _joined(before: Any, more: Any) -> Any:
     """Content: text, or a list of parts, or in some streams now one and now the other."""
-    if not more:
+    if not more or not isinstance(more, str | list | dict):
         return before if before is not None else more
-    if not before:
+    if not before or not isinstance(before, Words | list | dict):
         return list(more) if isinstance(more, list) else more
-    if isinstance(before, str) and isinstance(more, str):
-        return before + more
+    if isinstance(before, Words) and isinstance(more, str):
+        return join(before, more)
     parts = _parts(before)
     for part in _parts(more):
         last = parts[-1] if parts else None
@@ -123,7 +121,9 @@ def _joined(before: Any, more: Any) -> Any:
 
 
 def _parts(content: Any) -> list[Any]:
-    return list(content) if isinstance(content, list) else [{"type": "text", "text": content}]
+    if isinstance(content, list):
+        return list(content)
+    return [content if isinstance(content, dict) else {"type": "text", "text": content}]
 
 
 def _details(before: list[Any], more: list[Any]) -> list[Any]:
@@ -139,9 +139,9 @@ def _details(before: list[Any], more: list[Any]) -> list[Any]:
         if not same:
             found.append(detail)
             continue
-        texts = {
-            key: (last.get(key) or "") + detail[key] for key in _TEXTS if isinstance(detail.get(key), str)
-        }
+        both = [
+            key for key in _TEXTS if isinstance(last.get(key), Words) and isinstance(detail.get(key), str)
+        ]
         rest = {key: value for key, value in detail.items() if value is not None}
-        found[-1] = {**last, **rest, **texts}
+        found[-1] = {**last, **rest, **{key: join(last[key], detail[key]) for key in both}}
     return found

@@ -33,7 +33,7 @@ class ResponsePieces:
         event = read(data)
         if event is None:
             return False
-        name = event.get("type") or kind.decode("ascii", "replace")
+        name = str(event.get("type") or kind.decode("ascii", "replace"))
         if name == "response.output_item.done":
             index = number(event.get("output_index"))
             while index in self._items:  # some bridges number every item 0

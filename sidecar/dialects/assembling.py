@@ -21,7 +21,21 @@ from sidecar.dialects.sse import EventStream
 
 Json = dict[str, Any]
 
+CAP = 32 * 1024 * 1024  # bytes of one event: an image is one, and has to be whole
+
 FIXED = frozenset({"id", "index", "name", "object", "role", "type"})  # said again, but never in pieces
+
+
+class Joined:
+    """A text that grows: put together once, at the end, because answers are long and events many."""
+
+    __slots__ = ("pieces",)
+
+    def __init__(self, *pieces: str) -> None:
+        self.pieces = list(pieces)
+
+
+Words = str | Joined
 
 
 class Pieces(Protocol):
@@ -41,7 +55,7 @@ class StreamAssembler:
 
     def __init__(self, pieces: Pieces) -> None:
         self._pieces = pieces
-        self._events = EventStream()
+        self._events = EventStream(CAP)
         self._lost = False
 
     def feed(self, data: bytes) -> None:
@@ -51,12 +65,19 @@ class StreamAssembler:
     def close(self) -> bytes | None:
         _, events = self._events.close()
         self._take(events)
-        return None if self._lost else self._pieces.whole()
+        try:
+            return None if self._lost else self._pieces.whole()
+        except RecursionError:
+            return None
 
     def _take(self, events: Iterable[tuple[bytes, bytes | None]]) -> None:
         for kind, data in events:
-            if data is None or (data.strip() and not self._pieces.event(kind, data)):
-                self._lost = True  # without this piece the answer would look whole and not be it
+            try:
+                taken = data is not None and (not data.strip() or self._pieces.event(kind, data))
+            except RecursionError:  # nested deeper than we can follow
+                taken = False
+            # without this piece the answer would look whole and not be it
+            self._lost = self._lost or not taken
 
 
 def read(data: bytes) -> Json | None:
@@ -67,7 +88,7 @@ def read(data: bytes) -> Json | None:
         return None
     except ValueError:
         try:
-            found = json.loads(data.decode("utf-8", "replace"), strict=False)
+            found = json.loads(data.decode("utf-8", "replace"), strict=False, parse_constant=_nothing)
         except (ValueError, RecursionError):
             return None
     return found if isinstance(found, dict) else None
@@ -75,9 +96,27 @@ def read(data: bytes) -> Json | None:
 
 def write(answer: Json) -> bytes:
     try:
-        return msgspec.json.encode(answer)
+        return msgspec.json.encode(answer, enc_hook=_text)
     except UnicodeEncodeError:  # half a character: as an escape it is what the provider sent
-        return json.dumps(answer).encode()
+        return json.dumps(answer, default=_text).encode()
+
+
+def _nothing(name: str) -> None:
+    """NaN and the infinities are no JSON."""
+
+
+def _text(joined: Any) -> str:
+    return "".join(joined.pieces)
+
+
+def join(before: Words | None, more: Words) -> Words:
+    """A text, continued; what was there before grows."""
+    if not before or not more:
+        return before or more
+    if not isinstance(before, Joined):
+        before = Joined(before)
+    before.pieces += more.pieces if isinstance(more, Joined) else (more,)
+    return before
 
 
 def merge(into: Json, more: Json) -> None:
@@ -86,8 +125,8 @@ def merge(into: Json, more: Json) -> None:
         before = into.get(key)
         if value is None or (key in FIXED and before):
             into.setdefault(key, value)
-        elif isinstance(before, str) and isinstance(value, str):
-            into[key] = before + value
+        elif isinstance(before, Words) and isinstance(value, str):
+            into[key] = join(before, value)
         elif isinstance(before, list) and isinstance(value, list):
             before += value
         elif isinstance(before, dict) and isinstance(value, dict):
@@ -104,6 +143,11 @@ def latest(into: Json, more: Json) -> None:
             before |= {name: each for name, each in value.items() if each is not None}
         elif key not in into or (value is not None and value != ""):
             into[key] = value
+
+
+def objects(value: Any) -> list[Json]:
+    """The objects of a list; none where it is no list."""
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
 def number(value: Any) -> int:

@@ -34,9 +34,10 @@ _SILENCE = re.compile(rb"(?:[\r\n]|:[^\r\n]*+[\r\n])++")
 
 
 class EventStream:
-    __slots__ = ("_begun", "_held", "_oversized", "_tail")
+    __slots__ = ("_begun", "_cap", "_held", "_oversized", "_tail")
 
-    def __init__(self) -> None:
+    def __init__(self, cap: int = CAP) -> None:
+        self._cap = cap
         self._held = bytearray()  # the beginning of an event that is not whole yet
         self._begun = False  # a byte order mark counts only at the very beginning
         self._oversized = False
@@ -55,7 +56,7 @@ class EventStream:
             and not self._held
             and not self._oversized
             and data[:1] != _BOM[:1]
-            and len(data) <= CAP
+            and len(data) <= self._cap
         ):
             plain = data.replace(b"\r\n", b"\n") if b"\r" in data else data  # Google's are CRLF
             if plain[-2:] == b"\n\n" and b"\r" not in plain:
@@ -84,7 +85,7 @@ class EventStream:
         for blank in _BLANK.finditer(held, start):
             self._take(bytes(held[end : blank.start()]), events)
             end = blank.end()
-        if len(held) - end > CAP + 2:  # two bytes may belong to the blank line
+        if len(held) - end > self._cap + 2:  # two bytes may belong to the blank line
             events.append((b"", None))
             self._begun = self._oversized = True
             self._tail = _line_end(held)
@@ -114,7 +115,7 @@ class EventStream:
         if not self._begun:
             self._begun = True
             block = block.removeprefix(_BOM)
-        if len(block) > CAP:
+        if len(block) > self._cap:
             events.append((b"", None))
         else:
             _read(block, events)

@@ -48,7 +48,13 @@ from sidecar.settings import Limits
 MOST = 64 * 1024 * 1024  # bytes of one stream: events are several times the size of what they say
 MODELS = 256  # remembered as not to be streamed
 OBJECTIONS = frozenset(
-    {Fault.INVALID_REQUEST, Fault.UNSUPPORTED_PARAMETER, Fault.CAPABILITY_MISMATCH, Fault.NOT_FOUND}
+    {
+        Fault.INVALID_REQUEST,
+        Fault.UNSUPPORTED_PARAMETER,
+        Fault.CAPABILITY_MISMATCH,
+        Fault.NOT_FOUND,
+        Fault.PERMISSION,
+    }
 )
 _OF_THE_STREAM = (b"content-type", b"content-length")
 

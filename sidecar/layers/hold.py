@@ -71,10 +71,16 @@ class Hold:
     async def send(self, chunk: Chunk) -> None:
         if chunk.deltas:
             self._see(chunk)
-        if self.committed:
-            await self._pass(chunk)
+        if self.committed:  # nearly all events of a stream: a frame less counts
+            if chunk.raw:
+                self.blocked = True
+                try:
+                    await self.sink.send(chunk)
+                finally:
+                    self.blocked = False
             return
-        self.held.append(chunk)
+        if chunk.raw:
+            self.held.append(chunk)
         self.size += len(chunk.raw)
         self.attempt.held = max(self.attempt.held, self.size)
         if self._proved():
@@ -130,16 +136,7 @@ class Hold:
         held, self.held = self.held, []
         raw = held[0].raw if len(held) == 1 else b"".join(chunk.raw for chunk in held)
         if raw:
-            await self._pass(Chunk(raw))
-
-    async def _pass(self, chunk: Chunk) -> None:
-        if not chunk.raw:
-            return
-        self.blocked = True
-        try:
-            await self.sink.send(chunk)
-        finally:
-            self.blocked = False
+            await self.send(Chunk(raw))
 
     def whole(self) -> bytes:
         return b"".join(chunk.raw for chunk in self.held)

@@ -91,6 +91,7 @@ class Judge:
             return hold.silent()
         except TroubleBefore as before:
             return self._trouble(hold, before.trouble)
+        attempt.finishes = tuple(answer.finishes.values())
         if isinstance(outcome, Answered):
             outcome = await self._judge(hold, outcome)
         if hold.committed and answer.trouble is not None:
@@ -106,7 +107,9 @@ class Judge:
         call = hold.call
         if self.rules.early is None or not call.ask.stream:
             return
-        judgement = judge(self._seen(hold, now - hold.started), (self.rules.early,))
+        usual = self.standing.usual.seconds(call, hold.answer.model, enough=SLOW_ENOUGH)
+        seen = Seen(hold.answer, self.schemas, now - hold.started, usual)
+        judgement = judge(seen, (self.rules.early,))
         self._count(judgement, call, now)
         hold.early = judgement.findings
         self._told(call, judgement.findings, "served")
@@ -140,14 +143,11 @@ class Judge:
 
     def _seen(self, hold: Hold, took: float | None) -> Seen:
         call, model, usual = hold.call, hold.answer.model, self.standing.usual
-        return Seen(
-            hold.answer,
-            self.schemas,
-            took,
-            usual.seconds(call, model, enough=SLOW_ENOUGH),
-            usual.shortest(call, model, enough=SHORT_ENOUGH, deviations=SHORT_DEVIATIONS, share=SHORT_SHARE),
-            self.rules.min_characters,
+        seconds = None if call.ask.stream else usual.seconds(call, model, enough=SLOW_ENOUGH)
+        shortest = usual.shortest(
+            call, model, enough=SHORT_ENOUGH, deviations=SHORT_DEVIATIONS, share=SHORT_SHARE
         )
+        return Seen(hold.answer, self.schemas, took, seconds, shortest, self.rules.min_characters)
 
     def _learn(self, hold: Hold, findings: tuple[Finding, ...], took: float | None, now: float) -> None:
         standing, answer = self.standing, hold.answer

@@ -31,7 +31,7 @@ _LENGTH, _TYPE, _TIER, _SERVED = range(4)
 _KNOWN = {
     b"content-length": _LENGTH,
     b"content-type": _TYPE,
-    b"x-llm-sidecar-tier": _TIER,  # these two are a layer's word: no provider's x-llm-sidecar-* comes this far
+    b"x-llm-sidecar-tier": _TIER,  # these two are a layer's word: what a provider says of them ends upstream
     b"x-llm-sidecar-served-by": _SERVED,
 }
 

@@ -32,6 +32,7 @@ else:
 READ_BUFFER = 64 * 1024  # of a body, before the client is made to wait
 WRITE_BUFFER = 64 * 1024  # of an answer, before the provider is made to wait
 LINGER = 5.0  # seconds in which the rest of a refused body is read, so that the client sees our answer
+LAST_WORDS = 60.0  # seconds in which the client of a connection that ends may read the last of it
 OVERFLOW = 64  # connections above the cap that still get an answer instead of a reset
 
 
@@ -96,7 +97,7 @@ class Door(Server):
 
 
 class Connection(RequestHandler):
-    __slots__ = ("_door", "_gate", "_head_timer", "_shut")
+    __slots__ = ("_door", "_end_timer", "_gate", "_head_timer", "_shut")
 
     def __init__(self, door: Door, *, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(
@@ -114,6 +115,7 @@ class Connection(RequestHandler):
         self._door = door
         self._gate = Gate()
         self._head_timer: asyncio.TimerHandle | None = None
+        self._end_timer: asyncio.TimerHandle | None = None
         self._shut = False  # refused: what still comes is read and forgotten
 
     # ---- coming and going ------------------------------------------------------------------
@@ -133,6 +135,8 @@ class Connection(RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         self._door.open -= 1
         self._head_came()
+        if self._end_timer is not None:
+            self._end_timer.cancel()
         super().connection_lost(exc)
 
     def _turn_away(self, transport: asyncio.Transport) -> None:
@@ -169,6 +173,15 @@ class Connection(RequestHandler):
                 self._expect_head()
         elif self._head_timer is not None:
             self._head_came()
+
+    @override
+    def force_close(self) -> None:
+        """The connection is given up. What its client did not read by now it will not read: closing
+        politely would wait for it."""
+        transport = self.transport
+        if transport is not None and not transport.is_closing() and transport.get_write_buffer_size():
+            transport.abort()
+        super().force_close()
 
     def refuse(self, refusal: RequestError) -> None:
         """No further request is read. The refusal is answered in its turn, then the connection closes."""
@@ -207,6 +220,8 @@ class Connection(RequestHandler):
     async def finish_response(
         self, request: BaseRequest, resp: StreamResponse, start_time: float | None
     ) -> tuple[StreamResponse, bool]:
+        if not resp.keep_alive and self.transport is not None:  # a polite close waits for the client to read
+            self._end_timer = self._loop.call_later(LAST_WORDS, self.transport.abort)
         return resp, False  # written already
 
     @override

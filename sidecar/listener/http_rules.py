@@ -83,7 +83,7 @@ _READ = (
     }
 )
 _TRACEPARENT = re.compile(
-    rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?"
+    rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?"
 )
 _SWITCHES = {b"off": False, b"on": True}
 
@@ -304,11 +304,15 @@ def key_digest(said: Intake) -> str:
     return blake2b(b"\0".join(keys), digest_size=4).hexdigest() if keys else ""
 
 
-def trace_id(said: Intake) -> str | None:
-    """The W3C trace the application is in, if it says so validly."""
+def trace_context(said: Intake) -> tuple[str, str, bool | None]:
+    """The W3C trace the application is in, its span, and whether it is sampled; blanks if it says nothing
+    valid.
+    """
     value = said.said.get(b"traceparent")
     match = None if value is None else _TRACEPARENT.fullmatch(value)
-    return match[1].decode() if match else None
+    if match is None:
+        return "", "", None
+    return match[1].decode(), match[2].decode(), bool(int(match[3], 16) & 1)
 
 
 def retry_count(said: Intake) -> int:

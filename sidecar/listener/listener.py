@@ -87,14 +87,18 @@ class Listener:
         clock: Clock,
         tell: Tell,
         new_id: Callable[[], str],
+        sample: Callable[[str, bool | None], bool | None] = lambda _, said: said,
     ) -> None:
-        """`new_id` gives 32 hexadecimal characters: the id of a call, and of its trace if it has none."""
+        """`new_id` gives 32 hexadecimal characters: the id of a call, and of its trace if it has none.
+        `sample` decides about a trace, and what the application says of it.
+        """
         self.bypass = False
         self._current = current
         self._admission = admission
         self._clock = clock
         self._tell = tell
         self._new_id = new_id
+        self._sample = sample
         self._nested = Nested()
         self._running: set[_Running] = set()
         self._by_key: dict[tuple[str, bytes], _Running] = {}
@@ -247,6 +251,8 @@ class Listener:
             patience=when.patience,
             key_digest=key_digest(asked.said),
             trace_id=asked.trace_id,
+            parent_id=asked.parent_id,
+            sampled=self._sample(asked.trace_id, asked.sampled),
         )
 
     # ---- the call's life -------------------------------------------------------------------

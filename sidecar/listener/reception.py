@@ -11,7 +11,15 @@ from pathlib import Path
 from sidecar.dialects import FAMILIES
 from sidecar.dialects.base import Dialect
 from sidecar.listener.connection import Request
-from sidecar.listener.http_rules import Intake, Wishes, check_path, check_sender, intake, trace_id, wishes
+from sidecar.listener.http_rules import (
+    Intake,
+    Wishes,
+    check_path,
+    check_sender,
+    intake,
+    trace_context,
+    wishes,
+)
 from sidecar.listener.http_strict import RequestError
 from sidecar.model import Ask, Clock, Operation, Provider, Service
 from sidecar.routing import split_path
@@ -45,6 +53,8 @@ class Asked:
     said: Intake
     wish: Wishes
     trace_id: str
+    parent_id: str
+    sampled: bool | None  # what the application says
     arrived: float
 
 
@@ -85,6 +95,7 @@ class Reception:
                 403, "route_not_allowed", "configuration does not let requests choose their route"
             )
         readable = not bypass and said.get(b"content-encoding").lower() in {b"", b"identity"}
+        trace, parent, sampled = trace_context(said)
         dialect, operation = _spoken(generation.dialects, provider.dialect, head.method, path)
         return Asked(
             request=request,
@@ -98,7 +109,9 @@ class Reception:
             route=route or wish.route,
             said=said,
             wish=wish,
-            trace_id=trace_id(said) or self._new_id(),
+            trace_id=trace or self._new_id(),
+            parent_id=parent,
+            sampled=sampled,
             arrived=now,
         )
 

@@ -31,7 +31,7 @@ def bind(listen: Listen) -> list[socket.socket]:
         sockets: list[socket.socket] = []
         port = listen.port
         try:
-            for host in listen.hosts:
+            for host in dict.fromkeys(listen.hosts):
                 one = _bind_one(host, port)
                 if one is not None:
                     sockets.append(one)

@@ -128,4 +128,7 @@ class Answer:
             self._tail.clear()
 
     def finished(self, *reasons: FinishReason) -> bool:
-        return any(reason in reasons for reason in self.finishes.values())
+        for reason in self.finishes.values():  # noqa: SIM110  # asked often, of one: a frame less counts
+            if reason in reasons:
+                return True
+        return False

@@ -25,6 +25,7 @@ import msgspec
 from sidecar.model import Fault, Finding, FinishReason
 from sidecar.settings import Signals
 from sidecar.signals.answer import DECIDED, Answer
+from sidecar.signals.repetition import SHARE
 
 TIMES_USUAL = 3.0  # slower than so many times the usual
 FLOOR = 1.0  # seconds below which nothing is slow
@@ -77,6 +78,7 @@ class Measure(NamedTuple):
     limit: float = 0.0
 
 
+FINE = Measure(fired=False)
 Check = Callable[[Seen], Measure | None]  # None: nothing to look at
 
 
@@ -151,7 +153,8 @@ def counted(findings: tuple[Finding, ...]) -> bool:
 
 
 def _empty(seen: Seen) -> Measure:
-    return Measure(not seen.answer.content and not seen.answer.finished(*DECIDED))
+    answer = seen.answer
+    return FINE if answer.content or answer.finished(*DECIDED) else Measure(fired=True)
 
 
 def _structured(seen: Seen) -> Measure | None:
@@ -199,38 +202,40 @@ def _bad_call(name: str, pieces: list[str], answer: Answer) -> bool:
 def _truncated(seen: Seen) -> Measure | None:
     if seen.answer.ask.max_output is not None:
         return None  # the client set a length, and knows
-    return Measure(seen.answer.finished(FinishReason.LENGTH))
+    return Measure(fired=True) if seen.answer.finished(FinishReason.LENGTH) else FINE
 
 
 def _refusal(seen: Seen) -> Measure:
-    return Measure(seen.answer.refused or seen.answer.finished(FinishReason.REFUSAL))
+    refused = seen.answer.refused or seen.answer.finished(FinishReason.REFUSAL)
+    return Measure(fired=True) if refused else FINE
 
 
 def _too_short(seen: Seen) -> Measure | None:
     if seen.shortest is None or not seen.answer.plain:
         return None
-    return Measure(seen.answer.tokens < seen.shortest, seen.answer.tokens, round(seen.shortest, 1))
+    tokens = seen.answer.tokens
+    return FINE if tokens >= seen.shortest else Measure(True, tokens, round(seen.shortest, 1))
 
 
 def _min_length(seen: Seen) -> Measure | None:
     if not seen.min_characters or not seen.answer.plain:
         return None
     characters = seen.answer.characters
-    return Measure(characters < seen.min_characters, characters, seen.min_characters)
+    return FINE if characters >= seen.min_characters else Measure(True, characters, seen.min_characters)
 
 
 def _repetition(seen: Seen) -> Measure | None:
     answer = seen.answer
     if answer.ask.json or not answer.characters:
         return None
-    return Measure(answer.looped > 0, round(answer.looped, 2), 0.0)
+    return Measure(True, round(answer.looped, 2), SHARE) if answer.looped else FINE
 
 
 def _slow(seen: Seen) -> Measure | None:
     if seen.usual is None or seen.seconds is None:
         return None
     limit = max(FLOOR, TIMES_USUAL * seen.usual)
-    return Measure(seen.seconds > limit, round(seen.seconds, 3), round(limit, 3))
+    return FINE if seen.seconds <= limit else Measure(True, round(seen.seconds, 3), round(limit, 3))
 
 
 def slow_first_content(seen: Seen) -> Measure | None:

@@ -15,7 +15,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from sidecar.model import AuthStyle, Failed, Fault, Headers, Operation, Refused, RefusedBy, header
+from sidecar.model import AuthStyle, Failed, Fault, Headers, Operation, Refused, RefusedBy, header, span_id
 from sidecar.routing import upstream_path
 
 if TYPE_CHECKING:
@@ -74,7 +74,8 @@ def form(call: Call, target: Target) -> Request | Refused | Failed:
             return Refused(RefusedBy.NO_CREDENTIAL, fault=Fault.AUTH, detail=f"no key for {provider.name}")
         secret = _credential(provider.auth, key)
         query = _without_credentials(query)
-    dropped = _dropped(judged=judged, keyed=secret != b"", private=provider.private)
+    trace = _trace(call) if provider.propagate_trace else b""
+    dropped = _dropped(judged=judged, keyed=secret != b"", private=provider.private, traced=trace != b"")
 
     try:
         path = upstream_path(provider, call.path, judged)
@@ -92,6 +93,8 @@ def form(call: Call, target: Target) -> Request | Refused | Failed:
         lines.append(b"accept-encoding: identity")
     if secret:
         lines.append(secret)
+    if trace:
+        lines.append(trace)
     length = None
     if call.upload is not None:
         length = _announced(call.headers)
@@ -107,14 +110,25 @@ def form(call: Call, target: Target) -> Request | Refused | Failed:
 
 
 @cache
-def _dropped(*, judged: bool, keyed: bool, private: bool) -> frozenset[bytes]:
+def _dropped(*, judged: bool, keyed: bool, private: bool, traced: bool) -> frozenset[bytes]:
     """Names of request headers that stay here. A public provider has no use for our traces."""
+    traces = frozenset({b"traceparent"}) if traced else frozenset()
+    if not private:
+        traces |= _TRACES - ({b"tracestate"} if traced else set())
     return (
         _OURS
         | (frozenset({b"accept-encoding"}) if judged else frozenset())
         | (CREDENTIALS if keyed else frozenset())
-        | (frozenset() if private else _TRACES)
+        | traces
     )
+
+
+def _trace(call: Call) -> bytes:
+    """The trace with this attempt as its parent; nothing where we make no spans that could be one."""
+    if call.sampled is None or not call.record.attempts:
+        return b""
+    parent = span_id(call.id, call.record.attempts[-1].number)
+    return f"traceparent: 00-{call.trace_id}-{parent}-{call.sampled:02d}".encode("ascii")
 
 
 def _credential(style: AuthStyle, key: str) -> bytes:

@@ -60,6 +60,7 @@ ERROR_BODY = 1024 * 1024  # of an answer that is an error: more than any provide
 ERROR_SECONDS = 10.0
 PASSED_IDLE = 600.0  # an upload is processed, a file is prepared: silence of what we do not judge
 HEAD_BYTES = 64 * 1024
+INTERIM = 100  # answers that only promise one
 STALE_SECONDS = 2.0  # a stale connection shows within a round trip
 REQUEST_IDS = frozenset(
     {b"x-request-id", b"request-id", b"x-amzn-requestid", b"apim-request-id", b"x-goog-request-id"}
@@ -186,15 +187,18 @@ class Upstream:
         loop = asyncio.get_running_loop()
         timer = None if limit == inf else loop.call_later(limit, wire.expire, "headers", limit)
         try:
-            message, body = await wire.read()
-            while message.code < 200 and message.code != 101:  # interim answers say nothing to us
+            for _ in range(INTERIM):
                 message, body = await wire.read()
+                if message.code == 101:
+                    raise NotHttp("the provider switched protocols without being asked")
+                if message.code < 100:
+                    raise NotHttp("the answer has no status")
+                if message.code >= 200:
+                    return message, body
         finally:
             if timer is not None:
                 timer.cancel()
-        if message.code == 101:
-            raise NotHttp("the provider switched protocols without being asked")
-        return message, body
+        raise NotHttp("interim answers, and no end of them")
 
     def _headers_limit(self, call: Call) -> float:
         if call.ask.operation is Operation.OTHER:
@@ -273,14 +277,17 @@ class Upstream:
         try:
             async with _within("error", min(ERROR_SECONDS, self._left(call))):
                 while len(raw) < ERROR_BODY and (data := await body.readany()):
-                    raw += data if inflate is None else b"".join(inflate.feed(data))
+                    for piece in (data,) if inflate is None else inflate.feed(data):
+                        raw += piece[: ERROR_BODY - len(raw)]  # little may inflate to much
+                        if len(raw) == ERROR_BODY:
+                            break
                 whole = body.at_eof()
         except UNREAD:
             pass  # the status alone says enough to be judged by
         wire.owes = not whole
         if not whole:
             head = _plain(head)
-        found = bytes(raw[:ERROR_BODY])
+        found = bytes(raw)
         if 300 <= head.status < 400:
             return _failed(Fault.UNKNOWN, "unexpected redirect", head, found)
         assert call.target is not None

@@ -183,3 +183,12 @@ def test_neither_prompts_nor_keys_are_shown(monkeypatch: pytest.MonkeyPatch) -> 
         for text in [*texts, explain_text(config.parse(FILE), HTTP)]
         if "CANARY" in text or "\x1b" in text
     ]
+
+
+def test_streaming_upstream_is_shown():
+    text = explain_text(
+        config.parse("routes: [{name: quiet, match: {provider: openai}, upstream_stream: true}]"),
+        request("/openai/v1/chat/completions"),
+    )
+
+    assert "streamed upstream where the client did not ask for it, and served whole" in text.splitlines()

@@ -35,7 +35,7 @@ MISTAKES = [
     ("digest: abc", "line 1: digest: unknown key; known: admin, admission, bypass, deadlines, defaults, drain, listen, "
      "log_level, providers, request_headers, routes, state_dir"),
     (ONE % "implicit: true", "line 1: routes[0].implicit: unknown key; known: baseline, breaker, budget, chain, chains, class, commit, deadline, "
-     "limits, match, name, quality_breaker, retry, signals, static, strict, traffic"),
+     "limits, match, name, quality_breaker, retry, signals, static, strict, traffic, upstream_stream"),
     (ONE % "class: background, traffic: background",
      'line 1: routes[0].traffic: is another name of "traffic", which stands here too'),
     (ONE % "chains: {contextwindow: [openai]}",

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from sidecar.dialects import DIALECTS
 from sidecar.dialects.base import BadBody, Dialect
+from sidecar.dialects.sse import CAP
 from sidecar.model import Finish, Operation, Text, ToolCall, Usage
 from sidecar.provider.answers import Asked, Saying, Voice
 from sidecar.provider.voices import VOICES
@@ -438,6 +439,12 @@ def test_a_gemini_answer_that_came_as_an_array_is_put_together_and_a_bare_one_st
     assert raw_assembled("gemini", array[:-1], content_type=json_type) is None
 
 
+def test_an_image_is_one_large_event():
+    image = "x" * (2 * CAP)
+
+    assert image == gemini(f'{{"inlineData":{{"data":"{image}"}}}}')[0]["inlineData"]["data"]
+
+
 # ---- all
 
 
@@ -448,6 +455,40 @@ def test_a_stream_with_an_unreadable_piece_is_no_answer(dialect: str):
 
     assert raw_assembled(dialect, pieces[0], b"data: {oh no\n\n", *pieces[1:]) is None
     assert raw_assembled(dialect) is None
+
+
+KEYS = (
+    *("choices", "index", "delta", "content", "text", "type", "tool_calls", "function", "name", "arguments"),
+    *("id", "usage", "x_groq", "logprobs", "reasoning_details", "thinking", "message", "content_block"),
+    *("partial_json", "citation", "citations", "input", "item", "output_index", "response", "output"),
+    *("candidates", "parts", "thoughtSignature", "usageMetadata", "citationMetadata", "role"),
+)
+TYPES = (
+    *("message_start", "content_block_start", "content_block_delta", "message_delta", "text", "thinking"),
+    *("citations_delta", "input_json_delta", "response.completed", "response.output_item.done"),
+)
+ANYTHING = st.recursive(
+    st.none() | st.integers(-1, 2) | st.sampled_from(("", "a", *TYPES)) | st.just(2.5) | st.just(10**30),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=5),
+    max_leaves=25,
+)
+EVENTS = st.lists(st.dictionaries(st.sampled_from(KEYS), ANYTHING, max_size=5), max_size=4)
+
+
+@pytest.mark.parametrize("dialect", DIALECT_NAMES)
+@given(events=EVENTS)
+@settings(max_examples=150, deadline=None)
+def test_no_event_whatever_it_says_breaks_the_assembler(dialect: str, events: list[Any]):
+    found = raw_assembled(dialect, data(*map(json.dumps, events)))
+
+    assert found is None or isinstance(json.loads(found), dict)
+
+
+def test_what_is_nested_too_deeply_is_no_answer():
+    deep = '{"content":' * 1200 + "1" + "}" * 1200
+
+    assert assembled("anthropic", data(deep)) is None
+    assert assembled("openai_chat", data('{"choices":[{"delta":' + deep + "}]}")) is None
 
 
 @pytest.mark.parametrize("dialect", ["openai_chat", "openai_responses", "anthropic", "embeddings"])

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Coroutine, Generator, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from math import inf, log
@@ -75,13 +76,14 @@ def until(when: float) -> Generator[float, None, None]:
 
 @dataclass(slots=True)
 class World:
-    route: Route = Route(name="r")  # noqa: RUF009  # frozen
+    route: Route = field(default_factory=lambda: Route(name="r"))
     alone: bool = False
     seed: int = 1
     now_: float = 1000.0
     told: list[Event] = field(default_factory=list)
-    outcomes: list[Outcome] = field(default_factory=list)
+    outcome: Outcome | None = None  # of the last call that ended
     asked: int = 0
+    answered: int = 0
     target: Target = field(init=False)
     memory: Memory = field(init=False)
     stack: Guard = field(init=False)
@@ -98,7 +100,16 @@ class World:
         standing = self.memory.standing(route, self.target)
         rules, schemas = rules_of(route.signals), Schemas(lambda _: None)
         judge = Judge(
-            self.wire, self.target, rules, route.limits, route.commit, standing, schemas, verdict, self, self.tell
+            self.wire,
+            self.target,
+            rules,
+            route.limits,
+            route.commit,
+            standing,
+            schemas,
+            verdict,
+            self,
+            self.tell,
         )
         self.stack = Guard(
             AttemptSpan(judge, self, self.tell),
@@ -133,9 +144,7 @@ class World:
     @property
     def openings(self) -> int:
         moved = [event.transition for event in self.told if isinstance(event, BreakerMoved)]
-        return sum(
-            move.old is BreakerState.CLOSED and move.new is BreakerState.OPEN for move in moved
-        )
+        return sum(move.old is BreakerState.CLOSED and move.new is BreakerState.OPEN for move in moved)
 
     # ---- calls
 
@@ -176,9 +185,12 @@ class World:
             target=self.target,
         )
         self.plan = plan
-        self.outcomes.append(await self.stack(call, Tape()))
+        self.outcome = await self.stack(call, Tape())
+        self.answered += 1
 
-    def play(self, arrivals: Iterator[tuple[float, Plan]], *, stop: Callable[[], bool] = lambda: False) -> None:
+    def play(
+        self, arrivals: Iterator[tuple[float, Plan]], *, stop: Callable[[], bool] = lambda: False
+    ) -> None:
         """Asks at the seconds that `arrivals` give; ends when all are answered, or at `stop`."""
         run(self._play(arrivals, stop))
 
@@ -193,10 +205,8 @@ class World:
             else:
                 self.now_, _, going = heappop(waiting)
             steps += 1
-            try:
+            with suppress(StopIteration):
                 heappush(waiting, (going.send(None), steps, going))
-            except StopIteration:
-                pass
             if steps % 5000 == 0:
                 await asyncio.sleep(0)  # the loop throws its cancelled timers away
         for _, _, going in waiting:

@@ -1,0 +1,1 @@
+"""The three boards, as code: `python -m dashboards` writes them, `--check` compares them."""

@@ -1,0 +1,87 @@
+"""`python -m dashboards` writes dashboards/rendered; `--check` says what differs and exits with 1."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dashboards import fleet, internals, lint, provider, style
+
+FOLDER = Path(__file__).parent / "rendered"
+
+
+def boards() -> dict[str, dict[str, Any]]:
+    """Each board as the JSON Grafana takes, by its uid."""
+    built = (style.finish(module.board()) for module in (fleet, provider, internals))
+    return {tree["uid"]: tree for tree in built}
+
+
+def config_map(uid: str, board: str) -> dict[str, Any]:
+    """The form Grafana's sidecar container looks for in a cluster."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": f"{uid}-dashboard",
+            "labels": {"grafana_dashboard": "1"},
+            "annotations": {"grafana_folder": "LLM sidecar"},
+        },
+        "data": {f"{uid}.json": board},
+    }
+
+
+PROVISIONING = {
+    "apiVersion": 1,
+    "providers": [
+        {
+            "name": "llm-sidecar",
+            "folder": "LLM sidecar",
+            "type": "file",
+            "allowUiUpdates": False,
+            "updateIntervalSeconds": 30,
+            "options": {"path": "/var/lib/grafana/dashboards/llm-sidecar"},
+        }
+    ],
+}
+
+
+def files() -> Mapping[str, str]:
+    """Every committed file by its name."""
+    texts = {uid: style.text(board) for uid, board in boards().items()}
+    # one line per board: a ConfigMap's indentation would make it half as large again
+    maps = [config_map(uid, style.compact(board)) for uid, board in boards().items()]
+    return {
+        **{f"{uid}.json": text for uid, text in texts.items()},
+        "configmaps.yaml": yaml.safe_dump_all(maps, sort_keys=True, width=100_000),
+        "provisioning.yaml": yaml.safe_dump(PROVISIONING, sort_keys=False),
+    }
+
+
+def stale() -> list[str]:
+    """Names of files that are not what the source says."""
+    wanted = files()
+    there = {path.name: path.read_text(encoding="utf-8") for path in FOLDER.glob("*") if path.is_file()}
+    return sorted(name for name in wanted.keys() | there.keys() if wanted.get(name) != there.get(name))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m dashboards", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing, only compare and lint")
+    given = parser.parse_args(argv)
+    complaints = lint.boards(boards())
+    if not given.check:
+        FOLDER.mkdir(exist_ok=True)
+        for name, text in files().items():
+            (FOLDER / name).write_text(text, encoding="utf-8")
+    complaints += [f"dashboards/rendered/{name}: not what the source says; run python -m dashboards" for name in stale()]
+    print("\n".join(complaints), end="\n" if complaints else "", file=sys.stderr)
+    return 1 if complaints else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,99 @@
+"""What is told of a call while it runs, kept with the call until its span is made.
+
+A note holds plain values: were it the event itself, it would hold the call, the call its record and
+the record the note, and a body would stay until the collector of cycles comes by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sidecar.model import (
+    BreakerMoved,
+    Bug,
+    Call,
+    Degraded,
+    Event,
+    FellBack,
+    Judged,
+    NestedRetry,
+    Note,
+    OperatorAlert,
+    RefusedBy,
+    RetryDenied,
+    RetryPlanned,
+    Shed,
+    TargetSkipped,
+)
+from sidecar.telemetry import span_rows as rows
+from sidecar.telemetry import words
+
+_BREAKERS = frozenset({RefusedBy.BREAKER, RefusedBy.QUALITY_BREAKER})
+
+
+def name(value: str) -> str:
+    """A name as it is, or a word that says it is none: clients choose model names."""
+    return value if not value or words.is_name(value) else "(unprintable)"
+
+
+def note(event: Event, now: float) -> None:
+    """Keep with the call what its span will show of the event."""
+    found = _noted(event)
+    if found is None:
+        return
+    call, what, fields = found
+    record = call.record
+    if len(record.notes) >= rows.EVENTS_MOST:
+        record.unnoted += 1
+        return
+    at = _moved_on(event) if isinstance(event, FellBack) else now
+    record.notes.append(Note(at, what, fields))
+
+
+def _noted(event: Event) -> tuple[Call, str, Mapping[str, Any]] | None:
+    match event:
+        case RetryPlanned(call=call, fault=fault, wait=wait, source=source):
+            number = len(call.record.attempts) + 1
+            fields = {"attempt": number, "reason": fault.value, "delay_s": round(wait, 3), "source": source}
+            return call, rows.RETRY_SCHEDULED, fields
+        case RetryDenied(call=call, fault=fault, cause=cause):
+            return call, rows.RETRY_DENIED, {"reason": fault.value, "cause": cause}
+        case FellBack(call=call, left=left, to=to, reason=reason):
+            return call, rows.FALLBACK, {"from": left.name, "to": to.name, "reason": str(reason)}
+        case TargetSkipped(call=call, target=target, refused=refused):
+            fields = {"target": target.name, "provider": target.provider.name}
+            if refused.by not in _BREAKERS:
+                return call, rows.SKIPPED, fields | {"reason": refused.by.value}
+            model = name(words.model_of(target, call))
+            kind = "transport" if refused.by is RefusedBy.BREAKER else "quality"
+            return call, rows.BREAKER_REJECTED, fields | {"model": model, "kind": kind}
+        case BreakerMoved(call=Call() as call, transition=moved):
+            fields = {"target": event.target, "provider": event.provider, "model": name(event.model)}
+            fields |= {"kind": event.kind, "from": moved.old.value, "to": moved.new.value}
+            return call, rows.BREAKER_MOVED, fields | {"trigger": moved.trigger}
+        case Judged(call=call, target=target, finding=finding, done=done):
+            fields = {"target": target.name, "signal": finding.signal, "action": finding.action, "done": done}
+            return call, rows.VIOLATION, fields
+        case Degraded(call=call, tier=tier, reason=reason):
+            return call, rows.DEGRADED, {"tier": tier.value, "reason": reason}
+        case NestedRetry(call=call, source=source):
+            return call, rows.NESTED_RETRY, {"source": source}
+        case OperatorAlert(call=call, target=target, fault=fault):
+            return call, rows.ALERT, {"target": target.name, rows.ERROR_TYPE: fault.value}
+        case Shed(call=call, reason=reason):
+            return call, rows.SHED, {"reason": reason}
+        case Bug(call=call, error=error):
+            return call, rows.BUG, {rows.ERROR_TYPE: error}
+        case _:
+            return None
+
+
+def _moved_on(event: FellBack) -> float:
+    """A fallback is told when it is over; it happened when its first attempt began."""
+    at = 0.0
+    for attempt in reversed(event.call.record.attempts):
+        if attempt.target != event.to.name:
+            break
+        at = attempt.started
+    return at

@@ -1,0 +1,186 @@
+"""Tracing: which calls become spans, and how they leave without anybody waiting for it.
+
+When it is on. Where a variable names an OTLP endpoint, unless configuration or OTEL_SDK_DISABLED or
+OTEL_TRACES_EXPORTER=none say no.
+
+Which calls. The application's own word about its trace; where it says nothing, a share of the trace
+ids, so that everybody who sees the id decides alike. OTEL_TRACES_SAMPLER overrules the share and the
+word. A call that did not go straight, or was slow, is kept in any case, and says why.
+
+What it costs. Spans are plain values made when the call ends. They wait in a queue of `MOST` calls, a
+task encodes them in slices of `SLICE` spans (half a millisecond) with pauses between, and a thread
+sends them. A collector that is slow, dead or refuses fills the queue; then spans are dropped, whole
+calls at a time, and counted. No call ever waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping
+
+from sidecar.model import CallEnded, Clock, Event
+from sidecar.settings import Settings
+from sidecar.telemetry import notes
+from sidecar.telemetry.otlp import PROTOCOLS, Batch, Courier, protocol
+from sidecar.telemetry.spans import Span, Spans, interest
+
+MOST = 2048  # calls whose spans wait
+SLICE = 24  # spans encoded without letting go of the loop
+PAUSE = 0.004  # seconds between two slices
+LARGEST = 512  # spans of one request, or a few more: a call is not divided
+EVERY = 1.0  # seconds between two requests, while the collector keeps up
+FLUSH = 1.5  # seconds for what is left when the process ends
+
+_ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+
+Dropped = Callable[[str, int], None]  # why, how many spans
+
+
+def wanted(settings: Settings, env: Mapping[str, str]) -> bool:
+    if settings.telemetry.traces == "off" or env.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return False
+    if env.get("OTEL_TRACES_EXPORTER", "otlp").strip().lower() == "none":
+        return False
+    return any(env.get(name, "").strip() for name in _ENDPOINTS)
+
+
+class Sampler:
+    """Decides by the trace's id, its parent and OTEL_TRACES_SAMPLER. `heeds` and `interest`: whether the
+    parent's word and a call's interest count.
+    """
+
+    def __init__(self, ratio: float, env: Mapping[str, str]) -> None:
+        named = env.get("OTEL_TRACES_SAMPLER", "").strip().lower()
+        self.heeds = not named or named.startswith("parentbased_")
+        kind = named.removeprefix("parentbased_")
+        if kind == "always_on":
+            ratio = 1.0
+        elif kind == "always_off":
+            ratio = 0.0
+        elif kind == "traceidratio":
+            ratio = _ratio(env.get("OTEL_TRACES_SAMPLER_ARG", ""))
+        self.interest = kind != "always_off"  # whoever says off means off
+        self._below = round(ratio * 2**64)
+
+    def __call__(self, trace_id: str, said: bool | None) -> bool:
+        if said is not None and self.heeds:
+            return said
+        return int(trace_id[16:], 16) < self._below
+
+
+def _ratio(text: str) -> float:
+    try:
+        ratio = float(text)
+    except ValueError:
+        return 1.0
+    return ratio if 0.0 <= ratio <= 1.0 else 1.0
+
+
+class Tracing:
+    """`note` every event; `start`, `run` and `stop` with the process."""
+
+    def __init__(self, settings: Settings, *, env: Mapping[str, str], clock: Clock, dropped: Dropped) -> None:
+        self.on = False
+        self.trouble = ""  # why it is not on though it is wanted
+        self._env = env
+        self._clock = clock
+        self._dropped = dropped
+        self._queue: deque[list[Span]] = deque()
+        self._courier: Courier | None = None
+        self._spans = Spans(settings)
+        self.configure(settings)
+
+    def configure(self, settings: Settings) -> None:
+        """Whether spans are made follows the configuration; an exporter is only made at the start."""
+        self._wanted = wanted(settings, self._env)
+        self._keep = settings.telemetry.keep_interesting
+        self._sampler = Sampler(settings.telemetry.sample_ratio, self._env)
+        self._spans.configure(settings)
+        self.on = self._wanted and self._courier is not None
+
+    def sample(self, trace_id: str, said: bool | None) -> bool | None:
+        """Are the spans of this trace kept? None where no spans are made."""
+        return self._sampler(trace_id, said) if self.on else None
+
+    # ---- while calls run
+
+    def note(self, event: Event) -> None:
+        if not self.on:
+            return
+        if isinstance(event, CallEnded):
+            self._finish(event)
+        else:
+            notes.note(event, self._clock.now())
+
+    def _finish(self, event: CallEnded) -> None:
+        ended, reason = self._spans.ended(event), ""
+        if not event.call.sampled:
+            if not (self._keep and self._sampler.interest) or event.call.sampled is None:
+                return
+            reason = interest(event, ended, self._spans.slow)
+            if not reason:
+                return
+        if len(self._queue) >= MOST:
+            self._dropped("queue_full", 1 + len(event.call.record.attempts))
+            return
+        self._queue.append(self._spans.of(event, ended, self._clock.wall() - self._clock.now(), reason))
+
+    # ---- how they leave
+
+    async def start(self) -> None:
+        """Make the exporter, before there are calls that would feel it; without one the sidecar runs on."""
+        if not self._wanted:
+            return
+        how = protocol(self._env)
+        if how not in PROTOCOLS:
+            self.trouble = f"OTEL_EXPORTER_OTLP_PROTOCOL: expected one of {', '.join(PROTOCOLS)}"
+            return
+        courier = Courier(how)
+        try:
+            await courier.open()
+        except Exception as error:  # noqa: BLE001  # the packages of others, and files they were told to read
+            courier.close()
+            self.trouble = f"the {how} exporter cannot be made: {type(error).__name__}"
+            return
+        self._courier = courier
+        self.on = True
+
+    async def run(self) -> None:
+        """Sends what is there, until cancelled."""
+        while self._courier is not None:
+            await self._clock.sleep(EVERY)
+            while self._queue:
+                await self._send(self._courier, PAUSE)
+
+    async def stop(self) -> None:
+        """Send what is left, within `FLUSH`; `run` is cancelled already."""
+        courier, self._courier = self._courier, None
+        self.on = False
+        if courier is None:
+            return
+        try:
+            async with asyncio.timeout(FLUSH):
+                while self._queue:
+                    await self._send(courier, 0.0)
+        except TimeoutError:
+            self._dropped("shutdown", sum(len(spans) for spans in self._queue))
+            self._queue.clear()
+        courier.close()
+
+    async def _send(self, courier: Courier, pause: float) -> None:
+        batch = courier.batch()
+        sent = False
+        try:
+            while self._queue and len(batch) < LARGEST:
+                self._encode(batch)
+                await self._clock.sleep(pause)
+            sent = await courier.send(batch)
+        finally:
+            if not sent:
+                self._dropped("export_failed", len(batch))
+
+    def _encode(self, batch: Batch) -> None:
+        until = len(batch) + SLICE
+        while self._queue and len(batch) < until:
+            batch.add(self._queue.popleft())
