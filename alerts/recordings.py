@@ -10,7 +10,19 @@ by themselves, although an open breaker stays open until the next call comes.
 
 from __future__ import annotations
 
-from alerts.promql import APP, MODEL, PROVIDER, events, filled, joined, ratio, select
+from alerts.promql import (
+    APP,
+    MODEL,
+    PROVIDER,
+    WATCHED,
+    WINDOWS,
+    events,
+    filled,
+    joined,
+    ratio,
+    select,
+    watched,
+)
 from alerts.promql import number as n
 from alerts.rules import Recording
 from alerts.thresholds import Thresholds
@@ -51,6 +63,10 @@ PROVIDER_FAULT = 'outcome=~"provider_error|throttled|timeout"'
 TELLING = 'outcome!~"caller_error|cancelled"'
 _MODEL_KIND = (*MODEL, "kind")
 _SIGNAL = (*PROVIDER, "signal")
+
+
+def targets(t: Thresholds) -> tuple[Recording, ...]:
+    return tuple(Recording(WATCHED + window, watched(t.job, window)) for window in WINDOWS)
 
 
 def app() -> tuple[Recording, ...]:
@@ -150,24 +166,24 @@ def answer(t: Thresholds) -> tuple[Recording, ...]:
         + ',\n"provider", "$1", "primary_provider", "(.*)"))'
     )
     of_all = "/ on (namespace) group_left ()\n"
+    failing = (
+        f"({ERROR_RATIO} > bool {n(t.error_rate_warning)})"
+        f" * {joined(PROVIDER)} ({ERROR_COUNT} >= bool {n(t.error_events)})"
+    )
+    slow = (
+        f"max by ({by}) (({LATENCY_RATIO} > bool {n(t.latency_factor)})"
+        f" * ({P95} > bool {n(t.latency_floor_seconds)})"
+        f" * ({LATENCY_COUNT} >= bool {n(t.latency_events)}))"
+    )
+    kept_away = f'max by ({by}) ({OPEN_PODS}{{kind="transport"}} > bool 0)'
+    answers_badly = (
+        f"max by ({by}) (({QUALITY_RATIO} > bool {n(t.quality_rate)})"
+        f" * ({QUALITY_COUNT} >= bool {n(t.quality_events)})"
+        f' or {OPEN_PODS}{{kind="quality"}} > bool 0)'
+    )
+    causes = {"errors": failing, "latency": slow, "breaker": kept_away, "quality": answers_badly}
     return (
-        Recording(
-            DEGRADED,
-            "\nor\n".join(
-                _because(cause, expr, known)
-                for cause, expr in (
-                    ("errors", f"({ERROR_RATIO} > bool {n(t.error_rate_warning)})"
-                     f" * {joined(PROVIDER)} ({ERROR_COUNT} >= bool {n(t.error_events)})"),
-                    ("latency", f"max by ({by}) (({LATENCY_RATIO} > bool {n(t.latency_factor)})"
-                     f" * ({P95} > bool {n(t.latency_floor_seconds)})"
-                     f" * ({LATENCY_COUNT} >= bool {n(t.latency_events)}))"),
-                    ("breaker", f'max by ({by}) ({OPEN_PODS}{{kind="transport"}} > bool 0)'),
-                    ("quality", f"max by ({by}) (({QUALITY_RATIO} > bool {n(t.quality_rate)})"
-                     f" * ({QUALITY_COUNT} >= bool {n(t.quality_events)})"
-                     f' or {OPEN_PODS}{{kind="quality"}} > bool 0)'),
-                )
-            ),
-        ),
+        Recording(DEGRADED, "\nor\n".join(_because(cause, expr, known) for cause, expr in causes.items())),
         Recording(
             ASSIGNED_SHARE,
             f"{wanted}\n{of_all}(\n{events(catalog.REQUESTS, '5m', ('namespace',))} > 0\n)",

@@ -105,7 +105,7 @@ def changed(values: Mapping[str, object]) -> Thresholds:
 
 def _taken(name: str, value: object, *, text: bool) -> str | float:
     if text:
-        if isinstance(value, str) and value.strip() and not set(value) & set("\"\\\n{}"):
+        if isinstance(value, str) and value.strip() and not set(value) & set('"\\\n{}'):
             return value.rstrip("/")
         raise Wrong(f"{name}: expected a text without quotes or braces, got {value!r}")
     if isinstance(value, bool) or not isinstance(value, int | float | str):

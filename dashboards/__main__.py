@@ -10,14 +10,15 @@ from typing import Any
 
 import yaml
 
-from dashboards import fleet, internals, lint, provider, style
+from alerts import build
+from dashboards import fleet, frame, internals, lint, provider
 
 FOLDER = Path(__file__).parent / "rendered"
 
 
 def boards() -> dict[str, dict[str, Any]]:
     """Each board as the JSON Grafana takes, by its uid."""
-    built = (style.finish(module.board()) for module in (fleet, provider, internals))
+    built = (frame.finish(module.board()) for module in (fleet, provider, internals))
     return {tree["uid"]: tree for tree in built}
 
 
@@ -52,9 +53,9 @@ PROVISIONING = {
 
 def files() -> Mapping[str, str]:
     """Every committed file by its name."""
-    texts = {uid: style.text(board) for uid, board in boards().items()}
+    texts = {uid: frame.text(board) for uid, board in boards().items()}
     # one line per board: a ConfigMap's indentation would make it half as large again
-    maps = [config_map(uid, style.compact(board)) for uid, board in boards().items()]
+    maps = [config_map(uid, frame.compact(board)) for uid, board in boards().items()]
     return {
         **{f"{uid}.json": text for uid, text in texts.items()},
         "configmaps.yaml": yaml.safe_dump_all(maps, sort_keys=True, width=100_000),
@@ -69,17 +70,27 @@ def stale() -> list[str]:
     return sorted(name for name in wanted.keys() | there.keys() if wanted.get(name) != there.get(name))
 
 
+def ruled() -> list[str]:
+    """The expressions of all rules: what they look at need not be on a board."""
+    return [rule.expr for group in build.groups() for rule in group.rules]
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m dashboards", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing, only compare and lint")
     given = parser.parse_args(argv)
-    complaints = lint.boards(boards())
+    trees = boards()
+    complaints = lint.boards(trees, ruled()) + lint.runbooks(
+        trees.values(), (alert.name for alert in build.alerts())
+    )
     if not given.check:
         FOLDER.mkdir(exist_ok=True)
         for name, text in files().items():
             (FOLDER / name).write_text(text, encoding="utf-8")
-    complaints += [f"dashboards/rendered/{name}: not what the source says; run python -m dashboards" for name in stale()]
-    print("\n".join(complaints), end="\n" if complaints else "", file=sys.stderr)
+    complaints += [
+        f"dashboards/rendered/{name}: not what the source says; run python -m dashboards" for name in stale()
+    ]
+    sys.stderr.write("".join(f"{complaint}\n" for complaint in complaints))
     return 1 if complaints else 0
 
 

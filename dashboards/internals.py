@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders import dashboard, stat, table, timeseries
 
-from dashboards import limits, style
+from alerts.thresholds import DEFAULT
+from dashboards import frame, style
 from dashboards.query import FLEET, Query, count, largest, pick, quantile, rate, total
 from dashboards.style import Column, Levels
 from sidecar.telemetry import catalog
@@ -23,14 +24,17 @@ def ours(process_metric: str) -> str:
 def overhead() -> timeseries.Panel:
     return style.lines(
         "Time added to calls",
-        "A call's time that was neither a provider's, nor a wait, nor a slow client's. Above the line the sidecar is "
-        "short of CPU: see lag and CPU beside it, and raise its limit.",
+        "A call's time that was neither a provider's, nor a wait, nor a slow client's. Above the line the "
+        "sidecar is short of CPU: see lag and CPU beside it, and raise its limit.",
         *(
-            Query(quantile(q, catalog.OVERHEAD_TIME, by=("stream",), scope=PODS), f"p{q * 100:g} stream: {{{{stream}}}}")
+            Query(
+                quantile(q, catalog.OVERHEAD_TIME, by=("stream",), scope=PODS),
+                f"p{q * 100:g} stream: {{{{stream}}}}",
+            )
             for q in (0.5, 0.99)
         ),
         unit="s",
-        levels=Levels(critical=limits.OVERHEAD),
+        levels=Levels(critical=DEFAULT.overhead_seconds),
         runbooks=("LLMSidecarOverheadHigh",),
     )
 
@@ -38,11 +42,13 @@ def overhead() -> timeseries.Panel:
 def lag() -> timeseries.Panel:
     return style.lines(
         "Event loop lag, worst ten pods",
-        "The longest time in a minute that nothing could be done. One pod: its node or its CPU limit. All pods: "
-        "bodies or rates that are larger than planned for.",
-        Query(f"topk(10, {largest(pick(catalog.LAG, scope=PODS), ('pod', 'instance'))})", "{{pod}} {{instance}}"),
+        "The longest time in a minute that nothing could be done. One pod: its node or its CPU limit. All "
+        "pods: bodies or rates that are larger than planned for.",
+        Query(
+            f"topk(10, {largest(pick(catalog.LAG, scope=PODS), ('pod', 'instance'))})", "{{pod}} {{instance}}"
+        ),
         unit="s",
-        levels=Levels(critical=limits.LAG),
+        levels=Levels(critical=DEFAULT.lag_seconds),
         runbooks=("LLMSidecarEventLoopLag",),
     )
 
@@ -51,10 +57,12 @@ def cpu() -> timeseries.Panel:
     used = ours("rate(process_cpu_seconds_total[$__rate_interval])")
     return style.lines(
         "CPU",
-        "Cores per pod; one process can use one. Near one, or near the pod's limit, calls queue in the sidecar: "
-        "raise the limit or add pods.",
+        "Cores per pod; one process can use one. Near one, or near the pod's limit, calls queue in the "
+        "sidecar: raise the limit or add pods.",
         Query(f"topk(10, {total(used, ('pod', 'instance'))})", "{{pod}} {{instance}}"),
         unit="suffix: cores",
+        levels=Levels(critical=DEFAULT.cpu_cores),
+        runbooks=("LLMSidecarCPUHigh",),
     )
 
 
@@ -62,10 +70,12 @@ def memory() -> timeseries.Panel:
     used = ours("process_resident_memory_bytes")
     return style.lines(
         "Memory",
-        "Resident memory per pod. It follows the bodies that are held. A line that only climbs over days is a leak: "
-        "report it with the version.",
+        "Resident memory per pod. It follows the bodies that are held. A line that only climbs over days is "
+        "a leak: report it with the version.",
         Query(f"topk(10, {largest(used, ('pod', 'instance'))})", "{{pod}} {{instance}}"),
         unit="bytes",
+        levels=Levels(critical=DEFAULT.memory_bytes),
+        runbooks=("LLMSidecarMemoryHigh",),
     )
 
 
@@ -82,9 +92,12 @@ def files() -> timeseries.Panel:
 def bugs() -> timeseries.Panel:
     return style.lines(
         "Errors of our own",
-        "Calls that met a bug of ours and went straight to their provider, without any protection. Must be zero: "
-        "the log has the stack; report it with the version.",
-        Query(count(catalog.BUGS, by=("namespace", "pod", "instance"), scope=PODS), "{{namespace}} {{pod}} {{instance}}"),
+        "Calls that met a bug of ours and went straight to their provider, without any protection. Must be "
+        "zero: the log has the stack; report it with the version.",
+        Query(
+            count(catalog.BUGS, by=("namespace", "pod", "instance"), scope=PODS),
+            "{{namespace}} {{pod}} {{instance}}",
+        ),
         unit="short",
         bars=True,
         levels=Levels(critical=1),
@@ -98,8 +111,8 @@ def bugs() -> timeseries.Panel:
 def in_flight() -> timeseries.Panel:
     return style.lines(
         "Calls in flight",
-        "Calls being served now. In an incident it rises because calls wait for timeouts: shorter limits or an "
-        "earlier breaker bring it down.",
+        "Calls being served now. In an incident it rises because calls wait for timeouts: shorter limits or "
+        "an earlier breaker bring it down.",
         Query(total(pick(catalog.IN_FLIGHT, scope=PODS), ("namespace", "app")), "{{namespace}} {{app}}"),
         unit="short",
     )
@@ -108,8 +121,8 @@ def in_flight() -> timeseries.Panel:
 def shed() -> timeseries.Panel:
     return style.lines(
         "Calls refused at the door",
-        "By reason: concurrency, memory, draining. draining belongs to a rollout. The others are users turned away "
-        "by the sidecar: raise its limits or add pods.",
+        "By reason: concurrency, memory, draining. draining belongs to a rollout. The others are users "
+        "turned away by the sidecar: raise its limits or add pods.",
         Query(rate(catalog.SHED, by=("reason",), scope=PODS), "{{reason}}"),
         unit="reqps",
         bars=True,
@@ -120,22 +133,21 @@ def shed() -> timeseries.Panel:
 def refused() -> timeseries.Panel:
     return style.lines(
         "Requests turned away",
-        "What never became a call: malformed, unknown path, wrong host. A steady rate of unknown: an application has "
-        "the wrong base URL. host or not_allowed from nowhere: somebody is trying.",
+        "What never became a call: malformed, unknown path, wrong host. A steady rate of unknown: an "
+        "application has the wrong base URL. host or not_allowed from nowhere: somebody is trying.",
         Query(rate(catalog.REFUSED, by=("reason",), scope=PODS), "{{reason}}"),
         unit="reqps",
         bars=True,
+        runbooks=("LLMSidecarRefusing",),
     )
 
 
 def connections() -> timeseries.Panel:
     return style.lines(
         "Connections to providers",
-        "active serve a call, idle wait for one. Many new ones and few idle: the provider closes them, and each "
-        "call pays for a handshake.",
-        Query(
-            total(pick(catalog.CONNECTIONS, scope=PODS), ("provider", "state")), "{{provider}} {{state}}"
-        ),
+        "active serve a call, idle wait for one. Many new ones and few idle: the provider closes them, and "
+        "each call pays for a handshake.",
+        Query(total(pick(catalog.CONNECTIONS, scope=PODS), ("provider", "state")), "{{provider}} {{state}}"),
         unit="short",
     )
 
@@ -146,9 +158,16 @@ def connections() -> timeseries.Panel:
 def versions() -> table.Panel:
     return style.table(
         "Versions and pods",
-        "How many pods run which version. Two versions outside a rollout: a deployment hangs or an image is pinned.",
+        "How many pods run which version. Two versions outside a rollout: a deployment hangs or an image is "
+        "pinned.",
         ("namespace", "app", "version", "python"),
-        (Column("pods", f"count by (namespace, app, version, python) ({pick(catalog.BUILD, scope=PODS)})", "short"),),
+        (
+            Column(
+                "pods",
+                f"count by (namespace, app, version, python) ({pick(catalog.BUILD, scope=PODS)})",
+                "short",
+            ),
+        ),
         size=(8, 8),
     )
 
@@ -156,10 +175,16 @@ def versions() -> table.Panel:
 def configs() -> table.Panel:
     return style.table(
         "Configurations in use",
-        "Digests of the configuration by application. Two of one application for longer than a rollout: some pods "
-        "did not take the new one; see reloads.",
+        "Digests of the configuration by application. Two of one application for longer than a rollout: "
+        "some pods did not take the new one; see reloads.",
         ("namespace", "app", "config_hash"),
-        (Column("pods", f"count by (namespace, app, config_hash) ({pick(catalog.CONFIG, scope=PODS)})", "short"),),
+        (
+            Column(
+                "pods",
+                f"count by (namespace, app, config_hash) ({pick(catalog.CONFIG, scope=PODS)})",
+                "short",
+            ),
+        ),
         size=(8, 8),
         runbooks=("LLMSidecarConfigDrift",),
     )
@@ -168,8 +193,8 @@ def configs() -> table.Panel:
 def reload_failing() -> stat.Panel:
     return style.number(
         "Pods that refuse their configuration",
-        "Pods whose file on disk is not the configuration in use: it has errors, and the last good one goes on. The "
-        "log names each error and its path.",
+        "Pods whose file on disk is not the configuration in use: it has errors, and the last good one goes "
+        "on. The log names each error and its path.",
         Query(f"sum({pick(catalog.RELOAD_OK, scope=PODS)} == bool 0)", "pods"),
         unit="short",
         levels=Levels(critical=1),
@@ -182,8 +207,8 @@ def config_age() -> stat.Panel:
     loaded = pick(catalog.RELOAD_TIME, scope=PODS)
     return style.number(
         "Youngest configuration",
-        "How long ago a pod last took a configuration. An incident that began at that moment is a change of yours: "
-        "roll it back first.",
+        "How long ago a pod last took a configuration. An incident that began at that moment is a change of "
+        "yours: roll it back first.",
         Query(f"time() - max({loaded})", "age"),
         unit="s",
         size=(4, 8),
@@ -204,8 +229,8 @@ def reloads() -> timeseries.Panel:
 def overflow() -> timeseries.Panel:
     return style.lines(
         "Label values folded away",
-        "Values that became other to keep series few. A rise: applications ask for many model names; add the real "
-        "ones to the configuration, so that they are seen apart.",
+        "Values that became other to keep series few. A rise: applications ask for many model names; add "
+        "the real ones to the configuration, so that they are seen apart.",
         Query(count(catalog.OVERFLOW, by=("label",), scope=PODS), "{{label}}"),
         unit="short",
         bars=True,
@@ -213,18 +238,29 @@ def overflow() -> timeseries.Panel:
     )
 
 
+def unsent() -> timeseries.Panel:
+    return style.lines(
+        "Telemetry that did not arrive",
+        "Spans that were made and lost, by reason. queue_full: more than the collector takes. "
+        "export_failed: it is down or refuses. Metrics on this board are not concerned; traces have gaps.",
+        Query(rate(catalog.UNSENT, by=("signal", "reason"), scope=PODS), "{{signal}} {{reason}}"),
+        unit="suffix: /s",
+        bars=True,
+    )
+
+
 def board() -> dashboard.Dashboard:
-    made = style.board(
+    made = frame.board(
         "LLM sidecar internals",
         "The sidecar itself: what it costs, whether it is full, what runs where.",
-        style.INTERNALS_UID,
+        frame.INTERNALS_UID,
         "namespace",
         "app",
         "pod",
     )
-    rows = {
+    rows: dict[str, list[style.Panel]] = {
         "What it costs": [overhead(), lag(), cpu(), memory(), files(), bugs()],
         "Is it full": [in_flight(), shed(), refused(), connections()],
-        "What runs": [versions(), configs(), reload_failing(), config_age(), reloads(), overflow()],
+        "What runs": [versions(), configs(), reload_failing(), config_age(), reloads(), overflow(), unsent()],
     }
-    return style.fill(made, rows)
+    return frame.fill(made, rows)

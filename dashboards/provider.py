@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders import dashboard, heatmap, stat, statetimeline, table, timeseries
 
-from dashboards import limits, records, style
+from alerts import recordings
+from alerts.thresholds import DEFAULT
+from dashboards import frame, style
 from dashboards.fleet import STATES
 from dashboards.query import FLEET, PROVIDER, TARGET, Query, count, largest, pick, quantile, rate, share
 from dashboards.style import Column, Levels
@@ -14,7 +16,6 @@ ONE = (*FLEET, *PROVIDER)
 EACH = (*FLEET, *TARGET)
 RECORDED = ('namespace=~"$namespace"', *PROVIDER)
 GOOD = 'outcome="success"'
-FAULTY = 'outcome=~"provider_error|timeout|throttled"'
 MODEL = ("provider", "model")
 
 
@@ -26,12 +27,14 @@ def target(name: str) -> str:
 
 
 def why() -> stat.Panel:
-    sick = f"{largest(pick(records.DEGRADED, scope=RECORDED), ('provider', 'cause'))} > 0"
-    well = f'label_replace({largest(pick(records.DEGRADED, scope=RECORDED))} == 0, "cause", "well", "", "")'
+    sick = f"{largest(pick(recordings.DEGRADED, scope=RECORDED), ('provider', 'cause'))} > 0"
+    well = (
+        f'label_replace({largest(pick(recordings.DEGRADED, scope=RECORDED))} == 0, "cause", "well", "", "")'
+    )
     return style.number(
         "Degraded by",
-        "The causes by which the provider counts as degraded now. Each has a row below: errors first, then latency, "
-        "then quality and breakers. Green: none.",
+        "The causes by which the provider counts as degraded now. Each has a row below: errors first, then "
+        "latency, then quality and breakers. Green: none.",
         Query(f"{sick} or {well}", "{{provider}} {{cause}}"),
         unit="short",
         levels=Levels(critical=1),
@@ -44,24 +47,23 @@ def why() -> stat.Panel:
 def errors_now() -> stat.Panel:
     return style.number(
         "Error rate",
-        "Errors, timeouts and throttles of all attempts, as the alert sees it. Above the second threshold somebody "
-        "is paged: force the breaker open if fallbacks do not carry it yet.",
-        Query(largest(pick(records.ERROR_RATIO, scope=RECORDED)), "error rate"),
+        "Errors, timeouts and throttles of all attempts, as the alert sees it. Above the second threshold "
+        "somebody is paged: force the breaker open if fallbacks do not carry it yet.",
+        Query(largest(pick(recordings.ERROR_RATIO, scope=RECORDED)), "error rate"),
         unit="percentunit",
-        levels=Levels(limits.ERROR_WARNING, limits.ERROR_CRITICAL),
+        levels=Levels(DEFAULT.error_rate_warning, DEFAULT.error_rate_critical),
         runbooks=("LLMProviderErrorRateHigh",),
     )
 
 
 def slow_now() -> stat.Panel:
-    slower = f"{target(records.P95)} / ({target(records.P95_BASELINE)} > 0)"
     return style.number(
         "p95 over baseline",
-        "The slowest model's p95 as a multiple of what is usual for it. Above the threshold the provider counts as "
-        "slow; see whether first content or the rest of the answer takes the time.",
-        Query(f"{largest(slower)} >= 0", "p95 over baseline"),
+        "The slowest model's p95 as a multiple of what is usual for it. Above the threshold the provider "
+        "counts as slow; see whether first content or the rest of the answer takes the time.",
+        Query(largest(target(recordings.LATENCY_RATIO)), "p95 over baseline"),
         unit="suffix: x",
-        levels=Levels(critical=limits.LATENCY),
+        levels=Levels(critical=DEFAULT.latency_factor),
         runbooks=("LLMProviderLatencyDegraded",),
     )
 
@@ -69,8 +71,8 @@ def slow_now() -> stat.Panel:
 def load() -> stat.Panel:
     return style.number(
         "Attempts",
-        "What the provider gets per second, retries included. Compare with its rate limit; zero means that breakers "
-        "or an operator keep traffic away.",
+        "What the provider gets per second, retries included. Compare with its rate limit; zero means that "
+        "breakers or an operator keep traffic away.",
         Query(rate(catalog.ATTEMPTS, scope=EACH, over="5m"), "attempts"),
         unit="reqps",
     )
@@ -79,8 +81,8 @@ def load() -> stat.Panel:
 def breaker_now() -> stat.Panel:
     return style.number(
         "Breaker",
-        "The worst breaker of the selection over all pods. Open: it gets probes only. Half open: it is being tried "
-        "again. An operator can force it either way.",
+        "The worst breaker of the selection over all pods. Open: it gets probes only. Half open: it is "
+        "being tried again. An operator can force it either way.",
         Query(largest(pick(catalog.BREAKER_STATE, scope=EACH)), "breaker"),
         unit="short",
         levels=Levels(warning=1, critical=2),
@@ -95,46 +97,50 @@ def breaker_now() -> stat.Panel:
 def outcomes() -> timeseries.Panel:
     return style.lines(
         "Attempts by outcome",
-        "throttled: its limits. timeout and provider_error: its trouble. quality: it answers, but not well. "
+        "throttled: its DEFAULT. timeout and provider_error: its trouble. quality: it answers, but not well. "
         "caller_error: your requests. Only the middle two are an incident of the provider.",
         Query(rate(catalog.ATTEMPTS, by=("outcome",), scope=EACH), "{{outcome}}"),
         unit="reqps",
         stack=True,
         words="outcome",
-        links=(style.to_trace(),),
+        links=(frame.to_trace(),),
     )
 
 
 def classes() -> timeseries.Panel:
     return style.lines(
         "Errors by class",
-        "Which fault it is decides what helps. overloaded and server_error: wait, fall back. rate_limit: spread or "
-        "ask for more. quota, billing, auth: the account. context_window, invalid_request: the application.",
+        "Which fault it is decides what helps. overloaded and server_error: wait, fall back. rate_limit: "
+        "spread or ask for more. quota, billing, auth: the account. context_window, invalid_request: the "
+        "application.",
         Query(rate(catalog.ATTEMPTS, 'outcome!="success"', by=("error_type",), scope=EACH), "{{error_type}}"),
         unit="reqps",
         stack=True,
         runbooks=("LLMProviderErrorRateHigh", "LLMProviderQuotaExhausted", "LLMProviderAuthFailure"),
-        links=(style.to_trace(),),
+        links=(frame.to_trace(),),
     )
 
 
 def error_rates() -> timeseries.Panel:
-    wrong = rate(catalog.ATTEMPTS, FAULTY, by=MODEL, scope=EACH)
+    wrong = rate(catalog.ATTEMPTS, recordings.PROVIDER_FAULT, by=MODEL, scope=EACH)
     return style.lines(
         "Error rate by model",
-        "One model alone: it is overloaded, renamed or retired; move its traffic to a sibling. All models: the "
-        "provider, the key or the way to it.",
-        Query(share(wrong, rate(catalog.ATTEMPTS, by=MODEL, scope=EACH)), "{{provider}} {{model}}"),
+        "One model alone: it is overloaded, renamed or retired; move its traffic to a sibling. All models: "
+        "the provider, the key or the way to it.",
+        Query(
+            share(wrong, rate(catalog.ATTEMPTS, recordings.TELLING, by=MODEL, scope=EACH)),
+            "{{provider}} {{model}}",
+        ),
         unit="percentunit",
-        levels=Levels(limits.ERROR_WARNING, limits.ERROR_CRITICAL),
+        levels=Levels(DEFAULT.error_rate_warning, DEFAULT.error_rate_critical),
     )
 
 
 def kinds() -> timeseries.Panel:
     return style.lines(
         "Attempts by kind",
-        "initial: first tries. retry: again at the same target. fallback: taken over from another provider. probe: "
-        "a breaker's test. A wide retry band is load that you cause yourself.",
+        "initial: first tries. retry: again at the same target. fallback: taken over from another provider. "
+        "probe: a breaker's test. A wide retry band is load that you cause yourself.",
         Query(rate(catalog.ATTEMPTS, by=("kind",), scope=EACH), "{{kind}}"),
         unit="reqps",
         stack=True,
@@ -147,9 +153,11 @@ def retries_that_help() -> timeseries.Panel:
     good = rate(catalog.ATTEMPTS, 'kind="retry"', GOOD, by=("provider",), scope=ONE)
     return style.lines(
         "Retries that help",
-        "Share of retries that succeed. High: blips, and retrying is right. Near zero: an outage, and each retry "
-        "only adds load and waiting; fewer attempts, or let the breaker open earlier.",
-        Query(share(good, rate(catalog.ATTEMPTS, 'kind="retry"', by=("provider",), scope=ONE)), "{{provider}}"),
+        "Share of retries that succeed. High: blips, and retrying is right. Near zero: an outage, and each "
+        "retry only adds load and waiting; fewer attempts, or let the breaker open earlier.",
+        Query(
+            share(good, rate(catalog.ATTEMPTS, 'kind="retry"', by=("provider",), scope=ONE)), "{{provider}}"
+        ),
         unit="percentunit",
     )
 
@@ -157,8 +165,8 @@ def retries_that_help() -> timeseries.Panel:
 def denied() -> timeseries.Panel:
     return style.lines(
         "Retries not made",
-        "Retries that were forbidden, by cause. budget: the storm protection works. deadline: no time was left. "
-        "A steady rate of budget outside an incident: the target fails more than its budget expects.",
+        "Retries that were forbidden, by cause. budget: the storm protection works. deadline: no time was "
+        "left. A steady rate of budget outside an incident: the target fails more than its budget expects.",
         Query(rate(catalog.RETRIES_DENIED, by=("provider", "cause"), scope=ONE), "{{provider}} {{cause}}"),
         unit="reqps",
         bars=True,
@@ -173,21 +181,21 @@ def durations() -> heatmap.Panel:
     buckets = count(catalog.ATTEMPT_DURATION, GOOD, by=("le",), scope=EACH, part="_bucket")
     return style.heat(
         "Duration of good attempts",
-        "Where answers lie in time. Two bands: two models, or streams and whole answers. A band that climbs: the "
-        "provider queues. A sharp upper edge: your own limit cuts them.",
+        "Where answers lie in time. Two bands: two models, or streams and whole answers. A band that "
+        "climbs: the provider queues. A sharp upper edge: your own limit cuts them.",
         Query(buckets, "{{le}}"),
         unit="s",
     )
 
 
 def against_baseline() -> timeseries.Panel:
-    usual = f"{largest(target(records.P95_BASELINE), MODEL)} * {limits.LATENCY:g}"
+    usual = f"{largest(target(recordings.P95_BASELINE), MODEL)} * {DEFAULT.latency_factor:g}"
     return style.lines(
         "p95, and where slow begins",
-        "p95 of good attempts and the alert's line for the same model. Crossing it counts as degraded by latency. "
-        "A baseline that climbs too: a slow drift, not an incident.",
-        Query(f"{largest(target(records.P95), MODEL)} >= 0", "{{provider}} {{model}}"),
-        Query(f"{usual} >= 0", "{{provider}} {{model}} slow from here"),
+        "p95 of good attempts and the alert's line for the same model. Crossing it counts as degraded by "
+        "latency. A baseline that climbs too: a slow drift, not an incident.",
+        Query(largest(target(recordings.P95), MODEL), "{{provider}} {{model}}"),
+        Query(usual, "{{provider}} {{model}} slow from here"),
         unit="s",
         size=(12, 8),
         runbooks=("LLMProviderLatencyDegraded",),
@@ -197,14 +205,18 @@ def against_baseline() -> timeseries.Panel:
 def first_content() -> timeseries.Panel:
     return style.lines(
         "Time to first content",
-        "Of streams; keep-alives are not content. Up while the whole duration rises as much: the provider queues. "
-        "Not up while answers take longer: the model writes slower, or the answers are longer.",
+        "Of streams; keep-alives are not content. Up while the whole duration rises as much: the provider "
+        "queues. Not up while answers take longer: the model writes slower, or the answers are longer.",
         *(
-            Query(quantile(q, catalog.FIRST_TOKEN, by=("model",), scope=EACH), f"{{{{model}}}} p{q * 100:g}", q == 0.95)
+            Query(
+                quantile(q, catalog.FIRST_TOKEN, by=("model",), scope=EACH),
+                f"{{{{model}}}} p{q * 100:g}",
+                q == 0.95,
+            )
             for q in (0.5, 0.95, 0.99)
         ),
         unit="s",
-        links=(style.to_trace(),),
+        links=(frame.to_trace(),),
     )
 
 
@@ -212,20 +224,26 @@ def attempts_p95() -> timeseries.Panel:
     failure = 'outcome="failure"'
     return style.lines(
         "p95 of attempts, good and failed",
-        "Failures that take as long as the limit are timeouts, and each costs the caller that time: lower the "
-        "limit. Failures in no time are refusals. Dots are traces.",
-        Query(quantile(0.95, catalog.ATTEMPT_DURATION, GOOD, by=("model",), scope=EACH), "{{model}} good", exemplars=True),
-        Query(quantile(0.95, catalog.ATTEMPT_DURATION, failure, by=("model",), scope=EACH), "{{model}} failed"),
+        "Failures that take as long as the limit are timeouts, and each costs the caller that time: lower "
+        "the limit. Failures in no time are refusals. Dots are traces.",
+        Query(
+            quantile(0.95, catalog.ATTEMPT_DURATION, GOOD, by=("model",), scope=EACH),
+            "{{model}} good",
+            exemplars=True,
+        ),
+        Query(
+            quantile(0.95, catalog.ATTEMPT_DURATION, failure, by=("model",), scope=EACH), "{{model}} failed"
+        ),
         unit="s",
-        links=(style.to_trace(),),
+        links=(frame.to_trace(),),
     )
 
 
 def waits() -> timeseries.Panel:
     return style.lines(
         "Waiting between attempts",
-        "Seconds of waiting per second, by who asked for it: our backoff or the provider. Much from the provider "
-        "means that its limits set your latency: fall back earlier.",
+        "Seconds of waiting per second, by who asked for it: our backoff or the provider. Much from the "
+        "provider means that its limits set your latency: fall back earlier.",
         Query(rate(catalog.RETRY_WAIT, by=("provider", "source"), scope=ONE), "{{provider}} {{source}}"),
         unit="s",
     )
@@ -236,15 +254,15 @@ def waits() -> timeseries.Panel:
 
 def violations() -> timeseries.Panel:
     by = (*MODEL, "signal")
-    bad = rate(catalog.QUALITY, by=by, scope=EACH, over="10m")
-    seen = rate(catalog.EVALUATIONS, by=by, scope=EACH, over="10m")
+    bad = rate(catalog.QUALITY, by=by, scope=EACH)
+    seen = rate(catalog.EVALUATIONS, by=by, scope=EACH)
     return style.lines(
         "Quality violations by signal",
-        "Share of the judged answers that a signal objects to. A step after a new model version: pin the model. One "
-        "signal on one route: the prompt or its schema. Several at once: the provider is unwell.",
+        "Share of the judged answers that a signal objects to. A step after a new model version: pin the "
+        "model. One signal on one route: the prompt or its schema. Several at once: the provider is unwell.",
         Query(share(bad, seen), "{{model}} {{signal}}"),
         unit="percentunit",
-        levels=Levels(critical=limits.QUALITY),
+        levels=Levels(critical=DEFAULT.quality_rate),
         runbooks=("LLMQualityViolations",),
     )
 
@@ -253,8 +271,8 @@ def actions() -> table.Panel:
     done = count(catalog.QUALITY, by=("provider", "signal", "action"), scope=EACH, over="$__range")
     return style.table(
         "What was done about them",
-        "Violations in the time shown. observed: only counted. rejected: the answer was held back and asked for "
-        "again. served: nobody had a better one. Many served: applications see bad answers.",
+        "Violations in the time shown. observed: only counted. rejected: the answer was held back and asked "
+        "for again. served: nobody had a better one. Many served: applications see bad answers.",
         ("provider", "signal", "action"),
         (Column("answers", f"round({done}) > 0", "short"),),
         size=(8, 8),
@@ -265,8 +283,9 @@ def actions() -> table.Panel:
 def interruptions() -> timeseries.Panel:
     return style.lines(
         "Broken streams",
-        "Streams that stalled, were cut or became unreadable. before_first can be repaired by a retry. mid and not "
-        "recovered is what users see as half an answer: look at idle timeouts of proxies, then at the provider.",
+        "Streams that stalled, were cut or became unreadable. before_first can be repaired by a retry. mid "
+        "and not recovered is what users see as half an answer: look at idle timeouts of proxies, then at "
+        "the provider.",
         Query(
             rate(catalog.INTERRUPTIONS, by=("provider", "phase", "recovered"), scope=ONE),
             "{{provider}} {{phase}} recovered: {{recovered}}",
@@ -279,9 +298,12 @@ def interruptions() -> timeseries.Panel:
 def breaker_states() -> statetimeline.Panel:
     return style.states(
         "Breakers",
-        "Transport breakers open on failures, quality breakers on bad answers; the worst of all pods. Open for long: "
-        "its probes fail too. See the trigger beside it.",
-        Query(largest(pick(catalog.BREAKER_STATE, scope=EACH), (*MODEL, "kind")), "{{provider}} {{model}} {{kind}}"),
+        "Transport breakers open on failures, quality breakers on bad answers; the worst of all pods. Open "
+        "for long: its probes fail too. See the trigger beside it.",
+        Query(
+            largest(pick(catalog.BREAKER_STATE, scope=EACH), (*MODEL, "kind")),
+            "{{provider}} {{model}} {{kind}}",
+        ),
         texts=STATES,
         size=(8, 8),
         runbooks=("LLMBreakerOpen",),
@@ -292,8 +314,8 @@ def breaker_moves() -> timeseries.Panel:
     moved = count(catalog.BREAKER_TRANSITIONS, by=("model", "kind", "to", "trigger"), scope=EACH)
     return style.lines(
         "Breaker transitions",
-        "run: failures in a row. ratio: too many of the last ones. probe: its test failed or passed. Opening and "
-        "closing in turn: flapping, give it a longer rest.",
+        "run: failures in a row. ratio: too many of the last ones. probe: its test failed or passed. "
+        "Opening and closing in turn: flapping, give it a longer rest.",
         Query(moved, "{{model}} {{kind}} {{to}} ({{trigger}})"),
         unit="short",
         bars=True,
@@ -304,8 +326,8 @@ def breaker_moves() -> timeseries.Panel:
 def kept_away() -> timeseries.Panel:
     return style.lines(
         "Attempts a breaker kept away",
-        "Load that the provider was spared and callers did not wait for. It ends within seconds of the breaker "
-        "closing; if callers fail meanwhile, the chain has nowhere else to go.",
+        "Load that the provider was spared and callers did not wait for. It ends within seconds of the "
+        "breaker closing; if callers fail meanwhile, the chain has nowhere else to go.",
         Query(rate(catalog.BREAKER_REJECTED, by=MODEL, scope=EACH), "{{provider}} {{model}}"),
         unit="reqps",
     )
@@ -317,8 +339,8 @@ def kept_away() -> timeseries.Panel:
 def tokens() -> timeseries.Panel:
     return style.lines(
         "Tokens by type",
-        "As the provider reports them; cached and reasoning are parts of input and output. Output falling while "
-        "calls do not: answers got shorter. reasoning rising: time to first content will too.",
+        "As the provider reports them; cached and reasoning are parts of input and output. Output falling "
+        "while calls do not: answers got shorter. reasoning rising: time to first content will too.",
         Query(rate(catalog.TOKENS, by=("type",), scope=EACH), "{{type}}"),
         unit="suffix: tokens/s",
         size=(12, 8),
@@ -330,8 +352,8 @@ def wasted() -> timeseries.Panel:
     whole = rate(catalog.TOKENS, 'type=~"input|output"', by=("provider",), scope=EACH)
     return style.lines(
         "Tokens nobody got",
-        "Share of tokens that were spent on answers that were not served: rejected, cut or retried. This is the "
-        "price of resilience; when it stays up outside an incident, see which signal rejects.",
+        "Share of tokens that were spent on answers that were not served: rejected, cut or retried. This is "
+        "the price of resilience; when it stays up outside an incident, see which signal rejects.",
         Query(share(over, whole), "{{provider}}"),
         unit="percentunit",
         size=(12, 8),
@@ -339,16 +361,16 @@ def wasted() -> timeseries.Panel:
 
 
 def board() -> dashboard.Dashboard:
-    made = style.board(
+    made = frame.board(
         "LLM provider and model detail",
         "What goes wrong at one provider, how slow it is, how good its answers are, and what it eats.",
-        style.PROVIDER_UID,
+        frame.PROVIDER_UID,
         "namespace",
         "app",
         "provider",
         "model",
     )
-    rows = {
+    rows: dict[str, list[style.Panel]] = {
         "At a glance": [why(), errors_now(), slow_now(), load(), breaker_now()],
         "Errors and retries": [outcomes(), classes(), error_rates(), kinds(), retries_that_help(), denied()],
         "Latency": [durations(), against_baseline(), first_content(), attempts_p95(), waits()],
@@ -357,4 +379,4 @@ def board() -> dashboard.Dashboard:
         ],
         "Tokens": [tokens(), wasted()],
     }  # fmt: skip
-    return style.fill(made, rows)
+    return frame.fill(made, rows)

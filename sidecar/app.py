@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import os
 import random
 import signal
 import time
@@ -35,6 +36,7 @@ from sidecar.status import Status, watch_lag
 from sidecar.telemetry import logs
 from sidecar.telemetry.logs import Level, Logs
 from sidecar.telemetry.metrics import Metrics
+from sidecar.telemetry.tracing import Tracing
 from sidecar.upstream.egress import Pool
 from sidecar.upstream.upstream import Upstream
 
@@ -69,6 +71,9 @@ class App:
         self.admission = Admission(settings.admission.in_flight, settings.admission.held_bytes)
         self.counters = Metrics(settings, wall=self.clock.wall)
         self.logs = Logs(write, self.clock.wall, level=settings.log_level)
+        self.tracing = Tracing(
+            settings, env=os.environ, clock=self.clock, tell=self.tell, dropped=self._unsent
+        )
         self.past = Status(self.clock)
         self.heartbeat = 0.0
         self._connected: set[str] = set()  # providers that were ever connected: theirs show zeros
@@ -85,6 +90,7 @@ class App:
             clock=self.clock,
             tell=self.tell,
             new_id=lambda: f"{self.rng.getrandbits(128):032x}",
+            sample=self.tracing.sample,
         )
         self.listener.bypass = settings.bypass
         self.admin = Admin(view=self)
@@ -99,7 +105,12 @@ class App:
         loop.add_signal_handler(signal.SIGHUP, self.reload)
         addresses = await self.start()
         ready(addresses)
-        keepers = (watch_lag(self.clock, self._beat), self._keep_reloading(), self._keep_saving())
+        keepers = (
+            watch_lag(self.clock, self._beat),
+            self._keep_reloading(),
+            self._keep_saving(),
+            self.tracing.run(),
+        )
         tasks = [_task(keeper) for keeper in keepers]
         try:
             await self._stop.wait()
@@ -113,6 +124,7 @@ class App:
         """Bind both ports; what was bound is given back if the second one is taken."""
         self.heartbeat = self.clock.now()
         self._restore()
+        await self.tracing.start()
         addresses = await self.listener.start()
         try:
             await self.admin.start()
@@ -129,7 +141,8 @@ class App:
         await self.listener.drain(self.settings.drain)
         await self.admin.stop()
         await self.pool.close()
-        self._save()
+        await self.tracing.stop()
+        await self._save()
 
     def _beat(self, lag: float) -> None:
         self.heartbeat = self.clock.now()
@@ -155,6 +168,7 @@ class App:
         )
         self.memory.keep(settings)
         self.counters.configure(settings)
+        self.tracing.configure(settings)
         self.logs.level = Level[settings.log_level.upper()]
         self.admission.slots = settings.admission.in_flight
         self.admission.bytes = settings.admission.held_bytes
@@ -228,12 +242,13 @@ class App:
         else:
             self.tell(Restored(True))
 
-    def _save(self) -> None:
+    async def _save(self) -> None:
         folder = self.settings.state_dir
         if folder is None:
             return
         try:
-            keeping.save(Path(folder), self.memory.snapshot(), self.clock.wall())
+            # in a thread: a disk that hangs must not hold up a call
+            await asyncio.to_thread(keeping.save, Path(folder), self.memory.snapshot(), self.clock.wall())
         except OSError as error:
             if not self._unsaved:  # said once, not every minute
                 self.tell(Restored(False, f"state_dir cannot be written: {error.strerror}"))
@@ -244,7 +259,7 @@ class App:
     async def _keep_saving(self) -> None:
         while True:
             await asyncio.sleep(SAVE_EVERY)
-            self._save()
+            await self._save()
 
     # ---- telling
 
@@ -253,6 +268,10 @@ class App:
         self.counters.count(event)
         self.logs.write(event)
         self.past.note(event)
+        self.tracing.note(event)
+
+    def _unsent(self, reason: str, spans: int) -> None:
+        self.counters.add_unsent("traces", reason, spans)
 
     # ---- what the admin surface sees and does
 

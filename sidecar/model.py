@@ -660,6 +660,14 @@ class Restored(Struct, frozen=True):
     detail: str = ""  # ours
 
 
+class Delivered(Struct, frozen=True):
+    """Telemetry cannot be sent any more, or can again."""
+
+    ok: bool
+    signal: str  # traces
+    detail: str = ""  # ours
+
+
 class Bug(Struct, frozen=True):
     """Our own code failed; the call went past the policy, straight to its provider."""
 
@@ -684,6 +692,7 @@ Event = (
     | CallEnded
     | Reloaded
     | Restored
+    | Delivered
     | Bug
 )
 

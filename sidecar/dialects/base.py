@@ -33,6 +33,8 @@ class Reader(Protocol):
     a stream, and what they say; `close` returns what was left when the bytes ended."""
 
     @property
+    def streams(self) -> bool: ...  # the answer comes in parts, and its end can be told from a cut
+    @property
     def done(self) -> bool: ...  # the terminal event was seen: nothing more is to come
     @property
     def finished(self) -> bool: ...  # every choice has its finish reason; at most the sentinel lacks

@@ -23,6 +23,8 @@ class GeminiStream:
 
     __slots__ = ("_answer", "_events")
 
+    streams = True
+
     def __init__(self, answer: GeminiAnswer) -> None:
         self._answer = answer
         self._events = StreamReader(answer)
@@ -69,12 +71,16 @@ class ArrayReader:
         self._count = 0
 
     @property
+    def streams(self) -> bool:
+        return not self._elements.bare  # else it is one object, such as an error
+
+    @property
     def done(self) -> bool:
         return self._elements.closed
 
     @property
     def finished(self) -> bool:
-        return self._elements.closed or self._answer.finished
+        return self._elements.closed  # nobody can parse an array without its end
 
     def feed(self, data: bytes) -> Chunk:
         raw, elements = self._elements.feed(data)

@@ -33,6 +33,7 @@ class Answer(Protocol):
 
 class StreamReader:
     __slots__ = ("_answer", "_count", "_events")
+    streams = True
 
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
@@ -86,6 +87,7 @@ class BodyReader:
     """Passes a body on as it comes and reads it at its end, if it was not too large to be kept."""
 
     __slots__ = ("_answer", "_kept", "_over")
+    streams = False
 
     def __init__(self, answer: Answer) -> None:
         self._answer = answer

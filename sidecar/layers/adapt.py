@@ -60,14 +60,21 @@ def _toward(call: Call, dialect: Dialect) -> Call:
     """The call as its target is asked: its model, its path."""
     target = call.target
     assert target is not None
-    path, body = call.path, call.body
+    path, query, body = call.path, call.query, call.body
     if target.provider.name != call.provider:
-        path = dialect.canonical(call.ask.operation, path)
+        path, query = dialect.canonical(call.ask.operation, path), _undated(query)
     if target.model is not None and target.model != call.ask.model:
         path, body = dialect.with_model(path, body, target.model)
-    if path is call.path and body is call.body:
+    if path is call.path and query == call.query and body is call.body:
         return call
-    return replace(call, path=path, body=body)
+    return replace(call, path=path, query=query, body=body)
+
+
+def _undated(query: str) -> str:
+    """Without the date of Azure's own paths: its v1 refuses one, and nobody else knows it."""
+    if "api-version=" not in query:
+        return query
+    return "&".join(part for part in query.split("&") if not part.startswith("api-version="))
 
 
 @dataclass(slots=True)
@@ -81,7 +88,6 @@ class _View:
     clock: Clock
     status: int = 0
     bytes: int = 0
-    stream: bool = False
     html: bool = False
     reader: Reader | None = None
     over_at: float = inf
@@ -94,7 +100,6 @@ class _View:
     async def start(self, head: Head) -> None:
         content_type = head.get(b"content-type") or b""
         self.status = head.status
-        self.stream = content_type.startswith(b"text/event-stream")
         self.html = content_type.startswith(b"text/html")
         if (head.get(b"content-encoding") or b"identity") == b"identity":
             self.reader = self.dialect.reader(self.call.ask, content_type)
@@ -131,10 +136,10 @@ class _View:
             return outcome  # the judge calls it empty, as any answer that says nothing
         if self.html:
             return Failed(Fault.SERVER_ERROR, Scope.MODEL, detail="a web page where an answer was due")
-        if self.stream and not self._over(reader):
+        if reader.streams and not self._over(reader):
             return Failed(Fault.STREAM_CUT, Scope.MODEL, detail="the stream ended before the answer did")
         unreadable = any(isinstance(delta, Malformed) for delta in rest.deltas)
-        if unreadable and not self.stream and self.sink.stage is not Stage.COMMITTED:
+        if unreadable and not reader.streams and self.sink.stage is not Stage.COMMITTED:
             return Failed(Fault.MALFORMED_CHUNK, Scope.MODEL, detail="the answer is not readable JSON")
         if isinstance(outcome, Failed):
             return Answered(self.status)  # cut after its end: the answer is whole
@@ -143,4 +148,4 @@ class _View:
         return outcome
 
     def _over(self, reader: Reader) -> bool:
-        return self.stream and (reader.done or reader.finished)
+        return reader.streams and (reader.done or reader.finished)

@@ -59,6 +59,9 @@ class Degrade:
         head = outcome.head if isinstance(outcome, Failed) else None
         body = outcome.body if isinstance(outcome, Failed) else b""
         rejected = head is not None and head.status < 300 and bool(body)
+        if rejected and self.strict:  # its bytes are nobody's any more
+            assert isinstance(outcome, Failed)
+            outcome, rejected = replace(outcome, head=None, body=b""), False
         empty = isinstance(outcome, Failed) and outcome.fault is Fault.EMPTY_OUTPUT
         static = None if rejected and not empty else self._static(call, outcome)
         if static is not None:

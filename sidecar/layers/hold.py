@@ -17,7 +17,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from sidecar.layers.limit import Limit
-from sidecar.model import Attempt, Call, Chunk, Clock, Failed, Fault, Finding, Head, Sink, Stage, Trouble
+from sidecar.model import (
+    Attempt,
+    Call,
+    Chunk,
+    Clock,
+    Failed,
+    Fault,
+    Finding,
+    FinishReason,
+    Head,
+    Sink,
+    Stage,
+    Trouble,
+)
 from sidecar.settings import Commit, Limits
 from sidecar.signals.answer import Answer
 
@@ -119,6 +132,8 @@ class Hold:
         first = self.attempt.first_content
         if not self.call.ask.stream or first is None or commit.mode == "complete" or self.call.assembled:
             return False
+        if self.answer.finished(FinishReason.ERROR):
+            return False  # it broke off by itself, such as a tool call that does not parse: judged first
         if self.call.ask.json:
             return self.clock.now() - first > commit.structured_seconds
         if commit.mode == "window":
@@ -150,18 +165,23 @@ class Hold:
         if self.call.ask.stream:
             first = self.attempt.first_content
             return None if first is None else first - self.started
-        blocked = self.call.record.client_blocked - self.blocked_before
-        return max(0.0, self.clock.now() - self.started - blocked)
+        return max(0.0, self.clock.now() - self.started - self._unread())
+
+    def _unread(self) -> float:
+        """Seconds that the client let this attempt wait."""
+        return self.call.record.client_blocked - self.blocked_before
 
     def due(self) -> float:
         limits, call, attempt = self.limits, self.call, self.attempt
         now = self.clock.now()
-        if not call.ask.stream:
-            leave = max(call.leave_at, self.started + TIMES_USUAL * (self.usual or 0.0))
-            longest = min(limits.answer * call.stretch, call.patience)
-            return min(self.started + longest, leave, call.deadline)
         if self.blocked:
             return now + limits.gap
+        if not call.ask.stream:
+            longest = self.started + min(limits.answer * call.stretch, call.patience)
+            if self.committed:  # too large to hold: only its own limit is left
+                return longest + self._unread()
+            leave = max(call.leave_at, self.started + TIMES_USUAL * (self.usual or 0.0))
+            return min(longest, leave, call.deadline)
         first = limits.reasoning if call.ask.reasoning else limits.first_content
         if attempt.last_content is not None:
             # while held another target can still answer: a gap as long as the first wait is enough

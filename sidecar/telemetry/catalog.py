@@ -137,7 +137,7 @@ RETRY_WAIT = _counter(
 NESTED = _counter(
     "nested_retries_total",
     ("source",),
-    4,
+    3,
     "Calls that are retries of the application's own client, stacked on ours.",
 )
 FALLBACKS = _counter(
@@ -184,12 +184,12 @@ ALERTS = _counter(
     "Answers that need a human: a quota, a bill, a key, a permission, a model that is gone.",
 )
 SHED = _counter(
-    "admission_rejected_total", ("reason",), 5, "Calls refused at the door: concurrency, memory or draining."
+    "admission_rejected_total", ("reason",), 4, "Calls refused at the door: concurrency, memory or draining."
 )
 REFUSED = _counter(
     "refused_total",
     ("reason",),
-    10,
+    9,
     "Requests and connections turned away before they became calls: malformed, too_large, slow, "
     "unknown (no such provider or route), host, token, not_allowed, websocket, connections (too many).",
 )
@@ -222,6 +222,13 @@ RELOAD_TIME = _gauge(
 RELOADS = _counter("config_reloads_total", ("result",), 2, "Reloads of the configuration: ok or failed.")
 CONFIG = _gauge(
     "config_info", ("config_hash",), 1, "1, labelled with the digest of the configuration in use."
+)
+UNSENT = _counter(
+    "telemetry_dropped_total",
+    ("signal", "reason"),
+    3,
+    "Telemetry that was made and did not arrive: spans, for the signal traces. queue_full: more than the "
+    "collector takes; export_failed: it did not take them; shutdown: no time was left.",
 )
 OVERFLOW = _counter(
     "label_overflow_total", ("label",), 8, "Times a label value was folded into other to keep series few."
@@ -258,6 +265,7 @@ CATALOG: tuple[Metric, ...] = (
     RELOAD_TIME,
     RELOADS,
     CONFIG,
+    UNSENT,
     OVERFLOW,
     BUILD,
 )

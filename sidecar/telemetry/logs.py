@@ -24,6 +24,7 @@ from sidecar.model import (
     Call,
     CallEnded,
     Degraded,
+    Delivered,
     Event,
     Failed,
     FellBack,
@@ -153,7 +154,7 @@ def level_of(event: Event) -> Level:
             return Level.ERROR
         case Reloaded(ok=ok):
             return Level.INFO if ok else Level.ERROR
-        case Restored(ok=ok):
+        case Restored(ok=ok) | Delivered(ok=ok):
             return Level.INFO if ok else Level.WARNING
         case _:
             assert_never(event)
@@ -199,6 +200,9 @@ def describe(event: Event) -> tuple[str, Fields]:
             return "reload", {"outcome": result, "config": name(digest), "problems": told}
         case Restored(ok=ok, detail=detail):
             return "restore", {"outcome": "ok" if ok else "failed", "detail": _prose(detail)}
+        case Delivered(ok=ok, signal=signal, detail=detail):
+            result = "ok" if ok else "failed"
+            return "telemetry", {"signal": name(signal), "outcome": result, "detail": _prose(detail)}
         case Bug(call=call, error=error):
             return "bug", {**_of(call), "error": name(error)}
         case _:

@@ -34,6 +34,7 @@ from sidecar.model import (
     Call,
     CallEnded,
     Degraded,
+    Delivered,
     Event,
     Failed,
     FellBack,
@@ -110,6 +111,7 @@ class Metrics:
         self._overhead = self._histogram(catalog.OVERHEAD_TIME)
         self._reloads = self._counter(catalog.RELOADS)
         self._config = self._gauge(catalog.CONFIG)
+        self._unsent = self._counter(catalog.UNSENT)
         self._build = self._gauge(catalog.BUILD)
         self._lag = self._plain_gauge(catalog.LAG)
         self._reload_ok = self._plain_gauge(catalog.RELOAD_OK)
@@ -125,6 +127,8 @@ class Metrics:
             self._nested.declare(source)
         for result in ("ok", "failed"):
             self._reloads.declare(result)
+        for reason in ("queue_full", "export_failed", "shutdown"):
+            self._unsent.declare("traces", reason)
         for stream in ("true", "false"):
             self._overhead.declare(stream)
         for label in ("model", "provider", "route"):
@@ -223,6 +227,9 @@ class Metrics:
             key = self._labels.target(target.provider.name, target.model or OTHER)
             self._evaluations[(*key, signal)].inc(count)
 
+    def add_unsent(self, signal: str, reason: str, count: int) -> None:
+        self._unsent[signal, reason].inc(count)
+
     def render(self, accept: str) -> tuple[bytes, str]:
         """The body and content type for an Accept header: text, or OpenMetrics where it is asked for."""
         encode, content_type = choose_encoder(accept)
@@ -265,7 +272,7 @@ class Metrics:
                 self._bugs.inc()
             case Degraded():
                 pass  # the call's own end carries the tier
-            case WouldOpen() | Restored():
+            case WouldOpen() | Restored() | Delivered():
                 pass  # a line in the log: nothing has happened to any call
             case _:
                 assert_never(event)

@@ -28,13 +28,9 @@ from sidecar.model import (
 )
 from sidecar.telemetry import span_rows as rows
 from sidecar.telemetry import words
+from sidecar.telemetry.logs import name
 
 _BREAKERS = frozenset({RefusedBy.BREAKER, RefusedBy.QUALITY_BREAKER})
-
-
-def name(value: str) -> str:
-    """A name as it is, or a word that says it is none: clients choose model names."""
-    return value if not value or words.is_name(value) else "(unprintable)"
 
 
 def note(event: Event, now: float) -> None:

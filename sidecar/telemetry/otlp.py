@@ -16,6 +16,8 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from importlib import import_module
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -27,7 +29,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 SCOPE = "llm_sidecar"
-PROTOCOLS = ("http/protobuf", "grpc")
+_MODULES = {"http/protobuf": "http", "grpc": "grpc"}
+PROTOCOLS = tuple(_MODULES)
 
 _SERVER, _CLIENT = 2, 3  # SpanKind
 _ERROR = 2  # StatusCode
@@ -80,22 +83,21 @@ class Batch:
 def _fill(into: Any, attributes: Mapping[str, Any]) -> None:
     add = into.add
     for key, value in attributes.items():
-        pair = add(key=key)
-        _set(pair.value, value)
-
-
-def _set(into: Any, value: Value) -> None:
-    if isinstance(value, str):
-        into.string_value = value
-    elif isinstance(value, bool):  # before int, which it is too
-        into.bool_value = value
-    elif isinstance(value, int):
-        into.int_value = value
-    elif isinstance(value, float):
-        into.double_value = value
-    else:
-        for item in value:
-            into.array_value.values.add(string_value=item)
+        pair = add()
+        pair.key = key
+        kind = type(value)
+        if kind is str:
+            pair.value.string_value = value
+        elif kind is bool:
+            pair.value.bool_value = value
+        elif kind is int:
+            pair.value.int_value = value
+        elif kind is float:
+            pair.value.double_value = value
+        else:
+            values = pair.value.array_value.values
+            for item in value:
+                values.add(string_value=item)
 
 
 class Courier:
@@ -111,15 +113,15 @@ class Courier:
     async def open(self) -> None:
         """Import and make the exporter. Raises what they raise: a wrong certificate, a missing package."""
         threading.Thread(target=self._work, name="telemetry", daemon=True).start()
-        await self._do(self._open)
+        await self._soon(self._open)
 
     def batch(self) -> Batch:
         assert self._request is not None
         return Batch(self._request(), self._resource)
 
-    async def send(self, batch: Batch) -> bool:
-        """True if the collector took it; takes as long as the exporter tries."""
-        return await self._do(lambda: bool(self._exporter.export(batch).name == "SUCCESS"))
+    def send(self, batch: Batch) -> asyncio.Future[bool]:
+        """True if the collector took it; takes as long as the exporter tries, whoever waits for it."""
+        return self._soon(lambda: bool(self._exporter.export(batch).name == "SUCCESS"))
 
     def close(self) -> None:
         """What is being sent is given up."""
@@ -134,16 +136,14 @@ class Courier:
         logger = logging.getLogger("opentelemetry")
         logger.addHandler(logging.NullHandler())
         logger.propagate = False
-        if self.protocol == "grpc":
-            from opentelemetry.exporter.otlp.proto.grpc import trace_exporter as module
-        else:
-            from opentelemetry.exporter.otlp.proto.http import trace_exporter as module  # type: ignore[no-redef]
+        module = import_module(f"opentelemetry.exporter.otlp.proto.{_MODULES[self.protocol]}.trace_exporter")
         from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
         from opentelemetry.sdk.resources import Resource
 
-        assert callable(module.encode_spans)
-        # both exporters call this with what they were given, and send what it returns
-        module.encode_spans = _ready  # type: ignore[assignment]
+        # both exporters call this with what they are given, and send what it returns
+        if not hasattr(module, "encode_spans"):
+            raise ImportError(f"{module.__name__} is not as it was: it has no encode_spans")
+        vars(module)["encode_spans"] = _ready
         made = Resource.create().attributes
         named = str(made.get("service.name", "unknown_service"))
         unnamed = {} if not named.startswith("unknown_service") else {"service.name": "llm-sidecar"}
@@ -156,7 +156,7 @@ class Courier:
         while (job := self._jobs.get()) is not None:
             job()
 
-    async def _do(self, work: Callable[[], T]) -> T:
+    def _soon(self, work: Callable[[], T]) -> asyncio.Future[T]:
         loop = asyncio.get_running_loop()
         done: asyncio.Future[T] = loop.create_future()
 
@@ -164,12 +164,12 @@ class Courier:
             try:
                 result = work()
             except Exception as error:  # noqa: BLE001  # goes to whoever awaits it
-                _say(loop, done, lambda: done.set_exception(error))
+                _say(loop, done, partial(done.set_exception, error))
             else:
-                _say(loop, done, lambda: done.set_result(result))
+                _say(loop, done, partial(done.set_result, result))
 
         self._jobs.put(job)
-        return await done
+        return done
 
 
 def _say(loop: asyncio.AbstractEventLoop, done: asyncio.Future[T], say: Callable[[], None]) -> None:

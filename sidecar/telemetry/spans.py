@@ -33,7 +33,7 @@ from sidecar.settings import Settings
 from sidecar.telemetry import span_rows as rows
 from sidecar.telemetry import words
 from sidecar.telemetry.labels import targets_of
-from sidecar.telemetry.notes import name
+from sidecar.telemetry.logs import name
 from sidecar.telemetry.words import Ended, Path, Went
 
 Value = str | bool | int | float | tuple[str, ...]

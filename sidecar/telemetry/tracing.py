@@ -19,7 +19,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
 
-from sidecar.model import CallEnded, Clock, Event
+from sidecar.model import CallEnded, Clock, Delivered, Event, Tell
 from sidecar.settings import Settings
 from sidecar.telemetry import notes
 from sidecar.telemetry.otlp import PROTOCOLS, Batch, Courier, protocol
@@ -80,14 +80,20 @@ def _ratio(text: str) -> float:
 class Tracing:
     """`note` every event; `start`, `run` and `stop` with the process."""
 
-    def __init__(self, settings: Settings, *, env: Mapping[str, str], clock: Clock, dropped: Dropped) -> None:
+    def __init__(
+        self, settings: Settings, *, env: Mapping[str, str], clock: Clock, tell: Tell, dropped: Dropped
+    ) -> None:
         self.on = False
         self.trouble = ""  # why it is not on though it is wanted
         self._env = env
         self._clock = clock
+        self._tell = tell
         self._dropped = dropped
         self._queue: deque[list[Span]] = deque()
         self._courier: Courier | None = None
+        self._takes = True  # did the collector take the last one?
+        self._batch: Batch | None = None  # being encoded
+        self._sending: tuple[asyncio.Future[bool], int] | None = None
         self._spans = Spans(settings)
         self.configure(settings)
 
@@ -134,14 +140,15 @@ class Tracing:
             return
         how = protocol(self._env)
         if how not in PROTOCOLS:
-            self.trouble = f"OTEL_EXPORTER_OTLP_PROTOCOL: expected one of {', '.join(PROTOCOLS)}"
+            expected = " or ".join(PROTOCOLS)
+            self._cannot(f"no traces are sent: OTEL_EXPORTER_OTLP_PROTOCOL has to be {expected}")
             return
         courier = Courier(how)
         try:
             await courier.open()
         except Exception as error:  # noqa: BLE001  # the packages of others, and files they were told to read
             courier.close()
-            self.trouble = f"the {how} exporter cannot be made: {type(error).__name__}"
+            self._cannot(f"no traces are sent: the {how} exporter cannot be made, {type(error).__name__}")
             return
         self._courier = courier
         self.on = True
@@ -161,24 +168,42 @@ class Tracing:
             return
         try:
             async with asyncio.timeout(FLUSH):
-                while self._queue:
+                await self._arrived()
+                while self._queue or self._batch:
                     await self._send(courier, 0.0)
         except TimeoutError:
-            self._dropped("shutdown", sum(len(spans) for spans in self._queue))
-            self._queue.clear()
+            left = sum(len(spans) for spans in self._queue) + len(self._batch or ())
+            self._dropped("shutdown", left + (self._sending[1] if self._sending else 0))
         courier.close()
 
     async def _send(self, courier: Courier, pause: float) -> None:
-        batch = courier.batch()
-        sent = False
-        try:
-            while self._queue and len(batch) < LARGEST:
-                self._encode(batch)
-                await self._clock.sleep(pause)
-            sent = await courier.send(batch)
-        finally:
-            if not sent:
-                self._dropped("export_failed", len(batch))
+        batch = self._batch = self._batch or courier.batch()
+        while self._queue and len(batch) < LARGEST:
+            self._encode(batch)
+            await self._clock.sleep(pause)
+        self._batch, self._sending = None, (courier.send(batch), len(batch))
+        await self._arrived()
+
+    async def _arrived(self) -> None:
+        """Wait for the answer of the collector; a wait that is cancelled can be taken up again."""
+        if self._sending is None:
+            return
+        sent, spans = self._sending
+        await asyncio.wait((sent,))
+        self._sending = None
+        taken = sent.exception() is None and sent.result()
+        if not taken:
+            self._dropped("export_failed", spans)
+        if taken != self._takes:  # said once, not with every batch
+            self._takes = taken
+            self._tell(
+                Delivered(
+                    taken, "traces", "" if taken else "the collector did not take them; they are dropped"
+                )
+            )
+
+    def _cannot(self, why: str) -> None:
+        self._tell(Delivered(ok=False, signal="traces", detail=why))
 
     def _encode(self, batch: Batch) -> None:
         until = len(batch) + SLICE

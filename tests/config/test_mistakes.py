@@ -33,7 +33,7 @@ MISTAKES = [
      'line 1: routes[0].retry.attemps: unknown key, did you mean "attempts"?'),
     ("admission: {xyz: 1}", "line 1: admission.xyz: unknown key; known: held_bytes, in_flight"),
     ("digest: abc", "line 1: digest: unknown key; known: admin, admission, bypass, deadlines, defaults, drain, listen, "
-     "log_level, providers, request_headers, routes, state_dir"),
+     "log_level, providers, request_headers, routes, state_dir, telemetry"),
     (ONE % "implicit: true", "line 1: routes[0].implicit: unknown key; known: baseline, breaker, budget, chain, chains, class, commit, deadline, "
      "limits, match, name, quality_breaker, retry, signals, static, strict, traffic, upstream_stream"),
     (ONE % "class: background, traffic: background",
@@ -99,9 +99,9 @@ MISTAKES = [
      'line 1: routes[0].match.provider: no provider named "opena", did you mean "openai"?'),
     (ONE % "chain: [openai, grok]", 'line 1: routes[0].chain[1]: no provider named "grok", did you mean "groq"?'),
     (ONE % "chain: [{provider: zzz}]",
-     'line 1: routes[0].chain[0].provider: no provider named "zzz"; known: anthropic, cerebras, cohere, deepinfra, '
-     "deepseek, fireworks, gemini, groq, huggingface, mistral, moonshot, nvidia, openai, openrouter, perplexity, "
-     "sambanova, together, xai"),
+     'line 1: routes[0].chain[0].provider: no provider named "zzz"; known: anthropic, cerebras, cohere, dashscope, '
+     "deepinfra, deepseek, fireworks, gemini, groq, huggingface, minimax, mistral, moonshot, nvidia, openai, "
+     "openrouter, perplexity, sambanova, together, voyage, xai, zai"),
     (ONE % "chain: [{model: m}]", "line 1: routes[0].chain[0].provider: is missing"),
     (ONE % "chain: [openai, openai]",
      'line 1: routes[0].chain[1]: a second target named "openai"; give one of them another `name`'),

@@ -88,6 +88,7 @@ SDK_PATHS = [
         "/vertex-p/v1beta/models/m:generateContent",
         f"{PROJECT}/models/m:generateContent",
     ),
+    ("/vertex-p/models/m:generateContent", f"{PROJECT}/models/m:generateContent"),
     # boto3 bedrock-runtime
     ("/bedrock/model/m/converse", "https://bedrock-runtime.us-east-1.amazonaws.com/model/m/converse"),
     (

@@ -74,11 +74,12 @@ def stream(
     gap: float = 0.05,
     keepalive: tuple[float, bytes] | None = None,
     end: str = "eof",
+    headers: Headers = SSE,
 ) -> Behaviour:
     """An event stream. `end`: eof, cut (connection lost) or open (silence, connection kept)."""
 
     async def behave(call: Call, sink: Sink) -> Outcome:
-        await sink.start(Head(200, "OK", SSE))
+        await sink.start(Head(200, "OK", headers))
         waited = 0.0
         while keepalive and waited + keepalive[0] < first:
             await asyncio.sleep(keepalive[0])

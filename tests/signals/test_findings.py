@@ -90,7 +90,7 @@ def test_a_signal_fires_or_not_or_has_nothing_to_look_at(signal: str, about: See
 
 
 def test_every_signal_can_be_set_and_off_means_off():
-    every = dict.fromkeys(CHECKS, "off")
+    every: dict[str, Any] = dict.fromkeys(CHECKS, "off")
     counting: dict[str, Any] = dict.fromkeys(CHECKS, "count")
     rules = rules_of(replace(Signals(), **every))
 

@@ -18,6 +18,7 @@ from sidecar.model import (
     Call,
     CallEnded,
     Degraded,
+    Delivered,
     Event,
     Failed,
     Fault,
@@ -158,6 +159,7 @@ def every(about: Call | None = None, failed: Failed | None = None) -> list[Event
         CallEnded(call_, failed, 102.0, 500, committed=False),
         Reloaded(ok=False, digest="0123abcd", problems=("routes[0].chain: empty",)),
         Restored(ok=False, detail="baselines.json is not JSON"),
+        Delivered(ok=False, signal="traces", detail="the collector does not take them"),
         Bug(call_, "KeyError"),
     ]
     assert set(EVENTS) == {type(event) for event in events}
