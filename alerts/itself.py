@@ -19,13 +19,14 @@ def alerts(t: Thresholds) -> tuple[Alert, ...]:
 
 
 def _there(t: Thresholds) -> tuple[Alert, ...]:
-    down = f'avg by ({_BY_APP}) (up{{job="{t.job}"}} == bool 0)'
+    up = f'up{{job="{t.job}"}}'
+    down = f"sum by ({_BY_APP}) ({up} == bool 0) / count by ({_BY_APP}) ({up})"
     return (
         Alert(
             name="LLMSidecarAbsent",
             area=Area.SELF,
             severity=Severity.WARNING,
-            expr=f'absent(up{{job="{t.job}"}})',
+            expr=f"absent({up})",
             wait="15m",
             summary="No sidecar is scraped any more.",
             description=f"Prometheus knows no target of job {t.job}: "

@@ -8,6 +8,7 @@ import os
 import platform
 import sys
 import tempfile
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict
 from importlib.metadata import version
@@ -95,7 +96,7 @@ def _run(options: argparse.Namespace) -> figures.Results:
     versions |= {peer.name: peers.version_of(peer, program) for peer, program in there}
     results = figures.Results(
         versions,
-        tuple(name for name, program in programs.items() if program is None),
+        _absent(programs),
         machine.describe(),
         options.rounds,
         options.seconds,
@@ -126,6 +127,13 @@ def _run(options: argparse.Namespace) -> figures.Results:
         results.busy = machine.memory(sidecar.pid)
         results.steal = machine.stolen(before, machine.ticks())
     return results
+
+
+def _absent(programs: Mapping[str, str | None]) -> tuple[str, ...]:
+    """Who is not in this run, and why."""
+    gone = tuple(f"{name} (not installed)" for name, program in programs.items() if program is None)
+    why = "not run: it writes answers anew" if peers.find("litellm") else "not installed"
+    return (*gone, f"litellm ({why})")
 
 
 def _json(results: figures.Results) -> str:

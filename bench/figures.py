@@ -6,16 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from bench.machine import Memory
-from bench.phases import ALONE, MANY, Streams
+from bench.phases import ALONE, GROUPS, MANY, Streams
 from bench.streams import Carried
 from bench.subjects import Start
 
 RATIO = 16.0  # times nginx's added p50, one connection
 IDLE = 45 * 2**20  # bytes of PSS
 LISTENING = 1.0  # seconds
+TAKEN = 0.1  # of a subject's core by others: beyond it delays say little
 STEAL = 0.02  # beyond it figures say little
 MEANT = 5e-6  # seconds: an nginx that adds less than this is no measure
-LATE = 0.005  # seconds: a vendor that is later than this (p99) did not keep pace
+LATE = 0.25  # of the time between two events: a vendor that is later than this (p99) did not keep pace
+ALL = [phase for group in GROUPS.values() for phase in group if isinstance(phase, Streams)]
 
 
 @dataclass(slots=True)
@@ -46,7 +48,8 @@ class Flow:
     delay_p50: float = float("inf")
     delay_p99: float = float("inf")
     cpu: float | None = None
-    share: float | None = None  # of its core
+    share: float | None = None  # of its core, in the round that was disturbed least
+    waited: float | None = None  # share of the time in which other programs had its core
     held: int | None = None  # streams
     rounds: int = 0
     rounds_held: int = 0  # with every stream
@@ -66,12 +69,16 @@ class Flow:
         self.rounds_held += found.held == streams
         self.trouble = self.trouble or found.error
 
-    def spend(self, cpu: float | None, harness: float, events: int, seconds: float) -> None:
-        """CPU seconds of the subject and of the harness, while so many events came."""
+    def strain(self, harness: float, seconds: float) -> None:
+        """CPU seconds of load and vendor in so much time."""
         self.harness = least(self.harness, harness / seconds)
-        if cpu is not None and events:
+
+    def spend(self, cpu: float, waited: float, events: int, seconds: float) -> None:
+        """CPU seconds of the subject, and those it waited for its core, while so many events came."""
+        if events:
             self.cpu = least(self.cpu, cpu / events)
-            self.share = least(self.share, cpu / seconds)
+        if self.waited is None or waited / seconds < self.waited:
+            self.waited, self.share = waited / seconds, cpu / seconds
 
     def weigh(self, memory: Memory) -> None:
         if self.memory is None or memory.pss > self.memory.pss:
@@ -85,7 +92,7 @@ def least(one: float | None, other: float | None) -> float | None:
 @dataclass(slots=True)
 class Results:
     versions: dict[str, str]
-    absent: tuple[str, ...]  # peers that are not installed
+    absent: tuple[str, ...]  # peers, and why they are not in this run
     machine: str
     rounds: int
     seconds: float
@@ -114,7 +121,8 @@ class Results:
     def kept_pace(self, phase: str) -> bool:
         """Did the harness itself do what it asked of the subjects?"""
         direct = self.streams[phase]["direct"]
-        return direct.rounds_held > 0 and direct.late <= LATE
+        gap = next(one.gap for one in ALL if one.name == phase)
+        return direct.rounds_held > 0 and direct.late <= LATE * gap / 1000
 
     @property
     def start(self) -> Start:

@@ -56,12 +56,25 @@ def stolen(before: Ticks, after: Ticks) -> float:
     return (after.stolen - before.stolen) / max(1, after.all - before.all)
 
 
-def cpu_seconds(pid: int) -> float:
-    """Time on a core of all threads, in the scheduler's own nanoseconds."""
-    spent = 0
+@dataclass(frozen=True, slots=True)
+class Cpu:
+    """Seconds of all threads: on a core, and ready but waiting for one that others had."""
+
+    spent: float
+    waited: float
+
+
+def cpu(pid: int) -> Cpu:
+    spent = waited = 0
     for thread in (PROC / str(pid) / "task").iterdir():
-        spent += int((thread / "schedstat").read_text().split()[0])
-    return spent / 1e9
+        fields = (thread / "schedstat").read_text().split()
+        spent += int(fields[0])
+        waited += int(fields[1])
+    return Cpu(spent / 1e9, waited / 1e9)
+
+
+def cpu_seconds(pid: int) -> float:
+    return cpu(pid).spent
 
 
 @dataclass(frozen=True, slots=True)

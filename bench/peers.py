@@ -35,7 +35,6 @@ class Peer:
     file: str
     command: Callable[[str, Path, int], list[str]]  # program, configuration file, port
     ask_version: tuple[str, ...]
-    streams_only: bool = False  # it writes answers anew, so they cannot be compared byte by byte
     env: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.figures import LATE, STEAL, Cell, Flow, Results, limits, many
+from bench.figures import LATE, STEAL, TAKEN, Cell, Flow, Results, limits, many
 
 
 def text(results: Results) -> str:
@@ -19,7 +19,7 @@ def _heading(results: Results) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in results.versions.items())
     lines = [results.machine, versions]
     if results.absent:
-        lines.append(f"not installed: {', '.join(results.absent)}")
+        lines.append(f"without {', '.join(results.absent)}")
     lines.append(
         f"best of {results.rounds} rounds of {results.seconds:g} s, of streams {results.stream_rounds} "
         f"of {results.stream_seconds:g} s, subjects in turn; hypervisor steal {results.steal:.1%}"
@@ -48,7 +48,9 @@ def _requests(results: Results, phase: str) -> str:
 
 def _streams(results: Results, phase: str) -> str:
     head = ("subject", "held", "first p50 ms", "p99", "added p50", "delay p50 us", "p99", "added p50")
-    rows: list[Sequence[str]] = [(*head, "added p99", "CPU us/event", "x nginx", "of a core", "PSS MiB")]
+    rows: list[Sequence[str]] = [
+        (*head, "added p99", "CPU us/event", "x nginx", "of a core", "waited", "PSS MiB")
+    ]
     flows = results.streams[phase]
     nginx = flows.get("nginx", Flow()).cpu
     for name, flow in flows.items():
@@ -68,7 +70,8 @@ def _streams(results: Results, phase: str) -> str:
                 *added,
                 _maybe(flow.cpu, 1),
                 _times(flow.cpu, nginx),
-                "-" if flow.share is None or name == "direct" else f"{flow.share:.0%}",
+                "-" if flow.share is None else f"{flow.share:.0%}",
+                "-" if flow.waited is None else f"{flow.waited:.0%}",
                 "-" if flow.memory is None else f"{flow.memory.pss / 2**20:.1f}",
             )
         )
@@ -83,9 +86,14 @@ def _streams(results: Results, phase: str) -> str:
     lines.append(
         f"the harness alone: {used} of its core, the vendor at most {direct.late * 1e3:.1f} ms late (p99)"
     )
+    taken = [name for name, flow in flows.items() if flow.waited is not None and flow.waited > TAKEN]
+    if taken:
+        lines.append(
+            f"WARNING: other programs had the core of {', '.join(taken)} over {TAKEN:.0%} of the time"
+        )
     if not results.kept_pace(phase):
         lines.append(
-            f"WARNING: the harness did not keep pace (late by more than {LATE * 1e3:g} ms, or direct not "
+            f"WARNING: the harness did not keep pace (late by more than {LATE:.0%} of the gap, or direct not "
             "held): these figures say nothing of the subjects"
         )
     return "\n".join(lines)

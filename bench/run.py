@@ -82,17 +82,19 @@ class Run:
                 way.ca,
             )
         )
-        before = self._cpu(subject, steady)
-        after = self._cpu(subject, until)
+        before, idle = self._cpu(subject, steady)
+        after, busy = self._cpu(subject, until)
         if subject.pid is not None and phase.name == MANY:
             flow.weigh(machine.memory(subject.pid))
         found = self.load.carried()
         flow.take(found, phase.streams)
-        spent = [late - early for early, late in zip(before, after, strict=True)]
-        flow.spend(spent[0] if subject.pid else None, spent[1], found.steady, until - steady)
+        window = until - steady
+        flow.strain(busy - idle, window)
+        if before is not None and after is not None:
+            flow.spend(after.spent - before.spent, after.waited - before.waited, found.steady, window)
 
-    def _cpu(self, subject: Subject, at: float) -> tuple[float, float]:
-        """CPU seconds of the subject and of the harness at that moment."""
+    def _cpu(self, subject: Subject, at: float) -> tuple[machine.Cpu | None, float]:
+        """CPU of the subject and of the harness at that moment."""
         time.sleep(max(0.0, at - machine.clock()))
-        own = machine.cpu_seconds(subject.pid) if subject.pid else 0.0
+        own = machine.cpu(subject.pid) if subject.pid else None
         return own, machine.cpu_seconds(self.load.process.pid) + machine.cpu_seconds(self.vendor)

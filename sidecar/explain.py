@@ -101,8 +101,12 @@ def explain_text(settings: Settings, request: bytes) -> str:
     for route, missed in router.misses(provider=prefix, ask=ask, header_route=named):
         if route is not choice.route:
             lines.append(f"  not {route.name}: {_missed(route, missed, provider, ask, named)}")
+    found = find(provider.dialect, sample.method, path)
+    path = path if found is None else found[0].canonical(ask.operation, path)
     lines += ["chain:"]
-    lines += [f"  {number}. {row}" for number, row in enumerate(_chain(choice.route, provider, where), 1)]
+    lines += [
+        f"  {number}. {row}" for number, row in enumerate(_chain(choice.route, provider, where, path), 1)
+    ]
     for fault, targets in choice.route.chains.items():
         lines.append(f"  after {fault.value}: {', '.join(target.name for target in targets)}")
     lines += _policy(settings, choice.route, sample)
@@ -160,11 +164,12 @@ def _word(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value) or "unknown"
 
 
-def _chain(route: Route, provider: Provider, where: str) -> Iterator[str]:
+def _chain(route: Route, provider: Provider, where: str, path: str) -> Iterator[str]:
     for target in route.chain:
         own = target.provider.name == provider.name
         model = f"model {target.model}" if target.model else "the model that was asked for"
-        yield f"{target.name}: {model}, {_key(target, own)}, {where if own else _origin(target.provider)}"
+        there = where if own else _origin(target.provider) + upstream_path(target.provider, path, True)
+        yield f"{target.name}: {model}, {_key(target, own)}, {there}"
 
 
 def _origin(provider: Provider) -> str:

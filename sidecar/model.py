@@ -491,7 +491,7 @@ def span_id(call_id: str, number: int = 0) -> str:
     """The id of a call's span, or of its attempt's: known before either begins, so that it can be sent."""
     if number == 0:
         return call_id[:16]
-    return f"{(int(call_id[16:32], 16) + number) % 2**64 or 1:016x}"
+    return f"{(int(call_id[16:32], 16) + number) % (2**64 - 1) + 1:016x}"  # never 0, which is no id
 
 
 # ---- who carries it -----------------------------------------------------------------------

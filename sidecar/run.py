@@ -3,34 +3,50 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import queue
 import sys
+import threading
+from collections.abc import Coroutine
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from sidecar import config
 from sidecar.app import App
 from sidecar.settings import Settings
 
+LINES = 4096  # of the log that may wait for whoever reads it
+
 
 def run(path: Path | None, *, port: int | None, admin_port: int | None) -> int:
     """Serve until told to stop. Raises ConfigError, or OSError if a port is taken."""
     settings = _with_ports(config.load(path), port, admin_port)
+    lines = _Lines()
 
     async def main() -> None:
         try:
-            app = App(settings, path=path, write=_log)
+            app = App(settings, path=path, write=lines)
         except ValueError as error:  # a file that it names, of certificates, is not what it should be
             name = "" if path is None else path.name
             raise config.ConfigError([config.Problem("", str(error))], name) from None
         await app.run(lambda addresses: _announce(app, addresses))
 
     try:
+        _loop(main())
+    finally:
+        lines.close()
+    return 0
+
+
+def _loop(work: Coroutine[Any, Any, None]) -> None:
+    try:
         import uvloop
     except ImportError:  # no wheel for this platform: slower, not different
-        asyncio.run(main())
+        asyncio.run(work)
     else:
-        uvloop.run(main())
-    return 0
+        uvloop.run(work)
 
 
 def _with_ports(settings: Settings, port: int | None, admin_port: int | None) -> Settings:
@@ -48,6 +64,28 @@ def _announce(app: App, addresses: list[tuple[str, int]]) -> None:
     sys.stderr.flush()
 
 
-def _log(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+class _Lines:
+    """Writes log lines from a thread of its own: a pipe that nobody reads stops the lines, not us."""
+
+    def __init__(self) -> None:
+        self._waiting: queue.Queue[str | None] = queue.Queue(LINES)
+        self._thread = threading.Thread(target=self._write, name="log", daemon=True)
+        self._thread.start()
+
+    def __call__(self, line: str) -> None:
+        """Raises OSError where there is no room: the line is lost."""
+        try:
+            self._waiting.put_nowait(line)
+        except queue.Full:
+            raise BlockingIOError("nobody reads the log") from None
+
+    def close(self) -> None:
+        """Write what waits, within a second."""
+        with suppress(queue.Full):
+            self._waiting.put_nowait(None)
+            self._thread.join(1.0)
+
+    def _write(self) -> None:
+        while (line := self._waiting.get()) is not None:
+            with suppress(OSError):
+                os.write(1, line.encode() + b"\n")

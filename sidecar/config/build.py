@@ -197,12 +197,12 @@ class Builder:
             return None
         try:
             origin = parse_url(url, private=private)
-            if row and row.path and not origin.base_path and not origin.version:
-                origin = parse_url(url.rstrip("/") + row.path, private=private)
-            return origin
         except BadUrl as bad:
             self.problems.add((*path, "url"), bad.message)
             return None
+        if row and row.path and not origin.base_path and not origin.version:
+            return parse_url(url.rstrip("/") + row.path, private=private)
+        return origin
 
     def _secret(self, raw: Any, path: Path) -> Any:
         """Never quotes what it got: whatever stands where a key belongs may be one."""

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from sidecar.config.problems import Path, Problem, Problems, quote, show
 from sidecar.config.urls import is_loopback
-from sidecar.dialects import DIALECTS
+from sidecar.dialects import DIALECTS, find
 from sidecar.model import Operation
 from sidecar.secret import Secret
 from sidecar.settings import BreakerRules, RetryRules, Route, Settings, StaticAnswer
@@ -21,8 +21,11 @@ from sidecar.settings import BreakerRules, RetryRules, Route, Settings, StaticAn
 _HOST: Final = re.compile(r"[A-Za-z0-9_.-]{1,253}|\[[0-9a-fA-F:.]+\]")
 _ORIGIN: Final = re.compile(r"https?://(?:[A-Za-z0-9_.-]{1,253}|\[[0-9a-fA-F:.]+\])(?::[0-9]{1,5})?")
 
-# The path that an operation has in most dialects.
-_PATHS: Final = {Operation.EMBEDDINGS: "/embeddings", Operation.OTHER: "/"}
+# Paths that an operation has, in one dialect or another.
+_PATHS: Final = {
+    Operation.EMBEDDINGS: ("/embeddings", "/models/m:embedContent"),
+    Operation.OTHER: ("/",),
+}
 
 # type, field that is told, condition, what is wrong
 _PAIRS: Final[tuple[tuple[type, str, Callable[[Any], bool], str], ...]] = (
@@ -202,7 +205,7 @@ def _never_taken(route: Route) -> Iterator[str]:
     operation = route.match.operation
     if own.dialect not in DIALECTS:
         yield f"is never taken: calls to {own.name} are passed through"
-    elif operation in _PATHS and DIALECTS[own.dialect].operation("POST", _PATHS[operation]) is not operation:
+    elif operation in _PATHS and not any(find(own.dialect, "POST", path) for path in _PATHS[operation]):
         yield f"is never taken: calls for `{operation}` to {own.name} are passed through"
 
 

@@ -20,7 +20,7 @@ from sidecar.model import Clock
 from sidecar.settings import Listen
 
 GRACE = 10.0  # seconds before a body's rate is looked at
-STEP = 64 * 1024  # bytes; room for a body of unknown length is taken in growing steps
+STEP = 64 * 1024  # bytes; room for a body is taken in growing steps, as it comes
 
 
 class NoRoomError(RequestError):
@@ -48,7 +48,7 @@ async def read_held(
     """Raises RequestError: too large, too slow, malformed, no room."""
     if announced is not None and announced > listen.max_body:
         raise _too_large(listen)
-    taken = 0 if announced is None else announced
+    taken = min(announced or 0, STEP)  # what is announced and does not come takes nobody's room
     if not room.enter_context(admission.hold(taken)):
         raise NoRoomError
     whole = arrived(body)
@@ -64,6 +64,8 @@ async def read_held(
                     raise _too_large(listen)
                 if size > taken:
                     step = max(STEP, taken, size - taken)
+                    if announced is not None:
+                        step = min(step, announced - taken)
                     if not room.enter_context(admission.hold(step)):
                         raise NoRoomError
                     taken += step

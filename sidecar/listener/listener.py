@@ -296,7 +296,8 @@ class Listener:
             self._tell(NestedRetry(call, source))
         if not name:
             return None
-        key = (call.key_digest, name)
+        # the same word may name something else elsewhere, or another caller's work
+        key = (f"{call.key_digest} {call.provider} {call.path}", name)
         earlier = self._by_key.get(key)
         if earlier is not None:
             earlier.stop(

@@ -6,7 +6,6 @@ import hmac
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from pathlib import Path
 
 from sidecar.dialects import FAMILIES
 from sidecar.dialects.base import Dialect
@@ -23,6 +22,7 @@ from sidecar.listener.http_rules import (
 from sidecar.listener.http_strict import RequestError
 from sidecar.model import Ask, Clock, Operation, Provider, Service
 from sidecar.routing import split_path
+from sidecar.secret import Secret
 from sidecar.settings import Listen, Route, Settings
 
 
@@ -65,7 +65,7 @@ class Reception:
         self._clock = clock
         self._new_id = new_id
         self._names: tuple[Listen | None, frozenset[str]] = (None, frozenset())
-        self._token = b""
+        self._token: Secret | None = None
 
     def check(self, request: Request, generation: Generation, *, bypass: bool) -> Asked | None:
         """What the request is for; None: it asks for us. Raises RequestError."""
@@ -118,18 +118,15 @@ class Reception:
     def _check_sender(self, said: Intake, listen: Listen) -> None:
         if self._names[0] is not listen:
             self._names = (listen, frozenset(name.lower() for name in listen.names))
-            self._token = b""
+            self._token = _token(listen)
         check_sender(said, self._names[1], listen)
-        if not listen.client_token:
+        if self._token is None:
             return
-        token = said.ours.get(b"token", b"")
-        if not self._is_token(token):
-            self._token = _read_token(listen.client_token)  # not read yet, or rotated
-            if not self._is_token(token):
+        given = said.ours.get(b"token", b"")
+        if not _is(given, self._token):
+            self._token = _token(listen)  # it may have been rotated just now
+            if not _is(given, self._token):
                 raise RequestError(401, "client_token", "the header x-llm-sidecar-token is missing or wrong")
-
-    def _is_token(self, token: bytes) -> bool:
-        return self._token != b"" and hmac.compare_digest(token, self._token)
 
 
 def _spoken(
@@ -156,8 +153,10 @@ def _unknown(name: str, settings: Settings) -> RequestError:
     )
 
 
-def _read_token(path: str) -> bytes:
-    try:
-        return Path(path).read_bytes().strip()
-    except OSError:
-        return b""
+def _token(listen: Listen) -> Secret | None:
+    return Secret("file", listen.client_token) if listen.client_token else None
+
+
+def _is(given: bytes, token: Secret | None) -> bool:
+    wanted = "" if token is None else (token.reveal() or "").strip()
+    return wanted != "" and hmac.compare_digest(given, wanted.encode())

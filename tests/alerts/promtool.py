@@ -8,6 +8,7 @@ import subprocess
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -77,10 +78,11 @@ class Night:
             }
         )
 
-    def check(self, rules: Path, folder: Path) -> None:
+    def check(self, rules: dict[str, Any], folder: Path) -> None:
+        (folder / "rules.yaml").write_text(yaml.safe_dump(rules, width=1_000_000))
         test = {"interval": f"{self.step}s", "input_series": self.series, "promql_expr_test": self.questions}
         document = {
-            "rule_files": [str(rules)],
+            "rule_files": ["rules.yaml"],
             "evaluation_interval": f"{self.step}s",
             "tests": [test],
         }

@@ -93,3 +93,85 @@ def test_certificates_that_cannot_be_read_are_told_in_a_sentence(tmp_path: Path,
     assert done.returncode == 2
     assert "providers.openai.ca_file" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_log_that_nobody_reads_stops_no_call(tmp_path: Path):
+    config = tmp_path / "sidecar.yaml"
+    config.write_text(
+        "log_level: debug\nproviders: {p: {url: 'http://127.0.0.1:1', private: true, dialect: ''}}\n"
+    )
+    words = [
+        sys.executable,
+        "-m",
+        "sidecar",
+        "run",
+        "--port",
+        "0",
+        "--admin-port",
+        "0",
+        "--config",
+        str(config),
+    ]
+
+    async def calls(port: int) -> int:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        async with asyncio.timeout(20):
+            for _ in range(400):  # two lines each: more than a pipe takes
+                writer.write(b"GET /p/x HTTP/1.1\r\nhost: localhost\r\n\r\n")
+                head = await reader.readuntil(b"\r\n\r\n")
+                await reader.readexactly(int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0]))
+        writer.close()
+        return 400
+
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:  # noqa: S603
+        try:
+            assert process.stderr is not None
+            port = int(process.stderr.readline().split("127.0.0.1:")[1].split(",")[0])
+            assert asyncio.run(calls(port)) == 400
+            process.terminate()
+            assert process.wait(20) == 0
+        finally:
+            process.kill()
+
+
+def test_the_last_lines_of_the_log_are_written():
+    with subprocess.Popen(
+        [sys.executable, "-m", "sidecar", "run", "--port", "0", "--admin-port", "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stderr is not None
+            port = int(process.stderr.readline().split("127.0.0.1:")[1].split(",")[0])
+
+            async def once() -> None:
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.write(b"GET /nobody/x HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+                assert b" 404 " in await reader.readline()
+                writer.close()
+
+            asyncio.run(once())
+            process.terminate()
+            out, _ = process.communicate(timeout=20)
+        finally:
+            process.kill()
+    assert '"event":"refused"' in out
+    assert '"reason":"unknown"' in out
+
+
+def test_explain_says_the_whole_address_of_every_target(tmp_path: Path):
+    config = tmp_path / "sidecar.yaml"
+    config.write_text(
+        "providers: {own: {dialect: openai_chat, url: 'http://10.0.0.5:8000/base/v1', private: true}}\n"
+        "routes: [{name: r, match: {provider: groq}, chain: [{provider: groq}, {provider: own}]}]\n"
+    )
+    request = tmp_path / "request"
+    # this vendor's SDK sends the path of its own url too, which is no other provider's
+    request.write_text('{"path": "/groq/openai/v1/chat/completions", "body": {"model": "m", "messages": []}}')
+
+    done = command("explain", "--config", str(config), "--request", str(request))
+
+    assert done.returncode == 0, done.stderr
+    assert "https://api.groq.com/openai/v1/chat/completions" in done.stdout
+    assert "http://10.0.0.5:8000/base/v1/chat/completions" in done.stdout

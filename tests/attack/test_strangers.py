@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import socket
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import pytest
 
+from sidecar import secret
 from sidecar.listener import connection, http_rules
 from sidecar.listener.http_rules import intake, outgoing
 from sidecar.model import Answered, Attempt, Call, Chunk, Head, Kind, Outcome, Sink, Turned
@@ -184,5 +187,86 @@ def test_a_layer_says_who_served_and_else_it_is_the_last_target_asked():
                 reply = await home.ask(get(path))
                 names = [line.partition(b": ") for line in reply.lines]
                 assert [value for name, _, value in names if name == b"x-llm-sidecar-served-by"] == expected
+
+    run(scenario())
+
+
+class Hanging:
+    """A service that answers when it is told to."""
+
+    def __init__(self) -> None:
+        self.running = 0
+        self.go = asyncio.Event()
+
+    def reached(self, number: int) -> bool:
+        return self.running == number
+
+    async def __call__(self, _call: Call, sink: Sink) -> Outcome:
+        self.running += 1
+        await self.go.wait()
+        await sink.start(Head(200, headers=((b"Content-Length", b"0"),)))
+        return Answered(200)
+
+
+def test_the_same_idempotency_key_for_something_else_ends_nobodys_call():
+    async def scenario() -> None:
+        service = Hanging()
+        async with house(service) as home:
+            clients = [await home.client() for _ in range(3)]
+            paths = ("/openai/v1/chat/completions", "/openai/v1/embeddings", "/anthropic/v1/messages")
+            for number, (client, path) in enumerate(zip(clients, paths, strict=True), 1):
+                client.send(post(path, CHAT, b"Idempotency-Key: order-1"))
+                await until(partial(service.reached, number))
+            service.go.set()
+            assert [(await client.reply()).status for client in clients] == [200, 200, 200]
+
+    run(scenario())
+
+
+def test_bodies_that_are_announced_and_do_not_come_take_nobodys_room():
+    async def scenario() -> None:
+        async with house(held_bytes=4 * 1024 * 1024) as home:
+            for _ in range(8):
+                client = await home.client()
+                client.send(post(body=b"").replace(b"Length: 0", b"Length: 4000000") + b"{")
+            await until(lambda: home.admission.held)
+            assert (await home.ask(post(body=CHAT + b" " * 1_000_000))).status == 200
+
+    run(scenario())
+
+
+def test_a_body_takes_no_more_room_than_was_announced():
+    most = 0
+
+    async def scenario() -> None:
+        nonlocal most
+        async with house(held_bytes=3_000_000) as home:
+            client = await home.client()
+            client.send(post(body=CHAT + b" " * 2_500_000)[:-1])
+            await until(lambda: home.admission.held > 2_000_000)
+            most = home.admission.held
+            client.send(b" ")
+            assert (await client.reply()).status == 200
+
+    run(scenario())
+    assert most <= 2_500_000 + len(CHAT)
+
+
+def test_a_client_token_that_was_rotated_away_opens_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(secret, "LOOK_EVERY", 0.0)
+    file = tmp_path / "token"
+    file.write_text("the-old-one\n")
+
+    async def scenario() -> None:
+        async with house(listen=replace(LISTEN, client_token=str(file))) as home:
+            old, new = (
+                post("/files/x", CHAT, b"x-llm-sidecar-token: the-%b-one" % w) for w in (b"old", b"new")
+            )
+            assert (await home.ask(old)).status == 200
+            file.with_suffix(".next").write_text("the-new-one\n")
+            file.with_suffix(".next").rename(file)
+            assert (await home.ask(old)).status == 401
+            assert (await home.ask(new)).status == 200
+            assert told(home) == ["token"]
 
     run(scenario())

@@ -246,6 +246,13 @@ def test_check_warns_of_routes_that_nothing_takes(match: str, warning: str) -> N
     assert warning == config.warnings(settings)[0].text()
 
 
+@pytest.mark.parametrize("provider", ["openai", "gemini"])
+def test_a_route_for_embeddings_is_taken_where_they_are_read(provider: str) -> None:
+    settings = config.parse(f"routes: [{{name: r, match: {{provider: {provider}, operation: embeddings}}}}]")
+
+    assert not [each for each in config.warnings(settings) if "never taken" in each.text()]
+
+
 def test_check_without_a_file_says_what_works() -> None:
     text, status = config.check_text(None)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from prometheus_client.samples import Sample
 
-from sidecar.model import CallEnded, Event, Outcome, Usage
+from sidecar.model import CallEnded, Event, Outcome
 from sidecar.settings import Route, Settings, Telemetry
 from sidecar.telemetry.metrics import Metrics
 from sidecar.telemetry.spans import Span
@@ -70,12 +70,15 @@ class Traced(Play):
     def _drop(self, why: str, spans: int) -> None:
         self.dropped.append((why, spans))
 
-    async def trace(
-        self, body: bytes | None = None, *, tape: Tape | None = None, **more: Any
-    ) -> Tree:
+    async def trace(self, body: bytes | None = None, *, tape: Tape | None = None, **more: Any) -> Tree:
         """One call, as the listener has it, and its spans; fails if it has none."""
         before = len(self.tracing._queue)
-        fields = {"id": f"{self.calls + 1:032x}", "trace_id": TRACE, "parent_id": PARENT, "sampled": True}
+        fields: dict[str, Any] = {
+            "id": f"{self.calls + 1:032x}",
+            "trace_id": TRACE,
+            "parent_id": PARENT,
+            "sampled": True,
+        }
         call = self.call(body, **(fields | more))
         tape = tape or Tape()
         outcome: Outcome | None = None
@@ -95,6 +98,3 @@ class Traced(Play):
     def samples(self, name: str) -> Iterable[Sample]:
         for metric in self.metrics.registry.collect():
             yield from (sample for sample in metric.samples if sample.name == name and sample.value)
-
-
-USAGE = Usage(input_total=100, output_total=20, cache_read=40, reasoning=8)
