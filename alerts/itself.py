@@ -15,7 +15,7 @@ _BY_POD = ", ".join(POD)
 
 
 def alerts(t: Thresholds) -> tuple[Alert, ...]:
-    return (*_there(t), *_configured(), *_doors(t), *_costs(t))
+    return (*_there(t), *_configured(), *_told(t), *_doors(t), *_costs(t))
 
 
 def _there(t: Thresholds) -> tuple[Alert, ...]:
@@ -93,6 +93,22 @@ def _configured() -> tuple[Alert, ...]:
             summary="Label values of {{ $labels.app }} are folded into other.",
             description=f"{_WHO} had {{{{ $value | humanize }}}} values of {{{{ $labels.label }}}} too many "
             "in an hour; sums stay right, details are lost.",
+        ),
+    )
+
+
+def _told(t: Thresholds) -> tuple[Alert, ...]:
+    dropped = events(catalog.UNSENT, "10m", (*APP, "signal", "reason"))
+    return (
+        Alert(
+            name="LLMSidecarTelemetryDropped",
+            area=Area.SELF,
+            severity=Severity.INFO,
+            expr=at_least(dropped, t.telemetry_events),
+            wait="10m",
+            summary="Telemetry of {{ $labels.app }} does not arrive: {{ $labels.reason }}.",
+            description=f"{{{{ $value | humanize }}}} pieces of {{{{ $labels.signal }}}} of {_WHO} were dropped "
+            "in ten minutes; calls are not affected.",
         ),
     )
 

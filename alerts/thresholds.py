@@ -81,6 +81,7 @@ class Thresholds:
     lag_seconds: float = _number(0.25, "longest delay of the event loop within a minute")
     shed_events: float = _number(10, "calls shed in 5 min")
     refused_events: float = _number(10, "requests turned away for one reason in 10 min")
+    telemetry_events: float = _number(10, "spans dropped for one reason in 10 min")
     memory_bytes: float = _number(400 * 1024**2, "resident memory; below the container's limit of 512 MiB")
     cpu_cores: float = _number(0.8, "processor time; one process, one event loop: 1 is all there is")
 

@@ -80,6 +80,11 @@ class Flow:
         if self.waited is None or waited / seconds < self.waited:
             self.waited, self.share = waited / seconds, cpu / seconds
 
+    @property
+    def disturbed(self) -> bool:
+        """Did other programs have the core too often?"""
+        return self.waited is not None and self.waited > TAKEN
+
     def weigh(self, memory: Memory) -> None:
         if self.memory is None or memory.pss > self.memory.pss:
             self.memory = memory
@@ -160,9 +165,10 @@ def limits(results: Results) -> list[tuple[str, str, str, bool | None]]:
 
 
 def _held(results: Results, name: str) -> tuple[str, str, str, bool | None]:
-    """Streams that the harness could not keep up with itself say nothing of the sidecar."""
+    """Where the harness could not keep pace, or others had the core, nothing is said of the sidecar."""
     flow = results.streams[name]["sidecar"]
-    holds = True if flow.rounds_held else (False if results.kept_pace(name) else None)
+    calm = results.kept_pace(name) and not flow.disturbed
+    holds = True if flow.rounds_held else (False if calm else None)
     return (f"{name}: rounds held", f"{flow.rounds_held} of {flow.rounds}", "at least 1", holds)
 
 

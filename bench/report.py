@@ -86,7 +86,7 @@ def _streams(results: Results, phase: str) -> str:
     lines.append(
         f"the harness alone: {used} of its core, the vendor at most {direct.late * 1e3:.1f} ms late (p99)"
     )
-    taken = [name for name, flow in flows.items() if flow.waited is not None and flow.waited > TAKEN]
+    taken = [name for name, flow in flows.items() if flow.disturbed]
     if taken:
         lines.append(
             f"WARNING: other programs had the core of {', '.join(taken)} over {TAKEN:.0%} of the time"

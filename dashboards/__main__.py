@@ -36,19 +36,50 @@ def config_map(uid: str, board: str) -> dict[str, Any]:
     }
 
 
-PROVISIONING = {
-    "apiVersion": 1,
-    "providers": [
-        {
-            "name": "llm-sidecar",
-            "folder": "LLM sidecar",
-            "type": "file",
-            "allowUiUpdates": False,
-            "updateIntervalSeconds": 30,
-            "options": {"path": "/var/lib/grafana/dashboards/llm-sidecar"},
-        }
-    ],
-}
+def provisioning(folder: str = "/var/lib/grafana/dashboards/llm-sidecar") -> dict[str, Any]:
+    """For provisioning/dashboards: where the boards lie on Grafana's disk."""
+    return {
+        "apiVersion": 1,
+        "providers": [
+            {
+                "name": "llm-sidecar",
+                "folder": "LLM sidecar",
+                "type": "file",
+                "allowUiUpdates": False,
+                "updateIntervalSeconds": 30,
+                "options": {"path": folder},
+            }
+        ],
+    }
+
+
+def data_source(
+    url: str = "http://prometheus:9090", scrape_interval: str = "30s", traces: str = frame.TRACES
+) -> dict[str, Any]:
+    """For provisioning/datasources: what makes rates fit the scrape, and dots on latency panels open traces."""
+    return {
+        "apiVersion": 1,
+        "datasources": [
+            {
+                "name": "Prometheus",
+                "type": "prometheus",
+                "url": url,
+                "access": "proxy",
+                "isDefault": True,
+                "jsonData": {
+                    "timeInterval": scrape_interval,
+                    "exemplarTraceIdDestinations": [
+                        # a $ of a file is Grafana's own, so it is written twice
+                        {
+                            "name": "trace_id",
+                            "url": traces + "$${__value.raw}",
+                            "urlDisplayLabel": "Open trace",
+                        }
+                    ],
+                },
+            }
+        ],
+    }
 
 
 def files() -> Mapping[str, str]:
@@ -59,7 +90,8 @@ def files() -> Mapping[str, str]:
     return {
         **{f"{uid}.json": text for uid, text in texts.items()},
         "configmaps.yaml": yaml.safe_dump_all(maps, sort_keys=True, width=100_000),
-        "provisioning.yaml": yaml.safe_dump(PROVISIONING, sort_keys=False),
+        "provisioning-dashboards.yaml": yaml.safe_dump(provisioning(), sort_keys=False),
+        "provisioning-datasource.yaml": yaml.safe_dump(data_source(), sort_keys=False),
     }
 
 

@@ -11,7 +11,7 @@ from grafana_foundation_sdk.builders import dashboard, stat, statetimeline, tabl
 from alerts import recordings, slo
 from alerts.thresholds import DEFAULT, PAGE_BURN, TICKET_BURN
 from dashboards import frame, style
-from dashboards.query import Query, count, largest, pick, quantile, rate, share, total
+from dashboards.query import Query, count, happened, largest, pick, quantile, rate, share, total
 from dashboards.style import AMBER, GREEN, RED, Column, Levels
 from sidecar.telemetry import catalog
 
@@ -261,7 +261,7 @@ def fallback_rate() -> timeseries.Panel:
 
 
 def fallback_moves() -> table.Panel:
-    moved = count(catalog.FALLBACKS, by=("from_provider", "to_provider", "reason"), over="$__range")
+    moved = happened(catalog.FALLBACKS, by=("from_provider", "to_provider", "reason"))
     return style.table(
         "Fallbacks: from, to, why",
         "Moves in the time shown. The reason is the fault or the refusal that caused them. Moves onto a "

@@ -65,8 +65,12 @@ def config(vendors: dict[str, Vendor]) -> dict[str, Any]:
 
 
 def healthy() -> dict[str, Script]:
-    """Even a good day has an empty answer now and then."""
-    odd = (Rule(Behaviour("empty_answer"), When(calls="40")), Rule(Behaviour("server_error"), When(calls="60")))
+    """Even a good day has an empty answer, an error and a broken stream now and then."""
+    odd = (
+        Rule(Behaviour("empty_answer"), When(calls="40")),
+        Rule(Behaviour("server_error"), When(calls="60")),
+        Rule(Behaviour("cut", after=3), When(calls="80-120", stream=True, p=0.05)),
+    )
     return {
         "openai": Script(rules=(*odd, Rule(GOOD)), name="openai"),
         "backup": Script(rules=(Rule(GOOD),), name="backup"),
@@ -145,7 +149,18 @@ async def incident(folder: Path) -> AsyncIterator[Incident]:
         file.write_text(yaml.safe_dump(config(vendors)), encoding="utf-8")
         log = stack.enter_context((folder / "sidecar.log").open("wb"))
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "sidecar", "run", "--config", str(file), "--port", "0", "--admin-port", "0"),
+            *(
+                sys.executable,
+                "-m",
+                "sidecar",
+                "run",
+                "--config",
+                str(file),
+                "--port",
+                "0",
+                "--admin-port",
+                "0",
+            ),
             stdout=log,
             stderr=asyncio.subprocess.PIPE,
             env={**os.environ, "OBSERVED_KEY": "observed"},

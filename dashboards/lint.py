@@ -98,7 +98,7 @@ def known_variables(board: Board) -> Iterator[str]:
             yield f"variable {name}: must reload when the time range changes"
         if name != "namespace" and 'namespace=~"$namespace"' not in variable_query(variable):
             yield f"variable {name}: must be narrowed by $namespace"
-    names = {v["name"] for v in variables(board)} | {"__rate_interval", "__range", "__interval"}
+    names = {v["name"] for v in variables(board)} | {"__rate_interval", "__range", "__range_s"}
     for expr in expressions(board):
         for used in re.findall(r"\$\{?(\w+)", WORD.sub(lambda m: re.sub(r"\$\d", "", m[0]), expr)):
             if used not in names and not used.isdigit():

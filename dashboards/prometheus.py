@@ -20,8 +20,8 @@ from alerts.thresholds import DEFAULT
 from dashboards.incident import DidNotStart, stop
 
 HOW = (
-    "{} is not installed. Debian and Ubuntu: sudo apt-get install prometheus. macOS: brew install prometheus. "
-    "Anywhere: put it from https://prometheus.io/download into PATH."
+    "{} is not installed. Debian and Ubuntu: sudo apt-get install prometheus. macOS: brew install "
+    "prometheus. Anywhere: put it from https://prometheus.io/download into PATH."
 )
 
 
@@ -113,7 +113,7 @@ async def _ready(
                         if answer.status == 200:
                             return
                 await asyncio.sleep(0.1)
-    raise DidNotStart("Prometheus", log.read_text(encoding="utf-8")[-2000:])
+    raise DidNotStart("Prometheus", f"its log is {log}")
 
 
 def free_port() -> int:
@@ -121,5 +121,3 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-

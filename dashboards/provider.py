@@ -8,7 +8,19 @@ from alerts import recordings
 from alerts.thresholds import DEFAULT
 from dashboards import frame, style
 from dashboards.fleet import STATES
-from dashboards.query import FLEET, PROVIDER, TARGET, Query, count, largest, pick, quantile, rate, share
+from dashboards.query import (
+    FLEET,
+    PROVIDER,
+    TARGET,
+    Query,
+    count,
+    happened,
+    largest,
+    pick,
+    quantile,
+    rate,
+    share,
+)
 from dashboards.style import Column, Levels
 from sidecar.telemetry import catalog
 
@@ -268,7 +280,7 @@ def violations() -> timeseries.Panel:
 
 
 def actions() -> table.Panel:
-    done = count(catalog.QUALITY, by=("provider", "signal", "action"), scope=EACH, over="$__range")
+    done = happened(catalog.QUALITY, by=("provider", "signal", "action"), scope=EACH)
     return style.table(
         "What was done about them",
         "Violations in the time shown. observed: only counted. rejected: the answer was held back and asked "

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from alerts.promql import STARTED
 from sidecar.telemetry.catalog import Metric
 
 WINDOW = "$__rate_interval"
@@ -53,11 +54,22 @@ def count(
     *matchers: str,
     by: tuple[str, ...] = (),
     scope: tuple[str, ...] = FLEET,
-    over: str = WINDOW,
     part: str = "",
 ) -> str:
-    """How many in a step, or over the whole board with `over="$__range"`."""
-    return _over("sum", by, f"increase({pick(row, *matchers, scope=scope, part=part)}[{over}])")
+    """How many in a step."""
+    return _over("sum", by, f"increase({pick(row, *matchers, scope=scope, part=part)}[{WINDOW}])")
+
+
+def happened(row: Metric, *matchers: str, by: tuple[str, ...], scope: tuple[str, ...] = FLEET) -> str:
+    """How often in the time shown, those included with which a series was born.
+
+    The increase of a series that is born at 1 is 0; see alerts.promql.events, which this follows.
+    """
+    one, span = pick(row, *matchers, scope=scope), "$__range"
+    started = pick(STARTED, scope=FLEET)
+    watched = f"({started} offset {span} or {started} > time() - $__range_s)"
+    born = f"{one} unless {one} offset {span} and on (job, namespace, instance) {watched}"
+    return _over("sum", by, f"{born} or increase({one}[{span}])")
 
 
 def quantile(

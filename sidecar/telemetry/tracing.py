@@ -28,7 +28,7 @@ from sidecar.telemetry.spans import Span, Spans, interest
 MOST = 2048  # calls whose spans wait
 SLICE = 24  # spans encoded without letting go of the loop
 PAUSE = 0.004  # seconds between two slices
-LARGEST = 512  # spans of one request, or a few more: a call is not divided
+LARGEST = 256  # spans of one request, or a few more: a call is not divided
 EVERY = 1.0  # seconds between two requests, while the collector keeps up
 FLUSH = 1.5  # seconds for what is left when the process ends
 

@@ -433,6 +433,13 @@ SELF_CASES = (
         minutes=(10, 30, 70),
     ),
     Case(
+        alert="LLMSidecarTelemetryDropped",
+        labels=APP | {"signal": "traces", "reason": "queue_full"},
+        fires=(of(c.UNSENT, bad(2), signal="traces", reason="queue_full"),),
+        under=(of(c.UNSENT, bad(0.9), signal="traces", reason="queue_full"),),
+        quiet=(of(c.UNSENT, bad(0.1), signal="traces", reason="export_failed"),),
+    ),
+    Case(
         alert="LLMSidecarOverheadHigh",
         labels=APP,
         fires=_overhead(0.02),

@@ -78,7 +78,7 @@ def test_a_degraded_answer_names_who_gave_it(
         record=Record(attempts=attempts),
     )
 
-    async def failing(_call: Call, _sink: Sink) -> Outcome:
+    async def failing(call: Call, sink: Sink) -> Outcome:
         return outcome
 
     tape = Tape()

@@ -135,6 +135,9 @@ def test_a_core_that_others_had_is_told():
     assert "other programs" not in text(found)
     found.streams[STREAMS]["sidecar"].waited = 0.2
     assert "other programs had the core of sidecar" in text(found)
+    assert verdicts(found)[f"{STREAMS}: rounds held"] is True
+    found.streams[STREAMS]["sidecar"].rounds_held = 0
+    assert verdicts(found)[f"{STREAMS}: rounds held"] is None
 
 
 def test_the_largest_memory_is_kept():

@@ -57,9 +57,9 @@ route: assistant
 chain:
   1. openai: the model that was asked for, the application's own key, https://api.openai.com/v1/chat/completions
   2. openai-eu: the model that was asked for, key file:/nonexistent/key (NOT READABLE: skipped as no_credential), \
-https://eu.example.com:8443
-  3. groq/llama: model llama, key env:EXPLAIN_KEY, https://api.groq.com
-  4. mistral: the model that was asked for, NO KEY: skipped as no_credential, https://api.mistral.ai
+https://eu.example.com:8443/v1/chat/completions
+  3. groq/llama: model llama, key env:EXPLAIN_KEY, https://api.groq.com/openai/v1/chat/completions
+  4. mistral: the model that was asked for, NO KEY: skipped as no_credential, https://api.mistral.ai/v1/chat/completions
   after context_window: openai/gpt-4.1
 class: interactive
 deadline: 30s (class interactive)
