@@ -107,8 +107,8 @@ def _told(t: Thresholds) -> tuple[Alert, ...]:
             expr=at_least(dropped, t.telemetry_events),
             wait="10m",
             summary="Telemetry of {{ $labels.app }} does not arrive: {{ $labels.reason }}.",
-            description=f"{{{{ $value | humanize }}}} pieces of {{{{ $labels.signal }}}} of {_WHO} were dropped "
-            "in ten minutes; calls are not affected.",
+            description=f"{{{{ $value | humanize }}}} pieces of {{{{ $labels.signal }}}} of {_WHO} "
+            "were dropped in ten minutes; calls are not affected.",
         ),
     )
 

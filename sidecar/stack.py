@@ -155,6 +155,7 @@ def build(route: Route, env: Env) -> Service:
             standing,
             env.schemas,
             env.classify,
+            env.admission,
             clock,
             tell,
         )

@@ -1,4 +1,5 @@
-"""How much one sidecar takes on at a time: calls in flight, and bytes it holds for them.
+"""How much one sidecar takes on at a time: calls in flight, and bytes it holds for them, of
+requests and of answers each.
 
 Refusing early costs the application one clear error; taking on too much costs all calls of the
 pod their sidecar. So both bounds are hard, and a slot is given back in the frame that took it.
@@ -17,6 +18,7 @@ class Admission:
     bytes: int
     in_flight: int = 0
     held: int = 0
+    answers: int = 0  # bytes of answers that are held back
     draining: bool = False
 
     @contextmanager
@@ -30,6 +32,16 @@ class Admission:
             yield True
         finally:
             self.held -= size
+
+    def keep(self, size: int) -> bool:
+        """Room for `size` bytes of an answer, to be given back through `let_go`; False: there is none."""
+        if self.answers + size > self.bytes:
+            return False
+        self.answers += size
+        return True
+
+    def let_go(self, size: int) -> None:
+        self.answers -= size
 
     @contextmanager
     def slot(self) -> Iterator[bool]:

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from sidecar.core.admission import Admission
 from sidecar.layers.limit import Limit
 from sidecar.model import (
     Attempt,
@@ -54,12 +55,15 @@ class Hold:
     limits: Limits
     commit: Commit
     clock: Clock
+    room: Admission
     usual: float | None  # seconds of a whole answer
     first: Callable[[Hold, float], None]  # told when the first content comes
     started: float = field(init=False)
     head: Head | None = None
     held: list[Chunk] = field(default_factory=list)
     size: int = 0
+    kept: int = 0  # of it, in the room that all calls share
+    full: bool = False  # that room
     committed: bool = False
     early: tuple[Finding, ...] = ()  # what was found at the first content
     readable: bool = False  # any delta came: there was a reader
@@ -94,6 +98,8 @@ class Hold:
             return
         if chunk.raw:
             self.held.append(chunk)
+            self.full = self.full or not self.room.keep(len(chunk.raw))
+            self.kept += 0 if self.full else len(chunk.raw)
         self.size += len(chunk.raw)
         self.attempt.held = max(self.attempt.held, self.size)
         if self._proved():
@@ -127,8 +133,8 @@ class Hold:
 
     def _proved(self) -> bool:
         commit = self.commit
-        if self.size > commit.hold_bytes:
-            return True  # too large to hold: from here on it is only counted
+        if self.size > commit.hold_bytes or self.full:
+            return True  # too much to hold: from here on it is only counted
         first = self.attempt.first_content
         if not self.call.ask.stream or first is None or commit.mode == "complete" or self.call.assembled:
             return False
@@ -149,9 +155,15 @@ class Hold:
         self.committed = True
         await self.sink.start(self.head)
         held, self.held = self.held, []
+        self.let_go()
         raw = held[0].raw if len(held) == 1 else b"".join(chunk.raw for chunk in held)
         if raw:
             await self.send(Chunk(raw))
+
+    def let_go(self) -> None:
+        """Give the room back; what is held is on its way, or dropped."""
+        self.room.let_go(self.kept)
+        self.kept = 0
 
     def whole(self) -> bytes:
         return b"".join(chunk.raw for chunk in self.held)

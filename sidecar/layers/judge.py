@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from sidecar.core.admission import Admission
 from sidecar.core.standing import Standing
 from sidecar.faults import Charge
 from sidecar.layers.hold import Hold, TroubleBefore
@@ -72,6 +73,7 @@ class Judge:
     standing: Standing
     schemas: Schemas
     classify: Classify
+    room: Admission
     clock: Clock
     tell: Tell
 
@@ -82,7 +84,9 @@ class Judge:
             self.standing.allowance.deposit()
         answer = Answer(call.ask, watched=self.rules.watched)
         usual = None if call.ask.stream else self.standing.usual.seconds(call)
-        hold = Hold(call, sink, attempt, answer, self.limits, self.commit, self.clock, usual, self._first)
+        hold = Hold(
+            call, sink, attempt, answer, self.limits, self.commit, self.clock, self.room, usual, self._first
+        )
         hold.limit = Limit(hold.due)
         try:
             async with hold.limit:
@@ -91,6 +95,8 @@ class Judge:
             return hold.silent()
         except TroubleBefore as before:
             return self._trouble(hold, before.trouble)
+        finally:
+            hold.let_go()
         attempt.finishes = tuple(answer.finishes.values())
         if isinstance(outcome, Answered):
             outcome = await self._judge(hold, outcome)

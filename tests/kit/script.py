@@ -274,6 +274,7 @@ class Play:
         assert 0 == self.script.open
         assert 0 == self.admission.in_flight
         assert 0 == self.admission.held
+        assert 0 == self.admission.answers
         assert all(breaker._probing is None for breaker in self.memory.breakers.values())
 
     def said(self, kind: type[Event]) -> list[Any]:

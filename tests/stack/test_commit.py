@@ -84,3 +84,16 @@ def test_what_is_too_large_to_hold_goes_out(words: Words):
     assert isinstance(result.outcome, Answered)
     assert b"".join(events) == result.tape.body
     assert result.tape.pieces[0][0] < result.ended - 5
+
+
+def test_what_all_calls_together_hold_is_bounded(words: Words):
+    events = words.events(["word " * 100] * 20)
+    script = Script({"a": [s.stream(events, gap=0.5)], "b": [s.hang()]})
+    play = Play(script, words, commit=COMPLETE)
+    play.admission.bytes = 4096
+
+    result = ask(play, words)
+
+    assert isinstance(result.outcome, Answered)
+    assert b"".join(events) == result.tape.body
+    assert result.tape.pieces[0][0] < result.ended - 5
