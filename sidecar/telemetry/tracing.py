@@ -157,8 +157,10 @@ class Tracing:
         """Sends what is there, until cancelled."""
         while self._courier is not None:
             await self._clock.sleep(EVERY)
-            while self._queue:
+            most = 0  # then only what makes a large request: a trickle would be sent call by call
+            while len(self._queue) > most and self._courier is not None:
                 await self._send(self._courier, PAUSE)
+                most = LARGEST // 2
 
     async def stop(self) -> None:
         """Send what is left, within `FLUSH`; `run` is cancelled already."""

@@ -17,6 +17,7 @@ from math import inf, log
 from types import coroutine
 from typing import Any
 
+from sidecar.core.admission import Admission
 from sidecar.layers.attempt import AttemptSpan
 from sidecar.layers.guard import Guard
 from sidecar.layers.judge import Judge
@@ -108,6 +109,7 @@ class World:
             standing,
             schemas,
             verdict,
+            Admission(64, 1 << 27),
             self,
             self.tell,
         )
