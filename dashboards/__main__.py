@@ -56,7 +56,7 @@ def provisioning(folder: str = "/var/lib/grafana/dashboards/llm-sidecar") -> dic
 def data_source(
     url: str = "http://prometheus:9090", scrape_interval: str = "30s", traces: str = frame.TRACES
 ) -> dict[str, Any]:
-    """For provisioning/datasources: what makes rates fit the scrape, and dots on latency panels open traces."""
+    """For provisioning/datasources: rates fit the scrape, and dots on latency panels open traces."""
     return {
         "apiVersion": 1,
         "datasources": [

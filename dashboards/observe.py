@@ -109,13 +109,14 @@ async def answer(prometheus: Prometheus) -> str:
         causes.setdefault(labels["provider"], []).append(labels["cause"])
     if not causes:
         return "no provider is degraded"
-    wanted, carried = (
-        {labels["provider"]: value for labels, value in await prometheus.instant(name, now)}
-        for name in (recordings.ASSIGNED_SHARE, recordings.CARRIED_SHARE)
-    )
+    shares = []
+    for name in (recordings.ASSIGNED_SHARE, recordings.CARRIED_SHARE):
+        rows = await prometheus.instant(name, now)
+        shares.append({labels["provider"]: value for labels, value in rows})
+    wanted, carried = shares
     return "; ".join(
-        f"{provider} is degraded ({', '.join(sorted(why))}): {wanted.get(provider, 0):.0%} of the calls want it, "
-        f"{carried.get(provider, 0):.0%} of the attempts still hit it"
+        f"{provider} is degraded ({', '.join(sorted(why))}): {wanted.get(provider, 0):.0%} of the calls "
+        f"want it, {carried.get(provider, 0):.0%} of the attempts still hit it"
         for provider, why in sorted(causes.items())
     )
 
@@ -187,11 +188,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
     try:
         asyncio.run(observe(given.shorter, given.well, given.ill, given.rounds))
-    except* (Missing, DidNotStart) as errors:
-        for error in errors.exceptions:
-            say(": ".join(str(part) for part in error.args))
+    except (Missing, DidNotStart) as error:
+        say(": ".join(str(part) for part in error.args))
         return 1
-    except* KeyboardInterrupt:
+    except KeyboardInterrupt:
         say("Stopped.")
     return 0
 

@@ -77,7 +77,8 @@ class App:
         self.past = Status(self.clock)
         self.heartbeat = 0.0
         self._connected: set[str] = set()  # providers that were ever connected: theirs show zeros
-        self.pool = Pool(clock=self.clock)
+        # a place takes as many connections as there may be calls
+        self.pool = Pool(clock=self.clock, limit=settings.admission.in_flight)
         self.schemas = Schemas(compile_schema)
         self.started = False
         self.draining = False

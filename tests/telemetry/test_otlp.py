@@ -19,6 +19,7 @@ from sidecar.settings import Settings, Telemetry
 from sidecar.telemetry import span_rows as rows
 from sidecar.telemetry import tracing as module
 from sidecar.telemetry.tracing import MOST, Sampler, Tracing, wanted
+from tests.kit import vloop
 from tests.telemetry.events import SETTINGS, attempt, call, ended
 from tests.telemetry.receiver import Collector, black_hole, nobody, over_grpc, over_http, plain
 from tests.telemetry.traced import PARENT, TRACE
@@ -362,3 +363,59 @@ def test_a_large_body_does_not_wait_in_the_queue():
 
     run(main())
     assert call().body == b"{}"
+
+
+# ---- how much at a time ---------------------------------------------------------------------------
+
+
+class Counted:
+    """A batch and a courier that take everything at once, and say when."""
+
+    def __init__(self) -> None:
+        self.sent: list[int] = []
+        self.slices: Counter[tuple[int, float]] = Counter()
+
+    def batch(self) -> Any:
+        return Pile(self)
+
+    def send(self, batch: Any) -> asyncio.Future[bool]:
+        self.sent.append(len(batch))
+        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        done.set_result(True)
+        return done
+
+    def close(self) -> None:
+        return
+
+
+class Pile(list[Any]):
+    def __init__(self, courier: Counted) -> None:
+        super().__init__()
+        self.courier = courier
+
+    def add(self, spans: list[Any]) -> None:
+        self.courier.slices[len(self.courier.sent), asyncio.get_running_loop().time()] += len(spans)
+        self.extend(spans)
+
+
+def test_a_trickle_is_sent_once_a_second_and_a_flood_in_slices_with_pauses():
+    async def main() -> None:
+        desk, courier = Desk({GIVEN: "http://c"}), Counted()
+        desk.tracing._courier, desk.tracing.on = courier, True  # type: ignore[assignment]
+        keeper = asyncio.ensure_future(desk.tracing.run())  # noqa: TID251  # the app's
+        for _ in range(100):
+            desk.retried()
+            await asyncio.sleep(0.1)
+        assert 9 <= len(courier.sent) <= 11
+
+        for _ in range(1000):
+            desk.retried()
+        await asyncio.sleep(3.0)
+        keeper.cancel()
+        await asyncio.wait([keeper])
+        assert 3 * 1100 == sum(courier.sent)
+        assert max(courier.sent) <= module.LARGEST + module.SLICE
+        assert max(courier.slices.values()) <= module.SLICE + 3
+        assert not desk.dropped
+
+    vloop.run(main())

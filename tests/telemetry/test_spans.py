@@ -11,11 +11,26 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from sidecar.model import Answered, CallEnded, Fault, Kind, Provider, RetryDenied, Usage, span_id
+from sidecar.listener.http_rules import intake, trace_context
+from sidecar.model import (
+    Answered,
+    Ask,
+    CallEnded,
+    Fault,
+    Kind,
+    Operation,
+    Provider,
+    RetryDenied,
+    Target,
+    Usage,
+    span_id,
+)
 from sidecar.settings import Baseline, Route, Settings, StaticAnswer, Telemetry
 from sidecar.telemetry import span_rows as rows
 from sidecar.telemetry.notes import note
 from sidecar.telemetry.spans import Span, Spans, known_as
+from sidecar.upstream.request import Request as Sent
+from sidecar.upstream.request import form
 from tests.kit import script as s
 from tests.kit.answers import DIALECTS, OpenAI
 from tests.kit.answers import Dialect as Words
@@ -364,6 +379,58 @@ def test_the_primary_is_the_chain_s_first_even_for_a_route_nobody_took():
     (only,) = made(ended([], Answered(200)), settings)
 
     assert "openai" == only.attributes[rows.PRIMARY_PROVIDER]
+
+
+# ---- the trace that comes in and goes out ------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        (f"00-{TRACE}-{PARENT}-01", (TRACE, PARENT, True)),
+        (f"00-{TRACE}-{PARENT}-00", (TRACE, PARENT, False)),
+        (f"cc-{TRACE}-{PARENT}-ff-more", (TRACE, PARENT, True)),
+        (f"00-{TRACE}-{'0' * 16}-01", ("", "", None)),
+        ("nonsense", ("", "", None)),
+    ],
+)
+def test_the_application_s_span_and_its_word_are_kept(line: str, found: tuple[str, str, bool | None]):
+    assert found == trace_context(intake(((b"Traceparent", line.encode()),)))
+
+
+@pytest.mark.parametrize("private", [True, False])
+@pytest.mark.parametrize("sampled", [True, False, None])
+def test_a_provider_that_takes_part_gets_the_attempt_as_parent(*, private: bool, sampled: bool | None):
+    """Without spans of ours there is no such parent: then nothing is said for the application."""
+    one = Provider(
+        name="openai", dialect="openai_chat", scheme="http", host="10.0.0.5", port=80, private=private,
+        propagate_trace=True,
+    )  # fmt: skip
+    said = ((b"traceparent", b"00-x"), (b"tracestate", b"a=b"), (b"baggage", b"user=1"))
+    about = replace(call(attempt(None), headers=said), id=f"{7:032x}", sampled=sampled)
+
+    request = form(about, Target(name="t", provider=one))
+
+    assert isinstance(request, Sent)
+    ours = (
+        f"\r\ntraceparent: 00-{TRACE}-{span_id(about.id, 1)}-0{sampled:d}\r\n" if sampled is not None else ""
+    )
+    assert ours.encode() in request.head
+    assert (private and sampled is None) == (b"traceparent: 00-x" in request.head)
+    assert (private or sampled is not None) == (b"tracestate" in request.head)
+    assert private == (b"baggage" in request.head)
+
+
+def test_a_call_that_is_passed_on_has_no_model_and_no_path():
+    over = ended([attempt(Answered(204), model="")], Answered(204))
+    about = replace(over.call, ask=Ask(operation=Operation.OTHER, model=""), path=f"/v1/files/{CANARY}")
+
+    whole, only = made(replace(over, call=about))
+
+    assert "POST" == only.name
+    assert "/openai" == whole.attributes[rows.HTTP_ROUTE]
+    assert [] == [key for key in only.attributes if key.startswith("gen_ai.")]
+    assert CANARY not in _texts([whole, only])
 
 
 # ---- the rows ------------------------------------------------------------------------------------
