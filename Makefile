@@ -22,7 +22,10 @@ bench: $(VENV)/.dev
 
 generate: $(VENV)/.dev
 	$(BIN)/python -m sidecar.config --write
-	$(BIN)/python -m sidecar.telemetry.reference --write
+	$(BIN)/python -m sidecar.telemetry.catalog > docs/reference/metrics.md
+	$(BIN)/python -m sidecar.telemetry.span_rows > docs/reference/spans.md
+	$(BIN)/python -m alerts
+	$(BIN)/python -m dashboards
 
 $(VENV)/.dev: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("llm-sidecar needs Python 3.11 or newer: make PYTHON=python3.11 test" if sys.version_info < (3, 11) else 0)'

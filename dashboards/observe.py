@@ -177,11 +177,9 @@ async def observe(shorter: int, well: float, ill: float, rounds: int) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m dashboards.observe", description=__doc__)
-    parser.add_argument("--shorter", type=int, default=10, help="how much shorter the rules' windows are")
-    parser.add_argument(
-        "--well", type=float, default=90, help="seconds without trouble; default: %(default)s"
-    )
-    parser.add_argument("--ill", type=float, default=120, help="seconds of the outage; default: %(default)s")
+    parser.add_argument("--shorter", type=int, default=10, help="by how much windows are shorter")
+    parser.add_argument("--well", type=float, default=90, help="seconds without trouble; default %(default)s")
+    parser.add_argument("--ill", type=float, default=120, help="seconds of the outage; default %(default)s")
     parser.add_argument("--rounds", type=int, default=0, help="how often; default: until Ctrl-C")
     given = parser.parse_args(argv)
     # a proxy of this machine must not get between the parts

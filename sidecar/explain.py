@@ -15,6 +15,7 @@ from sidecar.config.convert import format_duration, format_value, hints
 from sidecar.config.problems import looks_like_key
 from sidecar.dialects import DIALECTS, BadBody, find
 from sidecar.model import Ask, Provider, Target, Traffic
+from sidecar.outline import outline
 from sidecar.routing import Router, own_path, split_path, upstream_path
 from sidecar.secret import Secret
 from sidecar.settings import Route, Settings
@@ -196,10 +197,8 @@ def _policy(settings: Settings, route: Route, sample: Sample) -> Iterator[str]:
     changed = [row for part in _PARTS for row in _changed(part, getattr(route, part))]
     yield "differs from the defaults:" if changed else "limits, retry, breaker, signals: all defaults"
     yield from (f"  {row}" for row in changed)
-    if route.upstream_stream:
-        yield "streamed upstream where the client did not ask for it, and served whole"
-    if route.static is not None:
-        yield "when nothing else answers: a labelled static answer"
+    yield "stack, outermost first:"
+    yield from (f"  {layer}: {works}" for layer, works in outline(settings, route))
 
 
 def _deadline(settings: Settings, route: Route, traffic: Traffic) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sidecar.telemetry import catalog as c
-from tests.alerts.scenes import Case, Scene, Series, attempts, calls, histogram, of
+from tests.alerts.scenes import Case, Scene, Series, attempts, calls, histogram, merged, of
 
 GOOD = (1000.0, 1000.0, 1000.0)
 APP = {"app": "web"}
@@ -131,9 +131,9 @@ APP_CASES = (
         alert="LLMAppErrorBudgetBurnFast",
         labels=APP,
         fires=_unanswered(0.2),
-        under=_unanswered(0.055),  # under six times the budget as well
+        under=_unanswered(0.058),  # under six times the budget as well
         quiet=(calls(0.05), calls(bad(0.14), "error", "none")),  # 9 of 12 in an hour
-        minutes=(60, 60, 60),
+        minutes=(10, 180, 60),
     ),
     Case(
         alert="LLMAppErrorBudgetBurnSlow",
@@ -150,7 +150,7 @@ APP_CASES = (
         fires=_lesser(0.9),
         under=_lesser(0.29),
         quiet=(calls(0.05), calls(bad(0.14), tier="static", path="degraded")),
-        minutes=(60, 60, 60),
+        minutes=(10, 180, 60),
     ),
     Case(
         alert="LLMFullTierBudgetBurnSlow",
@@ -260,7 +260,7 @@ PROVIDER_CASES = (
         alert="LLMProviderLatencyDegraded",
         labels=GPT,
         fires=_slow(5.12),
-        under=_slow(1.28),  # twice as slow
+        under=merged(_slow(1.28, rate=91.6), _slow(2.56, rate=8.4)),  # 2.9 times as slow
         quiet=_slow(81.92, rate=2.5),  # 25 in 10 minutes
         minutes=(60, 12, 30),
     ),
@@ -369,14 +369,14 @@ BREAKER_CASES = (
         alert="LLMBreakerOpenFleetWide",
         labels=TRANSPORT,
         fires=_breaker(4, 2, reopens=0, rejects=10),
-        under=_breaker(5, 2),
+        under=_breaker(7, 3),
         quiet=_breaker(1, 1),
     ),
     Case(
         alert="LLMBreakerFlapping",
         labels=TRANSPORT,
         fires=_flaps(0.25),
-        under=(*_flaps(0.15, pods=20), *_flaps(1, trigger="manual")),
+        under=(*_flaps(0.18, pods=20), *_flaps(1, trigger="manual")),
         quiet=_flaps(0.1),
     ),
 )
@@ -386,7 +386,7 @@ SELF_CASES = (
         alert="LLMSidecarDown",
         labels=APP,
         fires=_ups(FELL, FELL, UP, UP),
-        under=_ups(FELL, FELL, UP, UP, UP),
+        under=_ups(FELL, FELL, FELL, UP, UP, UP, UP),
         quiet=_ups(UP),
     ),
     Case(

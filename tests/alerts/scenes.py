@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 
 from sidecar.telemetry import catalog
@@ -111,6 +111,15 @@ def histogram(metric: Metric, phases: Phases, seconds: Phases, **labels: str) ->
     return (
         *(of(metric, below(bound), "_bucket", le=le, **labels) for le, bound in bounds),
         of(metric, phases, "_count", **labels),
+    )
+
+
+def merged(one: Scene, other: Scene) -> Scene:
+    """Two scenes of the same series, as one."""
+    assert [(s.name, s.labels) for s in one] == [(s.name, s.labels) for s in other]
+    return tuple(
+        replace(a, phases=(a.phases[0] + b.phases[0], a.phases[1] + b.phases[1], a.phases[2] + b.phases[2]))
+        for a, b in zip(one, other, strict=True)
     )
 
 

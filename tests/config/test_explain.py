@@ -8,7 +8,10 @@ import pytest
 
 from sidecar import config
 from sidecar.explain import BadRequest, explain_text, read_request
+from sidecar.outline import outline
 from sidecar.routing import UnknownProvider, UnknownRoute
+from sidecar.stack import describe
+from tests.kit.script import Play, Script
 
 FILE = """
 providers:
@@ -43,8 +46,7 @@ def test_the_explanation_of_a_request(monkeypatch: pytest.MonkeyPatch) -> None:
 
     text = explain_text(config.parse(FILE), HTTP)
 
-    assert (
-        """\
+    assert """\
 POST /v1/chat/completions for openai
   dialect: openai_chat, operation chat
   asks for: model gpt-4o-mini, stream
@@ -67,8 +69,20 @@ differs from the defaults:
   limits.gap: 90s (default 1m)
   breaker.open: 15s (default 1m)
   breaker.growth: 1 (default 2)
-when nothing else answers: a labelled static answer"""
-        == text
+stack, outermost first:
+  Degrade: the route's static answer
+""" == text[: text.index("  Admit: ")]
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_the_stack_it_prints_is_the_stack_that_is_built(streamed: bool) -> None:
+    settings = config.parse(
+        FILE.replace("deadline: 7s", f"deadline: 7s, upstream_stream: {str(streamed).lower()}")
+    )
+    route = next(route for route in settings.routes if route.name == "quick")
+
+    assert [layer for layer, _ in outline(settings, route)] == describe(
+        Play(Script({"a": []}), route=route).stack
     )
 
 
@@ -191,4 +205,4 @@ def test_streaming_upstream_is_shown():
         request("/openai/v1/chat/completions"),
     )
 
-    assert "streamed upstream where the client did not ask for it, and served whole" in text.splitlines()
+    assert "  AskStream: a whole call is asked for as a stream" in text.splitlines()

@@ -255,7 +255,7 @@ def test_whatever_a_client_writes_stays_below_the_url(name: str, path: str, know
         return
 
     way, mark, query = result.partition("?")
-    assert way.startswith(provider.base_path + "/")
+    assert f"{way}/".startswith(provider.base_path + "/")
     assert "//" not in way
     assert not {".", ".."} & set(way.split("/"))
     assert (mark + query) == path[len(path.partition("?")[0]) :]

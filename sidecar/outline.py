@@ -1,0 +1,55 @@
+"""A route's stack in words: each layer with the settings it works by, outermost first.
+
+What `explain` prints. A test holds the names against the stack that is really built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sidecar.settings import BreakerRules, Route, Settings
+
+
+def outline(settings: Settings, route: Route) -> Iterator[tuple[str, str]]:
+    """(layer, its settings)."""
+    limits, retry, signals, commit = route.limits, route.retry, route.signals, route.commit
+    yield (
+        "Degrade",
+        "the route's static answer" if route.static else "a rejected answer if it is the best there was",
+    )
+    yield "Admit", f"at most {settings.admission.in_flight} calls in flight"
+    yield "Deadline", f"bounds the waiting; a stream that flows may take {limits.total:g} s"
+    yield "Fallback", f"{len(route.chain)} in the chain, at most {retry.per_call} attempts a call"
+    budget = f"budget {route.budget.size:g} + {route.budget.per_call:g} a call"
+    backoff = f"full jitter from {retry.base:g} s up to {retry.cap:g} s"
+    yield "Retry", f"{retry.attempts} attempts a target, {backoff}, {budget}"
+    if route.upstream_stream:
+        yield "AskStream", "a whole call is asked for as a stream"
+    yield "Guard", f"breaker: {_breaker(route.breaker)}; quality: {_breaker(route.quality_breaker)}"
+    yield "AttemptSpan", "one record per try"
+    acting = [f"{name} {action}" for name, action in _actions(signals) if action != "off"]
+    yield (
+        "Judge",
+        f"commit {commit.mode}, first content {limits.first_content:g} s, gap {limits.gap:g} s; {', '.join(acting)}",
+    )
+    if route.upstream_stream:
+        yield "Assemble", "the stream becomes the whole answer that was asked for"
+    yield "Adapt", "only the model and the key are changed"
+    yield (
+        "Upstream",
+        f"connect {limits.connect:g} s, TLS {limits.tls:g} s, headers of a stream {limits.headers:g} s",
+    )
+
+
+def _breaker(rules: BreakerRules) -> str:
+    run = f"{rules.run} BAD in a row or " if rules.run else ""
+    return (
+        f"{run}{rules.ratio:.0%} of the last {rules.samples}, open {rules.open:g} s up to {rules.longest:g} s"
+    )
+
+
+def _actions(signals: object) -> Iterator[tuple[str, str]]:
+    for name in signals.__dataclass_fields__:  # type: ignore[attr-defined]  # a dataclass of ours
+        value = getattr(signals, name)
+        if isinstance(value, str):
+            yield name, value
