@@ -1,4 +1,4 @@
-"""`python -m alerts`: renders the rules, writes the committed files anew, or compares them."""
+"""`python -m alerts` writes the committed files anew, `--check` compares them, `--out` renders elsewhere."""
 
 from __future__ import annotations
 
@@ -28,7 +28,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a threshold")
     parser.add_argument("--thresholds", type=Path, metavar="FILE", help="a YAML mapping of thresholds")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where the three files go")
-    parser.add_argument("--write", action="store_true", help="write the committed files anew")
     parser.add_argument("--check", action="store_true", help="are the committed files those of the rows?")
     return parser
 
@@ -51,20 +50,19 @@ def _values(path: Path | None, pairs: list[str]) -> dict[str, object]:
 def main(arguments: list[str]) -> int:
     parser = _parser()
     given = parser.parse_args(arguments)
-    ours = given.write or given.check
-    if ours == (given.out is not None) or (given.write and given.check):
-        parser.error("say one of --out DIR, --write and --check")
-    if ours and (given.set or given.thresholds):
+    if given.check and given.out:
+        parser.error("--check compares the committed files, --out writes others: say one of them")
+    if not given.out and (given.set or given.thresholds):
         parser.error("the committed files have the defaults; with other thresholds use --out DIR")
     if given.check:
         found = list(stale())
         for name in found:
-            sys.stderr.write(f"{name} is stale: run python -m alerts --write\n")
+            sys.stderr.write(f"{name} is stale: run python -m alerts\n")
         return 1 if found else 0
     try:
         texts = (
             committed()
-            if given.write
+            if given.out is None
             else {
                 given.out / name: text
                 for name, text in files(changed(_values(given.thresholds, given.set))).items()

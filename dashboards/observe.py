@@ -163,9 +163,7 @@ async def observe(shorter: int, well: float, ill: float, rounds: int) -> None:
             say(f"Alerts        {asked.url}/alerts")
             say(f"Prometheus    {asked.url}/graph?g0.expr={recordings.DEGRADED}&g0.tab=0&g0.range_input=5m")
             say(f"The sidecar   {it.admin}/metrics and {it.admin}/status; its log is in {folder}")
-            say(
-                f"Windows and waits of the rules are {shorter} times shorter than shipped. Ctrl-C ends it all.\n"
-            )
+            say(f"The rules' windows are {shorter} times shorter than shipped. Ctrl-C ends it all.\n")
             telling = asyncio.ensure_future(tell(asked))  # noqa: TID251  # ends with the day
             try:
                 await day(it, well, ill, rounds)

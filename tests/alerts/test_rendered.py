@@ -42,7 +42,7 @@ def test_the_committed_files_are_those_of_the_rows() -> None:
 def test_a_stale_file_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr("alerts.__main__.page", lambda: page() + "more")
     assert main(["--check"]) == 1
-    assert capsys.readouterr().err == "docs/reference/alerts.md is stale: run python -m alerts --write\n"
+    assert capsys.readouterr().err == "docs/reference/alerts.md is stale: run python -m alerts\n"
 
 
 def test_promtool_accepts_the_rules_and_so_it_does_with_other_thresholds(tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_the_command_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFi
     assert main(["--set", "fallback_burst", "--out", str(tmp_path)]) == 2
     assert capsys.readouterr().err == "--set fallback_burst: expected NAME=VALUE\n"
     with pytest.raises(SystemExit):
-        main(["--write", "--set", "fallback_burst=3"])
+        main(["--set", "fallback_burst=3"])
     assert "use --out DIR" in capsys.readouterr().err
 
 
