@@ -28,10 +28,8 @@ def outline(settings: Settings, route: Route) -> Iterator[tuple[str, str]]:
     yield "Guard", f"breaker: {_breaker(route.breaker)}; quality: {_breaker(route.quality_breaker)}"
     yield "AttemptSpan", "one record per try"
     acting = [f"{name} {action}" for name, action in _actions(signals) if action != "off"]
-    yield (
-        "Judge",
-        f"commit {commit.mode}, first content {limits.first_content:g} s, gap {limits.gap:g} s; {', '.join(acting)}",
-    )
+    silence = f"first content {limits.first_content:g} s, gap {limits.gap:g} s"
+    yield "Judge", f"commit {commit.mode}, {silence}; {', '.join(acting)}"
     if route.upstream_stream:
         yield "Assemble", "the stream becomes the whole answer that was asked for"
     yield "Adapt", "only the model and the key are changed"
