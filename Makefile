@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test lint bench generate clean
+.PHONY: demo test lint bench observe generate clean
 
 demo: $(VENV)/.dev
 	$(BIN)/llm-sidecar demo
@@ -19,6 +19,9 @@ lint: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m bench
+
+observe: $(VENV)/.dev
+	$(BIN)/python -m dashboards.observe
 
 generate: $(VENV)/.dev
 	$(BIN)/python -m sidecar.config --write

@@ -6,6 +6,6 @@ ratios, never one day's absolutes. "Added" is a subject's latency minus that of 
 the vendor directly. Every answer is compared byte by byte; one that is wrong ends the run.
 
 How it is laid out: the load and the vendor share one core, the subject has another one, so the
-subject never competes with what measures it. Nothing here imports the sidecar: it is started as a
-user starts it.
+subject never competes with what measures it. Nothing here imports the sidecar, but bench/finish, a program of
+its own: it is started as a user starts it.
 """

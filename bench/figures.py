@@ -9,6 +9,7 @@ from bench.machine import Memory
 from bench.phases import ALONE, GROUPS, MANY, Streams
 from bench.streams import Carried
 from bench.subjects import Start
+from bench.telemetry import Telemetry
 
 RATIO = 16.0  # times nginx's added p50, one connection
 IDLE = 45 * 2**20  # bytes of PSS
@@ -108,6 +109,7 @@ class Results:
     starts: list[Start] = field(default_factory=list)
     idle: Memory | None = None
     busy: Memory | None = None  # after all slices
+    telemetry: Telemetry | None = None
     steal: float = 0.0
 
     def added(self, phase: str, name: str, what: str) -> float:
@@ -149,6 +151,7 @@ def limits(results: Results) -> list[tuple[str, str, str, bool | None]]:
             None if ratio is None else ratio <= RATIO,
         ),
         *(_held(results, name) for name in results.streams),
+        *(results.telemetry.limits() if results.telemetry else ()),
         (
             "idle memory (PSS), MiB",
             "not measured" if idle is None else f"{idle.pss / 2**20:.1f}",

@@ -50,4 +50,5 @@ GROUPS: dict[str, tuple[Requests | Streams, ...]] = {
         Requests("32 connections, TLS upstream", 32, apart=True, tls=True),
         Streams("200 streams at 50 events/s, TLS upstream", 200, 50, 0.8, tls=True),
     ),
+    "telemetry": (),  # bench/telemetry has its own
 }

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.figures import LATE, STEAL, TAKEN, Cell, Flow, Results, limits, many
+from bench.telemetry import Telemetry
 
 
 def text(results: Results) -> str:
     parts = [_heading(results)]
     parts += [_requests(results, phase) for phase in results.phases]
     parts += [_streams(results, phase) for phase in results.streams]
+    if results.telemetry:
+        parts.append(_telemetry(results.telemetry))
     parts += [_life(results), _verdicts(results)]
     return "\n\n".join(parts)
 
@@ -110,6 +113,23 @@ def _life(results: Results) -> str:
         f"{table(rows)}\nstart to listening {start.listening:.3f} s, "
         f"to the first answer {start.answered:.3f} s (best of {len(results.starts)})"
     )
+
+
+def _telemetry(found: Telemetry) -> str:
+    costs: list[Sequence[str]] = [
+        ("telemetry", "found"),
+        ("metrics of a call, us", f"{found.finish * 1e6:.1f}"),
+        ("spans of a sampled call, made and encoded, us", f"{found.spans * 1e6:.1f}"),
+        (f"/metrics, {found.samples} samples, ms", f"{found.scrape * 1e3:.2f}"),
+        ("the same as OpenMetrics, ms", f"{found.scrape_open * 1e3:.2f}"),
+        ("PSS with tracing over http, MiB", f"{found.pss / 2**20:.1f}"),
+    ]
+    rows: list[Sequence[str]] = [("1 connection, one core", "p50 us", "p99 us", "added p50", "added p99")]
+    base = found.tracing[0]
+    for one in found.tracing:
+        added = ("-", "-") if one is base else (_us(one.p50 - base.p50), _us(one.p99 - base.p99))
+        rows.append((one.name, _us(one.p50), _us(one.p99), *added))
+    return f"{table(costs)}\n\n{table(rows)}"
 
 
 def _verdicts(results: Results) -> str:

@@ -173,18 +173,28 @@ def peer(what: Peer, program: str, home: Path, ports: Ports, core: int | None) -
 
 
 @contextmanager
-def sidecar(home: Path, ports: Ports, core: int | None) -> Iterator[tuple[Subject, Start]]:
+def sidecar(
+    home: Path,
+    ports: Ports,
+    core: int | None,
+    *,
+    name: str = "sidecar",
+    env: Mapping[str, str] | None = None,
+) -> Iterator[tuple[Subject, Start]]:
     """All default policies, a chain of two; and how long it took to start."""
     port, admin = free_port(), free_port()
-    file = home / "sidecar.yaml"
+    file = home / f"{name}.yaml"
     file.write_text(
         SIDECAR.format(first=ports.first, second=ports.second, secure=ports.secure, ca=ports.ca, key=KEY)
     )
     command = [sys.executable, "-m", "sidecar", "run", "--config", str(file)]
     command += ["--port", str(port), "--admin-port", str(admin)]
     began = time.perf_counter()
-    with _listening("sidecar", command, {KEY: "not-a-key"}, port, home, core) as (process, listening):
-        subject = Subject("sidecar", Way(port, f"/first{CHAT}"), Way(port, f"/secure{CHAT}"), process.pid)
+    with _listening(name, command, {KEY: "not-a-key", **(env or {})}, port, home, core) as (
+        process,
+        listening,
+    ):
+        subject = Subject(name, Way(port, f"/first{CHAT}"), Way(port, f"/secure{CHAT}"), process.pid)
         _ask_once(subject)
         yield subject, Start(listening - began, time.perf_counter() - began)
 

@@ -52,7 +52,7 @@ def config(vendors: dict[str, Vendor]) -> dict[str, Any]:
             }
             for name, dialect in dialects.items()
         },
-        "defaults": {"breaker": {"open": "2s", "growth": 1}},
+        "defaults": {"breaker": {"open": "1s", "growth": 1}},
         "routes": [
             {
                 "name": "chat",

@@ -20,7 +20,6 @@ from prometheus_client import (
     ProcessCollector,
     disable_created_metrics,
 )
-from prometheus_client.exposition import choose_encoder
 
 import sidecar
 from sidecar.faults import HANDLING
@@ -59,6 +58,7 @@ from sidecar.model import (
 from sidecar.settings import Route, Settings
 from sidecar.telemetry import catalog, words
 from sidecar.telemetry.catalog import OTHER, Metric, MetricKind
+from sidecar.telemetry.exposition import Exposition, Shown
 from sidecar.telemetry.labels import Family, Key, Labels, targets_of
 from sidecar.telemetry.words import Ended, Path, Went
 
@@ -78,7 +78,7 @@ class Metrics:
     ) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # one more series per child, for nothing
         self.registry = CollectorRegistry() if registry is None else registry
-        ProcessCollector(registry=self.registry)
+        self._exposition = Exposition(ProcessCollector(registry=self.registry))
         self._wall = wall
         self._open: dict[Key, tuple[Key, int]] = {}  # breakers that are not closed -> their gauge, level
         self._met: set[str] = set()  # providers whose children exist
@@ -116,7 +116,7 @@ class Metrics:
         self._lag = self._plain_gauge(catalog.LAG)
         self._reload_ok = self._plain_gauge(catalog.RELOAD_OK)
         self._reload_time = self._plain_gauge(catalog.RELOAD_TIME)
-        self._bugs = Counter(catalog.BUGS.name, catalog.BUGS.help, registry=self.registry)
+        self._bugs = self._plain_counter(catalog.BUGS)
 
         self._build[sidecar.__version__, platform.python_version()].set(1)
         for reason in ("concurrency", "memory", "draining"):
@@ -232,8 +232,7 @@ class Metrics:
 
     def render(self, accept: str) -> tuple[bytes, str]:
         """The body and content type for an Accept header: text, or OpenMetrics where it is asked for."""
-        encode, content_type = choose_encoder(accept)
-        return encode(self.registry), content_type
+        return self._exposition.render(accept)
 
     # ---- what is told ------------------------------------------------------------------------
 
@@ -290,7 +289,7 @@ class Metrics:
         self._attempts[(*key, attempt.kind, went, words.error_type(outcome))].inc()
         if attempt.ended is not None and went is not Went.CANCELLED:
             self._attempt_duration[(*key, "success" if ok else "failure")].observe(
-                attempt.ended - attempt.started
+                attempt.ended - attempt.started, _trace(call)
             )
         if attempt.first_content is not None and call.ask.stream:
             self._first_token[key].observe(attempt.first_content - attempt.started)
@@ -305,7 +304,7 @@ class Metrics:
             route, call.ask.operation, labels.primary(call), ended, words.tier(outcome), path
         ].inc()
         if ended is Ended.SUCCESS or ended is Ended.ERROR:
-            self._request_duration[route, path, ended].observe(event.ended - call.arrived)
+            self._request_duration[route, path, ended].observe(event.ended - call.arrived, _trace(call))
         ours = words.overhead(call, event.ended)
         if ours is not None:
             self._overhead[("true" if call.ask.stream else "false",)].observe(ours)
@@ -374,6 +373,7 @@ class Metrics:
         parent = Counter(metric.name, metric.help, metric.labels, unit=metric.unit, registry=self.registry)
         family = Family(metric, parent, self._overflow)
         self._families.append(family)
+        self._exposition.add(Shown(parent, metric.labels, family, metric.buckets))
         return family
 
     def _gauge(self, metric: Metric) -> Family[Gauge]:
@@ -381,6 +381,7 @@ class Metrics:
         parent = Gauge(metric.name, metric.help, metric.labels, unit=metric.unit, registry=self.registry)
         family = Family(metric, parent, self._overflow)
         self._families.append(family)
+        self._exposition.add(Shown(parent, metric.labels, family, metric.buckets))
         return family
 
     def _histogram(self, metric: Metric) -> Family[Histogram]:
@@ -395,7 +396,20 @@ class Metrics:
         )
         family = Family(metric, parent, self._overflow)
         self._families.append(family)
+        self._exposition.add(Shown(parent, metric.labels, family, metric.buckets))
         return family
 
+    def _plain_counter(self, metric: Metric) -> Counter:
+        counter = Counter(metric.name, metric.help, unit=metric.unit, registry=self.registry)
+        self._exposition.add(Shown(counter, (), {(): counter}))
+        return counter
+
     def _plain_gauge(self, metric: Metric) -> Gauge:
-        return Gauge(metric.name, metric.help, unit=metric.unit, registry=self.registry)
+        gauge = Gauge(metric.name, metric.help, unit=metric.unit, registry=self.registry)
+        self._exposition.add(Shown(gauge, (), {(): gauge}))
+        return gauge
+
+
+def _trace(call: Call) -> dict[str, str] | None:
+    """The exemplar that leads from a bucket to a trace, where there is one."""
+    return {"trace_id": call.trace_id} if call.sampled and call.trace_id else None

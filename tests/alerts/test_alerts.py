@@ -12,7 +12,7 @@ import yaml
 from alerts.build import RENDERED, alerts
 from alerts.rules import Alert
 from tests.alerts.cases import CASES
-from tests.alerts.promtool import Night
+from tests.kit.promtool import Night
 from tests.alerts.scenes import Case, alive, written
 
 RULES: dict[str, Any] = yaml.safe_load((RENDERED / "llm-sidecar.rules.yaml").read_text())

@@ -9,7 +9,7 @@ import pytest
 from alerts import recordings as r
 from sidecar.telemetry import catalog as c
 from tests.alerts.cases import TRANSPORT
-from tests.alerts.promtool import Night
+from tests.kit.promtool import Night
 from tests.alerts.scenes import Scene, Series, alive, attempts, calls, histogram, of, target, written
 from tests.alerts.test_alerts import ALERTS, RULES, firing, needed
 from tests.alerts.test_alerts import of as fired

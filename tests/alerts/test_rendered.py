@@ -22,10 +22,10 @@ from sidecar.faults import HANDLING
 from sidecar.model import Fault
 from sidecar.telemetry import catalog
 from tests.alerts import cases, test_nights
-from tests.alerts.promtool import need, run
+from tests.kit.promtool import need, run
 from tests.docs.pages import ROOT, blocks
 
-RUNBOOKS = sorted((ROOT / "docs" / "runbooks").glob("*.md"))
+RUNBOOKS = sorted((ROOT / "docs" / "runbooks").glob("LLM*.md"))
 HEADINGS = ["Meaning", "Impact", "Look here", "Do this", "False positives"]
 RULES = [rule for group in rule_file()["groups"] for rule in group["rules"]]
 FOREIGN = {"process_start_time_seconds", "process_resident_memory_bytes", "process_cpu_seconds_total", "up"}

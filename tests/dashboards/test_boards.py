@@ -11,7 +11,7 @@ import yaml
 
 from dashboards.__main__ import FOLDER, boards, files, main, stale
 from dashboards.reading import expressions, targets
-from tests.alerts.promtool import need, run
+from tests.kit.promtool import need, run
 
 BOARDS = boards()
 
