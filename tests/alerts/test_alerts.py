@@ -12,8 +12,8 @@ import yaml
 from alerts.build import RENDERED, alerts
 from alerts.rules import Alert
 from tests.alerts.cases import CASES
-from tests.kit.promtool import Night
 from tests.alerts.scenes import Case, alive, written
+from tests.kit.promtool import Night
 
 RULES: dict[str, Any] = yaml.safe_load((RENDERED / "llm-sidecar.rules.yaml").read_text())
 ALERTS = {alert.name: alert for alert in alerts()}

@@ -9,10 +9,10 @@ import pytest
 from alerts import recordings as r
 from sidecar.telemetry import catalog as c
 from tests.alerts.cases import TRANSPORT
-from tests.kit.promtool import Night
 from tests.alerts.scenes import Scene, Series, alive, attempts, calls, histogram, of, target, written
 from tests.alerts.test_alerts import ALERTS, RULES, firing, needed
 from tests.alerts.test_alerts import of as fired
+from tests.kit.promtool import Night
 
 
 def always(night: Night, namespace: str, scene: Scene, minutes: tuple[float, float, float]) -> None:

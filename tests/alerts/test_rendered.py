@@ -22,8 +22,8 @@ from sidecar.faults import HANDLING
 from sidecar.model import Fault
 from sidecar.telemetry import catalog
 from tests.alerts import cases, test_nights
-from tests.kit.promtool import need, run
 from tests.docs.pages import ROOT, blocks
+from tests.kit.promtool import need, run
 
 RUNBOOKS = sorted((ROOT / "docs" / "runbooks").glob("LLM*.md"))
 HEADINGS = ["Meaning", "Impact", "Look here", "Do this", "False positives"]
