@@ -516,23 +516,25 @@ def test_healthy_slowness_survives_without_configuration(
     play(Play(script, words, implicit=True), scenario)
 
 
-def test_one_target_alone_that_fails_three_of_ten_still_answers_nearly_all():
+def test_one_target_alone_that_fails_three_of_ten_still_answers_nearly_all(words: Words, stream: bool):
     """Thirty minutes at five calls a minute. Three tries answer 97.3 % at the best; one half hour
     swings by two points, so the promise is for many of them."""
-    days = [half_an_hour(seed) for seed in range(12)]
+    days = [half_an_hour(seed, words, stream=stream) for seed in range(12)]
 
     assert sum(days) >= 0.95 * 150 * len(days)
 
 
-def half_an_hour(seed: int) -> int:
+def half_an_hour(seed: int, words: Words, *, stream: bool) -> int:
     chance = random.Random(seed)
-    fate = [s.error(OpenAI.BROKEN), s.answer(OpenAI.whole("ok"))]
+    fate = [s.error(words.BROKEN), good(words, stream)]
     script = Script({"a": [fate[chance.random() >= 0.3] for _ in range(1000)]})
-    answered = []
+    answered: list[bool] = []
+    calls: list[int] = []
 
     async def scenario(play: Play) -> None:
         async def one() -> None:
-            result = await play.ask()
+            calls.append(0)
+            result = await play.ask(words.request(f"hello {len(calls)}", stream=stream))
             answered.append(isinstance(result.outcome, Answered))
 
         async with asyncio.TaskGroup() as group:
@@ -540,24 +542,24 @@ def half_an_hour(seed: int) -> int:
                 group.create_task(one())
                 await asyncio.sleep(12.0)
 
-    play(Play(script, implicit=True, seed=seed), scenario)
+    play(Play(script, words, implicit=True, seed=seed), scenario)
     assert 150 == len(answered)
     return sum(answered)
 
 
-def test_clients_that_give_up_on_a_hung_target_open_its_breaker():
+def test_clients_that_give_up_on_a_hung_target_open_its_breaker(words: Words):
     script = Script({"a": [s.hang()]})
 
     async def scenario(play: Play) -> None:
         for _ in range(6):
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(15):
-                    await play.ask()
+                    await play.ask(words.request(stream=False))
 
         (breaker,) = play.memory.breakers.values()
         assert BreakerState.OPEN is breaker.state
 
-    play(Play(script, implicit=True), scenario)
+    play(Play(script, words, implicit=True), scenario)
 
 
 def test_a_poison_prompt_sent_ten_times_leaves_the_breakers_closed(words: Words, stream: bool):
@@ -577,20 +579,22 @@ def test_a_poison_prompt_sent_ten_times_leaves_the_breakers_closed(words: Words,
 
 @pytest.mark.parametrize(("growth", "open_s", "back"), [(1.0, 15.0, 30.0), (2.0, 60.0, 75.0)])
 @pytest.mark.parametrize("seed", range(5))
-def test_down_for_a_minute_then_healthy(growth: float, open_s: float, back: float, seed: int):
-    down = s.error(OpenAI.OVERLOADED)
-    up = s.answer(OpenAI.whole("primary"))
+def test_down_for_a_minute_then_healthy(
+    words: Words, stream: bool, growth: float, open_s: float, back: float, seed: int
+):
+    down = s.error(words.OVERLOADED)
+    up = good(words, stream)
 
     async def primary(call: Call, sink: Sink) -> Outcome:
         healthy = asyncio.get_running_loop().time() >= 60.0
         return await (up if healthy else down)(call, sink)
 
-    script = Script({"a": [primary], "b": [s.answer(OpenAI.whole("second"))]})
+    script = Script({"a": [primary], "b": [good(words, stream)]})
 
     async def scenario(play: Play) -> None:
         for n in range(45):
             await asyncio.sleep(max(0.0, n * 4.0 - play.clock.now()))
-            assert isinstance((await play.ask()).outcome, Answered)
+            assert isinstance((await play.ask(words.request(f"hello {n}", stream=stream))).outcome, Answered)
         trip = next(m for m in play.said(BreakerMoved) if m.transition.new is BreakerState.OPEN)
         ends = [a.ended for a in [trip.call.record.attempts[0]]]
         failing = [a for a in script.asked if a.target == "a" and ends[0] < a.at < 60.0]
@@ -601,7 +605,7 @@ def test_down_for_a_minute_then_healthy(growth: float, open_s: float, back: floa
         assert {"a"} == set(late)
 
     rules = Route(name="r").breaker
-    play(Play(script, breaker=replace(rules, open=open_s, growth=growth), seed=seed), scenario)
+    play(Play(script, words, breaker=replace(rules, open=open_s, growth=growth), seed=seed), scenario)
 
 
 def test_everything_down_ends_with_the_last_error_in_bounded_time_and_heals(words: Words, stream: bool):
