@@ -16,23 +16,25 @@ from time import perf_counter
 from msgspec import structs
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from sidecar.model import (
-    Answered,
+from sidecar.events import (
     AttemptEnded,
     BreakerMoved,
+    CallEnded,
+    FellBack,
+    Judged,
+    TargetSkipped,
+)
+from sidecar.model import (
+    Answered,
     BreakerState,
     Call,
-    CallEnded,
     Failed,
     Fault,
-    FellBack,
     Finding,
-    Judged,
     Kind,
     Refused,
     RefusedBy,
     Target,
-    TargetSkipped,
     Transition,
 )
 from sidecar.settings import Settings

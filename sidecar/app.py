@@ -26,8 +26,19 @@ from sidecar.core.admission import Admission
 from sidecar.core.breaker import Breaker
 from sidecar.core.standing import Standing
 from sidecar.dialects import DIALECTS
+from sidecar.events import (
+    BreakerMoved,
+    Event,
+    Reloaded,
+    Restored,
+)
 from sidecar.listener.listener import Generation, Listener
-from sidecar.model import BreakerMoved, BreakerState, Event, Head, Reloaded, Restored, Target, Verdict
+from sidecar.model import (
+    BreakerState,
+    Head,
+    Target,
+    Verdict,
+)
 from sidecar.routing import Router
 from sidecar.schema import compile_schema
 from sidecar.settings import Limits, Route, Settings

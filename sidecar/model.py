@@ -19,7 +19,7 @@ repr.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from math import inf
@@ -385,6 +385,25 @@ class Refused(Struct, frozen=True):
 Outcome = Answered | Failed | Refused
 
 
+# ---- breakers, as everybody sees them --------------------------------------------------
+
+
+class BreakerState(StrEnum):
+    CLOSED = "closed"
+    HALF_OPEN = "half_open"
+    OPEN = "open"
+
+
+class Transition(Struct, frozen=True):
+    """A breaker changed its state. `trigger`: run, ratio, probe, manual, pardon."""
+
+    old: BreakerState
+    new: BreakerState
+    trigger: str
+    bad: int = 0
+    samples: int = 0
+
+
 # ---- the call and its record --------------------------------------------------------------
 
 
@@ -418,6 +437,9 @@ class Attempt(Struct, kw_only=True):
     max_gap: float = 0.0
     finishes: tuple[FinishReason, ...] = ()  # by choice
     held: int = 0  # bytes held at the most
+
+
+Fields = Mapping[str, Any]  # plain values, ready to be shown
 
 
 class Note(Struct, frozen=True):
@@ -524,177 +546,3 @@ class Clock(Protocol):
 
 class Rng(Protocol):
     def uniform(self, a: float, b: float, /) -> float: ...
-
-
-# ---- what is told -------------------------------------------------------------------------
-
-
-class BreakerState(StrEnum):
-    CLOSED = "closed"
-    HALF_OPEN = "half_open"
-    OPEN = "open"
-
-
-class Transition(Struct, frozen=True):
-    """A breaker changed its state. `trigger`: run, ratio, probe, manual, pardon."""
-
-    old: BreakerState
-    new: BreakerState
-    trigger: str
-    bad: int = 0
-    samples: int = 0
-
-
-class AttemptEnded(Struct, frozen=True):
-    call: Call
-    attempt: Attempt
-
-
-class RetryPlanned(Struct, frozen=True):
-    call: Call
-    fault: Fault
-    wait: float
-    source: str  # backoff or provider
-
-
-class RetryDenied(Struct, frozen=True):
-    call: Call
-    fault: Fault
-    cause: str  # budget, deadline, attempts, committed
-
-
-class FellBack(Struct, frozen=True):
-    call: Call
-    left: Target
-    to: Target
-    reason: str  # a Fault, or a RefusedBy
-
-
-class TargetSkipped(Struct, frozen=True):
-    """A target refused without being asked."""
-
-    call: Call
-    target: Target
-    refused: Refused
-
-
-class BreakerMoved(Struct, frozen=True):
-    call: Call | None  # None: an operator did it
-    kind: str  # "transport" or "quality"
-    route: str  # "" for transport breakers
-    target: str
-    provider: str
-    model: str
-    transition: Transition
-
-
-class Judged(Struct, frozen=True):
-    """A signal was evaluated and fired; `done`: observed, rejected or served."""
-
-    call: Call
-    target: Target
-    finding: Finding
-    done: str
-
-
-class WouldOpen(Struct, frozen=True):
-    """A signal that only observes would have opened the quality breaker of this route and target."""
-
-    call: Call
-    target: Target
-    signal: str
-    transition: Transition
-
-
-class OperatorAlert(Struct, frozen=True):
-    """Somebody has to act: a quota, a key, a model that is gone."""
-
-    call: Call
-    target: Target
-    fault: Fault
-
-
-class Degraded(Struct, frozen=True):
-    call: Call
-    tier: Tier
-    reason: str
-
-
-class Shed(Struct, frozen=True):
-    call: Call
-    reason: str  # concurrency, memory, draining
-
-
-class Turned(Struct, frozen=True):
-    """A request or a connection was turned away before it became a call."""
-
-    reason: str  # connections, host, malformed, not_allowed, slow, token, too_large, unknown, websocket
-    detail: str = ""  # our code for it
-
-
-class NestedRetry(Struct, frozen=True):
-    call: Call
-    source: str  # sdk_header, same_body, idempotency_key
-
-
-class CallEnded(Struct, frozen=True):
-    """The call is over. `outcome` None: the client left or the process had to stop it."""
-
-    call: Call
-    outcome: Outcome | None
-    ended: float
-    status: int  # what the client saw; 0: nothing
-    committed: bool
-
-
-class Reloaded(Struct, frozen=True):
-    ok: bool
-    digest: str
-    problems: tuple[str, ...] = ()
-
-
-class Restored(Struct, frozen=True):
-    """What an earlier process had learned was read, or could not be."""
-
-    ok: bool
-    detail: str = ""  # ours
-
-
-class Delivered(Struct, frozen=True):
-    """Telemetry cannot be sent any more, or can again."""
-
-    ok: bool
-    signal: str  # traces
-    detail: str = ""  # ours
-
-
-class Bug(Struct, frozen=True):
-    """Our own code failed; the call went past the policy, straight to its provider."""
-
-    call: Call
-    error: str  # the exception's type, nothing else
-
-
-Event = (
-    AttemptEnded
-    | RetryPlanned
-    | RetryDenied
-    | FellBack
-    | TargetSkipped
-    | BreakerMoved
-    | Judged
-    | WouldOpen
-    | OperatorAlert
-    | Degraded
-    | Shed
-    | Turned
-    | NestedRetry
-    | CallEnded
-    | Reloaded
-    | Restored
-    | Delivered
-    | Bug
-)
-
-Tell = Callable[[Event], None]
-Fields = Mapping[str, Any]

@@ -19,6 +19,10 @@ from sidecar.core.budget import Budget
 from sidecar.core.standing import Allowance, Standing
 from sidecar.core.waits import Waits
 from sidecar.dialects.base import Dialect
+from sidecar.events import (
+    BreakerMoved,
+    Tell,
+)
 from sidecar.layers.adapt import Adapt
 from sidecar.layers.admit import Admit
 from sidecar.layers.assemble import AskStream, Assemble
@@ -30,7 +34,15 @@ from sidecar.layers.fallback import Fallback, Lane
 from sidecar.layers.guard import Guard
 from sidecar.layers.judge import Classify, Judge
 from sidecar.layers.retry import Retry, digest
-from sidecar.model import BreakerMoved, BreakerState, Call, Clock, Fault, Rng, Service, Target, Tell
+from sidecar.model import (
+    BreakerState,
+    Call,
+    Clock,
+    Fault,
+    Rng,
+    Service,
+    Target,
+)
 from sidecar.settings import BreakerRules, Limits, Route, Settings
 from sidecar.signals.judging import Schemas, rules_of
 

@@ -11,12 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from sidecar.model import (
+from sidecar.events import (
     AttemptEnded,
     BreakerMoved,
     Bug,
     CallEnded,
-    Clock,
     Degraded,
     Event,
     FellBack,
@@ -26,6 +25,9 @@ from sidecar.model import (
     RetryDenied,
     Shed,
     WouldOpen,
+)
+from sidecar.model import (
+    Clock,
 )
 from sidecar.telemetry import logs, words
 

@@ -5,7 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sidecar.core.admission import Admission
-from sidecar.model import Call, Fault, Outcome, Refused, RefusedBy, Service, Shed, Sink, Tell
+from sidecar.events import (
+    Shed,
+    Tell,
+)
+from sidecar.model import (
+    Call,
+    Fault,
+    Outcome,
+    Refused,
+    RefusedBy,
+    Service,
+    Sink,
+)
 
 
 @dataclass(frozen=True, slots=True)

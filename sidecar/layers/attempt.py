@@ -9,7 +9,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sidecar.model import Attempt, AttemptEnded, BreakerState, Call, Clock, Outcome, Service, Sink, Tell
+from sidecar.events import (
+    AttemptEnded,
+    Tell,
+)
+from sidecar.model import (
+    Attempt,
+    BreakerState,
+    Call,
+    Clock,
+    Outcome,
+    Service,
+    Sink,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,12 +18,15 @@ import msgspec
 from msgspec.structs import replace
 
 from sidecar.dialects.base import Dialect
+from sidecar.events import (
+    Degraded,
+    Tell,
+)
 from sidecar.faults import HANDLING
 from sidecar.model import (
     Answered,
     Call,
     Chunk,
-    Degraded,
     Failed,
     Fault,
     Head,
@@ -32,7 +35,6 @@ from sidecar.model import (
     Service,
     Sink,
     Stage,
-    Tell,
     Tier,
 )
 from sidecar.settings import StaticAnswer

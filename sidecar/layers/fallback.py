@@ -23,6 +23,11 @@ from math import inf
 from msgspec.structs import replace
 
 from sidecar.core.deadline import share
+from sidecar.events import (
+    FellBack,
+    TargetSkipped,
+    Tell,
+)
 from sidecar.faults import HANDLING, handling
 from sidecar.model import (
     Answered,
@@ -30,7 +35,6 @@ from sidecar.model import (
     Clock,
     Failed,
     Fault,
-    FellBack,
     Kind,
     Outcome,
     Refused,
@@ -39,8 +43,6 @@ from sidecar.model import (
     Sink,
     Stage,
     Target,
-    TargetSkipped,
-    Tell,
 )
 
 ASK_AGAIN = frozenset({RefusedBy.BREAKER, RefusedBy.QUALITY_BREAKER, RefusedBy.KNOWN_WAIT})

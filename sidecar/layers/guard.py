@@ -18,11 +18,14 @@ from msgspec.structs import replace
 from sidecar.core.breaker import Breaker, Denied, Permit
 from sidecar.core.standing import Standing
 from sidecar.core.waits import Waits
+from sidecar.events import (
+    BreakerMoved,
+    Tell,
+)
 from sidecar.faults import Charge, handling
 from sidecar.layers.retry import digest
 from sidecar.model import (
     Answered,
-    BreakerMoved,
     BreakerState,
     Call,
     Chunk,
@@ -37,7 +40,6 @@ from sidecar.model import (
     Sink,
     Stage,
     Target,
-    Tell,
 )
 from sidecar.signals.judging import counted
 

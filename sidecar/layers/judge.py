@@ -21,27 +21,29 @@ from dataclasses import dataclass
 
 from sidecar.core.admission import Admission
 from sidecar.core.standing import Standing
+from sidecar.events import (
+    BreakerMoved,
+    Judged,
+    Tell,
+    WouldOpen,
+)
 from sidecar.faults import Charge
 from sidecar.layers.hold import Hold, TroubleBefore
 from sidecar.layers.limit import Limit
 from sidecar.model import (
     Answered,
-    BreakerMoved,
     BreakerState,
     Call,
     Clock,
     Failed,
     Finding,
     Head,
-    Judged,
     Outcome,
     Service,
     Sink,
     Target,
-    Tell,
     Trouble,
     Verdict,
-    WouldOpen,
 )
 from sidecar.settings import Commit, Limits
 from sidecar.signals.answer import Answer

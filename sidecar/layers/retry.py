@@ -20,6 +20,12 @@ from msgspec.structs import replace
 from sidecar.core.backoff import Wait, wait
 from sidecar.core.budget import Budget
 from sidecar.core.waits import Waits
+from sidecar.events import (
+    OperatorAlert,
+    RetryDenied,
+    RetryPlanned,
+    Tell,
+)
 from sidecar.faults import Charge, Handling, handling
 from sidecar.model import (
     Answered,
@@ -28,17 +34,13 @@ from sidecar.model import (
     Failed,
     Fault,
     Kind,
-    OperatorAlert,
     Outcome,
     Refused,
-    RetryDenied,
-    RetryPlanned,
     Rng,
     Service,
     Sink,
     Stage,
     Target,
-    Tell,
     Traffic,
 )
 from sidecar.settings import RetryRules

@@ -13,10 +13,21 @@ from dataclasses import dataclass
 from math import ceil, inf, isfinite
 
 from sidecar.dialects.base import Dialect, Wire
+from sidecar.events import (
+    Turned,
+)
 from sidecar.faults import HANDLING
 from sidecar.listener.http_rules import LONGEST_RETRY_AFTER
 from sidecar.listener.http_strict import RequestError
-from sidecar.model import Call, Failed, Fault, Head, Headers, Refused, RefusedBy, Turned
+from sidecar.model import (
+    Call,
+    Failed,
+    Fault,
+    Head,
+    Headers,
+    Refused,
+    RefusedBy,
+)
 
 SOON_MS = 1000  # when it may be worth asking again after we had no room
 

@@ -23,6 +23,13 @@ from msgspec.structs import replace
 
 from sidecar.core.admission import Admission
 from sidecar.dialects.base import BadBody, Dialect, Wire
+from sidecar.events import (
+    Bug,
+    CallEnded,
+    NestedRetry,
+    Shed,
+    Tell,
+)
 from sidecar.listener import complaints
 from sidecar.listener.bodies import NoRoomError, Upload, arrived, read_held
 from sidecar.listener.client_sink import ClientSink
@@ -35,24 +42,19 @@ from sidecar.listener.sockets import BACKLOG, PortInUse, bind, check_exposure
 from sidecar.model import (
     Answered,
     Ask,
-    Bug,
     Call,
-    CallEnded,
     Chunk,
     Clock,
     Failed,
     Fault,
     Head,
-    NestedRetry,
     Operation,
     Outcome,
     Record,
     Refused,
     RefusedBy,
     Service,
-    Shed,
     Stage,
-    Tell,
 )
 from sidecar.routing import UnknownRoute, split_path
 from sidecar.settings import Limits, Route

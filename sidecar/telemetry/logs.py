@@ -16,32 +16,34 @@ from typing import assert_never
 
 import msgspec
 
-from sidecar.model import (
+from sidecar.events import (
     AttemptEnded,
     BreakerMoved,
-    BreakerState,
     Bug,
-    Call,
     CallEnded,
     Degraded,
     Delivered,
     Event,
-    Failed,
     FellBack,
     Judged,
     NestedRetry,
     OperatorAlert,
-    Refused,
     Reloaded,
     Restored,
     RetryDenied,
     RetryPlanned,
     Shed,
-    Target,
     TargetSkipped,
-    Tier,
     Turned,
     WouldOpen,
+)
+from sidecar.model import (
+    BreakerState,
+    Call,
+    Failed,
+    Refused,
+    Target,
+    Tier,
 )
 from sidecar.telemetry import words
 from sidecar.telemetry.words import Ended, Path

@@ -22,38 +22,40 @@ from prometheus_client import (
 )
 
 import sidecar
-from sidecar.faults import HANDLING
-from sidecar.model import (
-    Answered,
-    Attempt,
+from sidecar.events import (
     AttemptEnded,
     BreakerMoved,
-    BreakerState,
     Bug,
-    Call,
     CallEnded,
     Degraded,
     Delivered,
     Event,
-    Failed,
     FellBack,
     Judged,
-    Kind,
     NestedRetry,
-    Operation,
     OperatorAlert,
-    RefusedBy,
     Reloaded,
     Restored,
     RetryDenied,
     RetryPlanned,
     Shed,
-    Target,
     TargetSkipped,
-    Tier,
     Turned,
-    Usage,
     WouldOpen,
+)
+from sidecar.faults import HANDLING
+from sidecar.model import (
+    Answered,
+    Attempt,
+    BreakerState,
+    Call,
+    Failed,
+    Kind,
+    Operation,
+    RefusedBy,
+    Target,
+    Tier,
+    Usage,
 )
 from sidecar.settings import Route, Settings
 from sidecar.telemetry import catalog, words

@@ -9,22 +9,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sidecar.model import (
+from sidecar.events import (
     BreakerMoved,
     Bug,
-    Call,
     Degraded,
     Event,
     FellBack,
     Judged,
     NestedRetry,
-    Note,
     OperatorAlert,
-    RefusedBy,
     RetryDenied,
     RetryPlanned,
     Shed,
     TargetSkipped,
+)
+from sidecar.model import (
+    Call,
+    Note,
+    RefusedBy,
 )
 from sidecar.telemetry import span_rows as rows
 from sidecar.telemetry import words

@@ -13,11 +13,13 @@ from typing import Any
 
 from msgspec import Struct
 
+from sidecar.events import (
+    CallEnded,
+)
 from sidecar.model import (
     Answered,
     Attempt,
     Call,
-    CallEnded,
     Failed,
     Finding,
     FinishReason,

@@ -19,7 +19,15 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
 
-from sidecar.model import CallEnded, Clock, Delivered, Event, Tell
+from sidecar.events import (
+    CallEnded,
+    Delivered,
+    Event,
+    Tell,
+)
+from sidecar.model import (
+    Clock,
+)
 from sidecar.settings import Settings
 from sidecar.telemetry import notes
 from sidecar.telemetry.otlp import PROTOCOLS, Batch, Courier, protocol

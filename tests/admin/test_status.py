@@ -9,7 +9,15 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from sidecar.model import AttemptEnded, Failed, Fault, FellBack, Shed
+from sidecar.events import (
+    AttemptEnded,
+    FellBack,
+    Shed,
+)
+from sidecar.model import (
+    Failed,
+    Fault,
+)
 from sidecar.status import Longest, Status, watch_lag
 from tests.kit.vloop import LoopClock, run
 from tests.telemetry.events import FIRST, SECOND, attempt, call, every, good

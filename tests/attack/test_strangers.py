@@ -11,9 +11,21 @@ from pathlib import Path
 import pytest
 
 from sidecar import secret
+from sidecar.events import (
+    Turned,
+)
 from sidecar.listener import connection, http_rules
 from sidecar.listener.http_rules import intake, outgoing
-from sidecar.model import Answered, Attempt, Call, Chunk, Head, Kind, Outcome, Sink, Turned
+from sidecar.model import (
+    Answered,
+    Attempt,
+    Call,
+    Chunk,
+    Head,
+    Kind,
+    Outcome,
+    Sink,
+)
 from sidecar.settings import Limits, Listen, Route
 from tests.wire.listener.house import CHAT, House, get, house, post, run, until
 

@@ -18,12 +18,14 @@ from typing import Any
 from sidecar.classify import classify
 from sidecar.core.admission import Admission
 from sidecar.dialects import DIALECTS
+from sidecar.events import (
+    Event,
+)
 from sidecar.layers.limit import Limit
 from sidecar.model import (
     Answered,
     Call,
     Chunk,
-    Event,
     Failed,
     Fault,
     Head,

@@ -6,7 +6,17 @@ from dataclasses import replace
 
 import pytest
 
-from sidecar.model import Answered, Failed, Options, Record, RetryDenied, RetryPlanned, Traffic
+from sidecar.events import (
+    RetryDenied,
+    RetryPlanned,
+)
+from sidecar.model import (
+    Answered,
+    Failed,
+    Options,
+    Record,
+    Traffic,
+)
 from tests.kit import script as s
 from tests.kit.answers import OpenAI
 from tests.kit.script import Play, Script

@@ -22,7 +22,9 @@ from typing import Any
 
 import pytest
 
-from sidecar.model import Judged
+from sidecar.events import (
+    Judged,
+)
 from tests.signals.world import Plan, World, quiet
 
 SPARSE, BUSY = 5 / 60, 500.0  # calls a second

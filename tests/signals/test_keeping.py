@@ -12,7 +12,10 @@ import pytest
 
 from sidecar import keeping
 from sidecar.app import App
-from sidecar.model import Event, Restored
+from sidecar.events import (
+    Event,
+    Restored,
+)
 from sidecar.settings import Admin, Listen, Settings
 from tests.signals.test_usual import call, taught
 

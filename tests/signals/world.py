@@ -18,6 +18,11 @@ from types import coroutine
 from typing import Any
 
 from sidecar.core.admission import Admission
+from sidecar.events import (
+    BreakerMoved,
+    Event,
+    Judged,
+)
 from sidecar.layers.attempt import AttemptSpan
 from sidecar.layers.guard import Guard
 from sidecar.layers.judge import Judge
@@ -25,16 +30,13 @@ from sidecar.model import (
     Answered,
     Answering,
     Ask,
-    BreakerMoved,
     BreakerState,
     Call,
     Chunk,
     Delta,
-    Event,
     Finish,
     FinishReason,
     Head,
-    Judged,
     Operation,
     Outcome,
     Record,

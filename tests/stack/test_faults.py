@@ -13,15 +13,17 @@ from typing import Any
 
 import pytest
 
+from sidecar.events import (
+    BreakerMoved,
+    FellBack,
+    OperatorAlert,
+)
 from sidecar.model import (
     Answered,
-    BreakerMoved,
     BreakerState,
     Call,
     Failed,
     Fault,
-    FellBack,
-    OperatorAlert,
     Outcome,
     Refused,
     Sink,

@@ -10,7 +10,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sidecar.model import Answered, AttemptEnded, Call, Failed, Fault, Outcome, Refused, Sink, Tier
+from sidecar.events import (
+    AttemptEnded,
+)
+from sidecar.model import (
+    Answered,
+    Call,
+    Failed,
+    Fault,
+    Outcome,
+    Refused,
+    Sink,
+    Tier,
+)
 from sidecar.settings import StaticAnswer
 from tests.kit import script as s
 from tests.kit.answers import DIALECTS

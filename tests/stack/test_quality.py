@@ -9,21 +9,23 @@ from typing import Any
 
 import pytest
 
+from sidecar.events import (
+    BreakerMoved,
+    Judged,
+    WouldOpen,
+)
 from sidecar.model import (
     Answered,
-    BreakerMoved,
     BreakerState,
     Call,
     Chunk,
     Failed,
     Fault,
     Head,
-    Judged,
     Outcome,
     Refused,
     Sink,
     Tier,
-    WouldOpen,
 )
 from sidecar.settings import Commit, Route, Signals, StaticAnswer
 from tests.kit import script as s

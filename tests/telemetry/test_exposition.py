@@ -15,7 +15,10 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_open
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from sidecar.model import AttemptEnded, CallEnded
+from sidecar.events import (
+    AttemptEnded,
+    CallEnded,
+)
 from sidecar.telemetry.exposition import (
     OPEN,
     TEXT,

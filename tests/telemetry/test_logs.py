@@ -8,23 +8,25 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from sidecar.model import (
-    Answered,
+from sidecar.events import (
     BreakerMoved,
     Event,
-    Failed,
-    Fault,
     FellBack,
-    Head,
-    Headers,
     Judged,
-    Kind,
-    Refused,
-    RefusedBy,
     Reloaded,
     RetryPlanned,
     Shed,
     TargetSkipped,
+)
+from sidecar.model import (
+    Answered,
+    Failed,
+    Fault,
+    Head,
+    Headers,
+    Kind,
+    Refused,
+    RefusedBy,
     Tier,
 )
 from sidecar.status import Status

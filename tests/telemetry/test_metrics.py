@@ -11,25 +11,27 @@ from msgspec import structs
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse
 
+from sidecar.events import (
+    AttemptEnded,
+    BreakerMoved,
+    CallEnded,
+    Event,
+    FellBack,
+    OperatorAlert,
+    Reloaded,
+    TargetSkipped,
+)
 from sidecar.faults import HANDLING
 from sidecar.model import (
     Answered,
-    AttemptEnded,
-    BreakerMoved,
     BreakerState,
-    CallEnded,
-    Event,
     Failed,
     Fault,
-    FellBack,
     Kind,
-    OperatorAlert,
     Outcome,
     Refused,
     RefusedBy,
-    Reloaded,
     Target,
-    TargetSkipped,
     Tier,
     Transition,
     Usage,

@@ -14,7 +14,19 @@ import pytest
 from msgspec.structs import replace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from sidecar.model import Answered, Delivered, Event, Failed, Fault, Kind, RetryPlanned, Usage, span_id
+from sidecar.events import (
+    Delivered,
+    Event,
+    RetryPlanned,
+)
+from sidecar.model import (
+    Answered,
+    Failed,
+    Fault,
+    Kind,
+    Usage,
+    span_id,
+)
 from sidecar.settings import Settings, Telemetry
 from sidecar.telemetry import span_rows as rows
 from sidecar.telemetry import tracing as module

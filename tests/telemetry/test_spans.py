@@ -11,16 +11,18 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from sidecar.events import (
+    CallEnded,
+    RetryDenied,
+)
 from sidecar.listener.http_rules import intake, trace_context
 from sidecar.model import (
     Answered,
     Ask,
-    CallEnded,
     Fault,
     Kind,
     Operation,
     Provider,
-    RetryDenied,
     Target,
     Usage,
     span_id,

@@ -8,7 +8,13 @@ from typing import Any
 
 from prometheus_client.samples import Sample
 
-from sidecar.model import CallEnded, Event, Outcome
+from sidecar.events import (
+    CallEnded,
+    Event,
+)
+from sidecar.model import (
+    Outcome,
+)
 from sidecar.settings import Route, Settings, Telemetry
 from sidecar.telemetry.metrics import Metrics
 from sidecar.telemetry.spans import Span

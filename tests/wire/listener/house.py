@@ -13,6 +13,10 @@ import uvloop
 
 from sidecar.core.admission import Admission
 from sidecar.dialects import DIALECTS
+from sidecar.events import (
+    CallEnded,
+    Event,
+)
 from sidecar.listener.connection import Connection
 from sidecar.listener.listener import Generation, Listener
 from sidecar.model import (
@@ -20,9 +24,7 @@ from sidecar.model import (
     Ask,
     AuthStyle,
     Call,
-    CallEnded,
     Chunk,
-    Event,
     Head,
     Outcome,
     Provider,

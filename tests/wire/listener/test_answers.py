@@ -8,10 +8,12 @@ from typing import Any, cast
 
 import pytest
 
+from sidecar.events import (
+    Bug,
+)
 from sidecar.model import (
     Answered,
     Attempt,
-    Bug,
     Call,
     Chunk,
     Failed,

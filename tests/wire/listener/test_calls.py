@@ -9,6 +9,9 @@ from math import inf
 
 import pytest
 
+from sidecar.events import (
+    Shed,
+)
 from sidecar.model import (
     Call,
     Failed,
@@ -16,7 +19,6 @@ from sidecar.model import (
     Operation,
     Options,
     Outcome,
-    Shed,
     Sink,
     Traffic,
 )

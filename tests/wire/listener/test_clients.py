@@ -8,8 +8,19 @@ from dataclasses import replace
 
 import pytest
 
+from sidecar.events import (
+    CallEnded,
+    NestedRetry,
+)
 from sidecar.listener.listener import PortInUse
-from sidecar.model import Answered, Call, CallEnded, Chunk, Head, NestedRetry, Outcome, Sink
+from sidecar.model import (
+    Answered,
+    Call,
+    Chunk,
+    Head,
+    Outcome,
+    Sink,
+)
 from sidecar.settings import Limits, Listen, Route
 from tests.wire.listener.house import (
     CHAT,
