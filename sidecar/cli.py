@@ -6,11 +6,20 @@ Exit status: 0 done, 1 it could not be done (a port in use), 2 what was given is
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from sidecar import __version__
+
+_OWN_ARGUMENTS = {
+    "provider": "sidecar.provider.command",
+    "demo": "sidecar.demo",
+    "drain": "sidecar.drain",
+    "injector": "sidecar.injector.command",
+    "doctor": "sidecar.doctor.command",
+}
 
 RUN = """\
 Starts the sidecar: listens on loopback, port 4000 (admin: 9901), until SIGTERM or Ctrl-C.
@@ -72,18 +81,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name, summary in (
         ("provider", "run a scripted fake vendor to drill with"),
         ("demo", "a scripted bad day, with and without the sidecar"),
+        ("drain", "tell the sidecar of this pod that the pod is ending (its preStop hook)"),
+        ("injector", "run the webhook that puts sidecars into pods"),
+        ("doctor", "say which SDKs are here and whether their calls go through the sidecar"),
     ):
-        # these two read their own arguments: their help is theirs
+        # these read their own arguments: their help is theirs
         commands.add_parser(name, help=summary, add_help=False)
     given = list(sys.argv[1:] if argv is None else argv)
-    if given[:1] == ["provider"]:
-        from sidecar.provider.command import main as provider
-
-        return provider(given[1:])
-    if given[:1] == ["demo"]:
-        from sidecar.demo import main as demo
-
-        return demo(given[1:])
+    if given and given[0] in _OWN_ARGUMENTS:
+        main_of: Callable[[list[str]], int] = importlib.import_module(_OWN_ARGUMENTS[given[0]]).main
+        return main_of(given[1:])
     arguments = parser.parse_args(given)
     work: Callable[[argparse.Namespace], int] = arguments.work
     return work(arguments)
