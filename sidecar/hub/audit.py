@@ -1,0 +1,93 @@
+"""The conservation audit: what the client said must be in what the target is asked, or named as lost.
+
+It knows no dialect and trusts no reader: it compares the leaves of two JSON documents. Every text,
+name, argument and payload of the source has to stand somewhere in the target, whole or as a part of
+a longer text (turns are merged, prompts are hoisted). What does not, and is under no reported loss,
+was lost silently: a bug of ours, found without anybody having thought of that field.
+
+Only words that dialects spell differently are left out: roles, types, ids, modes. JSON inside
+strings (arguments of tool calls) is opened on both sides, so spacing and key order do not matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import msgspec
+
+from sidecar.hub.conversation import Loss
+
+# keys whose values are the dialect's own vocabulary, or ours to map
+WORDS = frozenset(
+    {
+        # whose and what it is
+        "role", "type", "object", "model", "media_type", "mime_type", "mimeType",
+        "id", "call_id", "tool_call_id", "tool_use_id",
+        # modes, each dialect in its own words
+        "tool_choice", "toolChoice", "mode", "status", "finish_reason", "stop_reason", "detail", "verbosity",
+        "response_mime_type", "responseMimeType", "format", "stream", "stream_options", "include_usage",
+        "parallel_tool_calls", "disable_parallel_tool_use", "strict", "is_error",
+        # how much to think
+        "effort", "reasoning_effort", "thinkingLevel", "thinking_level", "budget_tokens", "thinkingBudget",
+        "thinking_budget", "include_thoughts", "includeThoughts", "summary",
+    }
+)  # fmt: skip
+OPENED = 64 * 1024  # characters of a string that may be JSON
+
+
+def silent(source: bytes, target: bytes, losses: Iterable[Loss]) -> list[str]:
+    """Paths of leaves of `source` that neither `target` nor `losses` account for, in order."""
+    named = tuple(loss.field for loss in losses)
+    strings: list[str] = []
+    numbers: set[float] = set()
+    for _, leaf in _leaves(msgspec.json.decode(target), "", words=True):
+        if isinstance(leaf, str):
+            strings.append(leaf)
+        else:
+            numbers.add(leaf)
+    exact = frozenset(strings)
+    everything = "\x00".join(strings)
+    missing = []
+    for path, leaf in _leaves(msgspec.json.decode(source), "", words=False):
+        if isinstance(leaf, str):
+            found = leaf in exact or leaf.strip() in everything
+        else:
+            found = leaf in numbers or f"{leaf:g}" in exact
+        if not found and not any(_under(path, field) for field in named):
+            missing.append(path)
+    return missing
+
+
+def _under(path: str, field: str) -> bool:
+    return path == field or (path.startswith(field) and path[len(field)] in ".[")
+
+
+def _leaves(value: Any, path: str, *, words: bool) -> Iterator[tuple[str, str | float]]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if words or key not in WORDS:
+                yield from _leaves(inner, f"{path}.{key}" if path else key, words=words)
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _leaves(inner, f"{path}[{index}]", words=words)
+    elif isinstance(value, str):
+        if value:
+            opened = _opened(value)
+            if opened is None:
+                yield path, value
+            else:
+                yield from _leaves(opened, path, words=True)
+                if words:
+                    yield path, value
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        yield path, float(value)
+
+
+def _opened(text: str) -> Any | None:
+    if len(text) > OPENED or text[:1] not in "{[":
+        return None
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return None

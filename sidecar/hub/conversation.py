@@ -1,0 +1,216 @@
+"""A request as nobody's dialect says it: what every reader fills in and every writer takes.
+
+The hub is small on purpose. It holds what two dialects at least can say; what only one can stays in
+`rest`, by the name it has there, so that a writer of another dialect can do one of two honest
+things with it: represent it, or name it as lost. Nothing may leave without being in one of the two lists,
+and `audit` checks that without knowing any dialect.
+
+Everything that can be lost knows where it stood in the source (`at`, "messages[3].content[0]"), so
+that a loss is told in the words of the client who wrote it. Order is meaning: turns and the parts of
+a turn stand as the client sent them. System prompts are turns too, because some stand in the middle
+of a conversation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+from msgspec import Struct
+from msgspec import field as msgspec_field
+
+Json = Any  # what a JSON document decodes to
+Rest = Mapping[str, Json]
+
+
+class Role(StrEnum):
+    SYSTEM = "system"
+    USER = "user"
+    ASSISTANT = "assistant"
+
+
+class TextPart(Struct, frozen=True):
+    text: str
+    rest: Rest = msgspec_field(default_factory=dict)  # as cache_control, annotations
+    at: str = ""
+
+
+class MediaKind(StrEnum):
+    IMAGE = "image"
+    DOCUMENT = "document"
+    AUDIO = "audio"
+    VIDEO = "video"
+
+
+class MediaPart(Struct, frozen=True):
+    """An image, a document, audio: its bytes (base64, as it came) or an address, never both.
+
+    `file` is the provider's own id of an upload: only that provider can be asked.
+    """
+
+    kind: MediaKind
+    type: str = ""  # media type, "image/png"; "" where the client did not say
+    data: str = ""
+    url: str = ""
+    file: str = ""
+    name: str = ""  # of a document
+    rest: Rest = msgspec_field(default_factory=dict)  # as detail
+    at: str = ""
+
+
+class ToolUsePart(Struct, frozen=True):
+    """The model called a tool. `arguments` is JSON text, as the model wrote it."""
+
+    id: str  # "" where the dialect has none (Gemini)
+    name: str
+    arguments: str
+    rest: Rest = msgspec_field(default_factory=dict)
+    at: str = ""
+
+
+class ToolResultPart(Struct, frozen=True):
+    """What a tool said. It belongs to the call of that id; `name` where the dialect needs it."""
+
+    id: str
+    name: str
+    parts: tuple[TextPart | MediaPart, ...]
+    error: bool = False
+    rest: Rest = msgspec_field(default_factory=dict)
+    at: str = ""
+
+
+class ThoughtPart(Struct, frozen=True):
+    """Reasoning of an earlier answer. `sealed` (signatures, encrypted content) is one provider's own."""
+
+    text: str
+    sealed: Rest = msgspec_field(default_factory=dict)
+    at: str = ""
+
+
+class RefusalPart(Struct, frozen=True):
+    text: str
+    at: str = ""
+
+
+class OwnPart(Struct, frozen=True):
+    """A part that only its own dialect knows: `name` is its type there."""
+
+    name: str
+    value: Json
+    at: str = ""
+
+
+Part = TextPart | MediaPart | ToolUsePart | ToolResultPart | ThoughtPart | RefusalPart | OwnPart
+
+
+class Turn(Struct, frozen=True):
+    role: Role
+    parts: tuple[Part, ...]
+    name: str = ""
+    rest: Rest = msgspec_field(default_factory=dict)
+    at: str = ""
+
+
+class Tool(Struct, frozen=True):
+    """A function the model may call; `schema` is the JSON schema of its arguments."""
+
+    name: str
+    description: str = ""
+    schema: Mapping[str, Json] | None = None
+    strict: bool | None = None
+    rest: Rest = msgspec_field(default_factory=dict)
+    at: str = ""
+
+
+class Choice(StrEnum):
+    AUTO = "auto"
+    NONE = "none"
+    REQUIRED = "required"  # some tool
+    NAMED = "named"  # the one in `Conversation.named`
+
+
+class Shape(StrEnum):
+    TEXT = "text"
+    JSON = "json"  # any JSON object
+    SCHEMA = "schema"
+
+
+class Format(Struct, frozen=True):
+    """How the answer has to look."""
+
+    shape: Shape = Shape.TEXT
+    schema: Mapping[str, Json] | None = None
+    name: str = ""
+    description: str = ""
+    strict: bool | None = None
+
+
+class Effort(StrEnum):
+    NONE = "none"
+    MINIMAL = "minimal"
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+
+
+class Thinking(Struct, frozen=True):
+    """How much to reason: an effort, or a budget in tokens; both None: the client said nothing.
+
+    `shown`: the client wants to see (a summary of) the thoughts.
+    """
+
+    effort: Effort | None = None
+    budget: int | None = None
+    shown: bool | None = None
+
+
+class Sampling(Struct, frozen=True):
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    choices: int | None = None  # n
+    max_output: int | None = None
+
+
+class Conversation(Struct, frozen=True):
+    model: str
+    turns: tuple[Turn, ...]
+    stream: bool = False
+    tools: tuple[Tool, ...] = ()
+    choice: Choice | None = None
+    named: str = ""  # the tool of Choice.NAMED
+    parallel: bool | None = None  # may the model call several tools at once? None: nothing said
+    format: Format = Format()
+    thinking: Thinking = Thinking()
+    sampling: Sampling = Sampling()
+    stream_usage: bool = False  # the client asked for usage in its stream (OpenAI chat)
+    user: str = ""  # the client's own word for its user; a safety identifier
+    rest: Rest = msgspec_field(default_factory=dict)  # top-level fields only this dialect has, by name
+    names: Mapping[str, str] = msgspec_field(
+        default_factory=dict
+    )  # our names of fields -> the source's, where they differ
+
+    def named_as(self, field: str) -> str:
+        """What the client calls `field`, "sampling.max_output" as "max_completion_tokens"."""
+        return self.names.get(field, field)
+
+
+class Loss(Struct, frozen=True, order=True):
+    """One thing that did not make it: where it stood in the source (`messages[3].name`) and why not."""
+
+    field: str  # a path in the source dialect's words; holds no value
+    how: str  # dropped, clamped, merged, hoisted, emulated; cost: only the bill changes (cache marks)
+
+
+class Unrepresentable(Exception):
+    """The target dialect cannot say this at all; `field` names it in the source dialect's words."""
+
+    def __init__(self, field: str, why: str) -> None:
+        super().__init__(f"{field}: {why}")
+        self.field = field
+        self.why = why
