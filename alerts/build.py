@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import yaml
 
-from alerts import app, breaker, itself, provider, recordings, slo
+from alerts import app, breaker, injector, itself, provider, recordings, slo
 from alerts.inhibition import alertmanager
 from alerts.promql import SECONDS, number
 from alerts.rules import Alert, Group, Recording
@@ -43,6 +43,7 @@ def groups(t: Thresholds = DEFAULT) -> tuple[Group, ...]:
         Group("llm-sidecar.provider", provider.alerts(t)),
         Group("llm-sidecar.breaker", breaker.alerts(t)),
         Group("llm-sidecar.self", itself.alerts(t)),
+        Group("llm-sidecar.injector", injector.alerts(t)),
     )
 
 

@@ -15,7 +15,7 @@ _BY_POD = ", ".join(POD)
 
 
 def alerts(t: Thresholds) -> tuple[Alert, ...]:
-    return (*_there(t), *_configured(), *_told(t), *_doors(t), *_costs(t))
+    return (*_there(t), *_configured(), *_overridden(), *_told(t), *_doors(t), *_costs(t))
 
 
 def _there(t: Thresholds) -> tuple[Alert, ...]:
@@ -93,6 +93,42 @@ def _configured() -> tuple[Alert, ...]:
             summary="Label values of {{ $labels.app }} are folded into other.",
             description=f"{_WHO} had {{{{ $value | humanize }}}} values of {{{{ $labels.label }}}} too many "
             "in an hour; sums stay right, details are lost.",
+        ),
+    )
+
+
+def _overridden() -> tuple[Alert, ...]:
+    by_kind = ", ".join((*APP, "kind"))
+    return (
+        Alert(
+            name="LLMSidecarBypassed",
+            area=Area.SELF,
+            severity=Severity.WARNING,
+            expr=f"count by ({_BY_APP}) ({catalog.BYPASS.name} == 1)",
+            wait="5m",
+            summary="Calls of {{ $labels.app }} go past the sidecar's policy.",
+            description=f"The bypass is on in {{{{ $value }}}} sidecars of {_WHO}: no retry, no breaker, "
+            "no fallback, no judgement.",
+        ),
+        Alert(
+            name="LLMSidecarOverridden",
+            area=Area.SELF,
+            severity=Severity.INFO,
+            expr=f"max by ({by_kind}) ({catalog.OVERRIDES.name}) > 0",
+            wait="4h",
+            summary="Overrides of {{ $labels.app }} have been on for hours: {{ $labels.kind }}.",
+            description=f"{{{{ $value }}}} overrides of {{{{ $labels.kind }}}} hold for {_WHO}; "
+            "what was meant for an incident has become the configuration.",
+        ),
+        Alert(
+            name="LLMSidecarOverridesRefused",
+            area=Area.SELF,
+            severity=Severity.WARNING,
+            expr=f"count by ({_BY_APP}) ({catalog.OVERRIDES_OK.name} == 0)",
+            wait="1m",
+            summary="The overrides of {{ $labels.app }} were refused.",
+            description=f"{{{{ $value }}}} sidecars of {_WHO} could not take the overrides on disk, "
+            "because they have mistakes; what was good before still holds.",
         ),
     )
 

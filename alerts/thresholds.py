@@ -30,6 +30,7 @@ def _text(value: str, meaning: str) -> str:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thresholds:
     job: str = _text("llm-sidecar", "the job label that scraping gives")
+    injector_job: str = _text("llm-sidecar-injector", "the job label of the injector's scrape")
     runbooks: str = _text("https://example.com/llm-sidecar/runbooks", "where the runbook pages are served")
 
     error_rate_warning: float = _number(0.05, "provider errors among attempts", share=True)
@@ -82,6 +83,9 @@ class Thresholds:
     shed_events: float = _number(10, "calls shed in 5 min")
     refused_events: float = _number(10, "requests turned away for one reason in 10 min")
     telemetry_events: float = _number(10, "spans dropped for one reason in 10 min")
+    injector_failures: float = _number(1, "pods without a sidecar by an error of the injector in 15 min")
+    injector_certificate_seconds: float = _number(86400, "left of the injector's certificate")
+    injector_chore_seconds: float = _number(900, "since the injector last did a chore")
     memory_bytes: float = _number(400 * 1024**2, "resident memory; below the container's limit of 512 MiB")
     cpu_cores: float = _number(0.8, "processor time; one process, one event loop: 1 is all there is")
 

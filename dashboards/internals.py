@@ -152,6 +152,30 @@ def connections() -> timeseries.Panel:
     )
 
 
+# ---- interception -------------------------------------------------------------------------------
+
+
+def captured() -> timeseries.Panel:
+    return style.lines(
+        "Connections to the proxy port",
+        "Of applications that use HTTPS_PROXY. failed untrusted: a client does not trust the pod's "
+        "authority, and its calls go past the sidecar; restart the application, or see why it reads another "
+        "bundle. refused: a host or an address that the configuration forbids.",
+        Query(rate(catalog.CAPTURED, by=("how", "reason"), scope=PODS), "{{how}} {{reason}}"),
+        unit="suffix: /s",
+    )
+
+
+def tunnels() -> timeseries.Panel:
+    return style.lines(
+        "Open tunnels",
+        "Connections to hosts that are not intercepted, never looked into. A line that only rises: an "
+        "application leaks connections; at capture.tunnels new ones are refused.",
+        Query(total(pick(catalog.TUNNELS, scope=PODS), ("namespace", "app")), "{{namespace}} {{app}}"),
+        unit="short",
+    )
+
+
 # ---- what runs ----------------------------------------------------------------------------------
 
 
@@ -226,6 +250,51 @@ def reloads() -> timeseries.Panel:
     )
 
 
+def overrides() -> timeseries.Panel:
+    return style.lines(
+        "Overrides and bypass",
+        "What operators laid over the configuration, by kind, and pods whose bypass is on: calls there go "
+        "without retries, breakers and fallbacks. Anything but zero outside an incident: take it back.",
+        Query(largest(pick(catalog.OVERRIDES, scope=PODS), ("namespace", "kind")), "{{namespace}} {{kind}}"),
+        Query(total(pick(catalog.BYPASS, scope=PODS), ("namespace",)), "{{namespace}} pods bypassed"),
+        Query(
+            f"sum by (namespace) ({pick(catalog.OVERRIDES_OK, scope=PODS)} == bool 0)",
+            "{{namespace}} pods that refuse their overrides",
+        ),
+        unit="short",
+        levels=Levels(critical=1),
+        runbooks=("LLMSidecarBypassed", "LLMSidecarOverridden", "LLMSidecarOverridesRefused"),
+    )
+
+
+def pressure() -> timeseries.Panel:
+    return style.lines(
+        "Memory given up",
+        "How near a container's memory limit is, and what it costs: 1 answers are held back less, 2 large "
+        "request bodies are refused too. Above 0 for long: raise the limit or lower admission.held_bytes.",
+        Query(
+            f"topk(10, {largest(pick(catalog.MEMORY_PRESSURE, scope=PODS), ('pod', 'instance'))})",
+            "{{pod}} {{instance}} level",
+        ),
+        Query(
+            f"topk(10, {largest(pick(catalog.MEMORY_USED, scope=PODS), ('pod', 'instance'))})",
+            "{{pod}} {{instance}} share of the limit",
+        ),
+        unit="short",
+        runbooks=("LLMSidecarMemoryHigh",),
+    )
+
+
+def ending() -> timeseries.Panel:
+    return style.lines(
+        "Pods that end",
+        "Sidecars that were told that their pod ends, and still serve it. Climbing without a rollout: pods "
+        "are evicted or hang in their grace period.",
+        Query(total(pick(catalog.DRAINING, scope=PODS), ("namespace", "app")), "{{namespace}} {{app}}"),
+        unit="short",
+    )
+
+
 def overflow() -> timeseries.Panel:
     return style.lines(
         "Label values folded away",
@@ -260,7 +329,17 @@ def board() -> dashboard.Dashboard:
     )
     rows: dict[str, list[style.Panel]] = {
         "What it costs": [overhead(), lag(), cpu(), memory(), files(), bugs()],
-        "Is it full": [in_flight(), shed(), refused(), connections()],
-        "What runs": [versions(), configs(), reload_failing(), config_age(), reloads(), overflow(), unsent()],
+        "Is it full": [in_flight(), shed(), refused(), connections(), pressure(), ending()],
+        "Interception": [captured(), tunnels()],
+        "What runs": [
+            versions(),
+            configs(),
+            reload_failing(),
+            config_age(),
+            overrides(),
+            reloads(),
+            overflow(),
+            unsent(),
+        ],
     }
     return frame.fill(made, rows)

@@ -1,58 +1,50 @@
 """The composition root: real clock, real chance, sockets; start, reload, drain.
 
-Everything that has a memory is made once here and handed down. A configuration becomes a
-`Generation` (settings, routes, stacks), and a reload is one assignment: parse, build, swap. What
-is wrong with a new file is reported and the last good generation stays.
+Everything that has a memory is made once here and handed down. A configuration, with an operator's
+overrides laid over it, becomes a `Generation` (settings, routes, stacks), and a reload is one
+assignment: parse, build, swap. What is wrong with a new file is reported and the last good generation
+stays. How a sidecar ends is core/ending's word; here it is done.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import os
 import random
 import signal
 import time
-from collections.abc import Callable, Coroutine, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Coroutine
 from typing import Any
 
-from sidecar import config, keeping, stack
+from sidecar import config, keeping, overrides, stack
 from sidecar.admin import Admin
+from sidecar.capture.capture import Capture
 from sidecar.classify import classify
 from sidecar.core.admission import Admission
-from sidecar.core.breaker import Breaker
-from sidecar.core.standing import Standing
+from sidecar.core.ending import Ending
 from sidecar.dialects import DIALECTS
-from sidecar.events import (
-    BreakerMoved,
-    Event,
-    Reloaded,
-    Restored,
-)
+from sidecar.environment import Pod
+from sidecar.events import Bypassed, Event, Overridden, PodEnds, Pressed, Reloaded
 from sidecar.listener.listener import Generation, Listener
-from sidecar.model import (
-    BreakerState,
-    Head,
-    Target,
-    Verdict,
-)
+from sidecar.model import Head, Verdict
+from sidecar.pressure import Cgroup, Level, Pressure
 from sidecar.routing import Router
 from sidecar.schema import compile_schema
-from sidecar.settings import Limits, Route, Settings
+from sidecar.settings import Limits, Settings
 from sidecar.signals.judging import Schemas
 from sidecar.status import Status, watch_lag
-from sidecar.telemetry import logs
-from sidecar.telemetry.logs import Level, Logs
+from sidecar.switchboard import Switchboard
+from sidecar.telemetry import content
+from sidecar.telemetry.logs import Logs
 from sidecar.telemetry.metrics import Metrics
 from sidecar.telemetry.tracing import Tracing
 from sidecar.upstream.egress import Pool
 from sidecar.upstream.upstream import Upstream
+from sidecar.watched import Watched
 
-RELOAD_EVERY = 1.0  # seconds between two looks at the configuration file
-SAVE_EVERY = 60.0  # seconds between two savings of what was learned
+LOOK_EVERY = 1.0  # seconds between two looks at the files, and at the memory
+END_EVERY = 0.05  # seconds between two looks whether it is over
 
 
 class RealClock:
@@ -72,10 +64,10 @@ class RealClock:
 
 
 class App:
-    """One sidecar. `write` takes log lines; `path` is the configuration that is watched."""
+    """One sidecar. `write` takes log lines; `pod` says where its configuration comes from."""
 
-    def __init__(self, settings: Settings, *, path: Path | None, write: Callable[[str], None]) -> None:
-        self.path = path
+    def __init__(self, settings: Settings, *, pod: Pod, write: Callable[[str], None]) -> None:
+        self.pod = pod
         self.clock = RealClock()
         self.rng = random.Random()  # noqa: S311  # jitter, not secrets
         self.memory = stack.Memory(self.rng)
@@ -92,9 +84,13 @@ class App:
         self.pool = Pool(clock=self.clock, limit=settings.admission.in_flight)
         self.schemas = Schemas(compile_schema)
         self.started = False
-        self.draining = False
-        self._unsaved = False  # the last saving failed
+        self.ending = Ending(pod.native, pod.grace)
         self._stop = asyncio.Event()
+        self.pressure = Pressure()
+        self.overrides = overrides.Watch(pod.overrides, self.clock.wall)
+        self.switchboard = Switchboard(self.memory, lambda: self.router.routes, self.clock, self.tell)
+        self.keeper = keeping.Keeper(self.memory, lambda: self.settings.state_dir, self.clock, self.tell)
+        said = self.overrides.look()
         self.generation = self._generation(settings)
         self.listener = Listener(
             current=lambda: self.generation,
@@ -104,8 +100,14 @@ class App:
             new_id=lambda: f"{self.rng.getrandbits(128):032x}",
             sample=self.tracing.sample,
         )
-        self.listener.bypass = settings.bypass
+        self._bypass = False  # as configuration and overrides want it
+        self.capture = (
+            None
+            if settings.capture.mode == "off"
+            else Capture(self.listener, current=lambda: self.settings, clock=self.clock, tell=self.tell)
+        )
         self.admin = Admin(view=self)
+        self._steer(said)
 
     # ---- life
 
@@ -113,19 +115,21 @@ class App:
         """Serve until SIGTERM or SIGINT, then drain. Raises OSError if a port is taken."""
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(name, self._stop.set)
+            loop.add_signal_handler(name, self._signalled)
         loop.add_signal_handler(signal.SIGHUP, self.reload)
         addresses = await self.start()
         ready(addresses)
         keepers = (
             watch_lag(self.clock, self._beat),
-            self._keep_reloading(),
-            self._keep_saving(),
+            self._keep_looking(),
+            self._keep_measuring(),
+            self.keeper.run(),
             self.tracing.run(),
         )
         tasks = [_task(keeper) for keeper in keepers]
         try:
             await self._stop.wait()
+            await self._serve_out()
         finally:
             for task in tasks:
                 task.cancel()
@@ -133,15 +137,18 @@ class App:
             await self.stop()
 
     async def start(self) -> list[tuple[str, int]]:
-        """Bind both ports; what was bound is given back if the second one is taken."""
+        """Bind all ports; what was bound is given back if another one is taken. Only then `started`."""
         self.heartbeat = self.clock.now()
-        self._restore()
+        self.keeper.restore()
         await self.tracing.start()
         addresses = await self.listener.start()
         try:
             await self.admin.start()
+            if self.capture is not None:
+                await self.capture.start()
         except OSError:
-            await self.listener.drain(0)
+            await self.admin.stop()
+            await self.listener.close()
             raise
         self.started = True
         gc.collect()
@@ -149,12 +156,39 @@ class App:
         return addresses
 
     async def stop(self) -> None:
-        self.drain()
-        await self.listener.drain(self.settings.drain)
-        await self.admin.stop()
-        await self.pool.close()
-        await self.tracing.stop()
-        await self._save()
+        """End what still runs, let go of everything, send and save what there is."""
+        await self.listener.close()
+        if self.capture is not None:
+            await self.capture.stop()
+        await asyncio.gather(self.tracing.stop(), self.admin.stop(), self.pool.close(), self.keeper.save())
+
+    # ---- the end
+
+    def drain(self, source: str = "verb") -> None:
+        """The pod ends: not ready any more, what comes is still served, as far as the time reaches."""
+        if self.draining and source == "verb":
+            return
+        now = self.clock.now()
+        self.ending.begin(now)
+        self.admission.latest = min(self.ending.latest, self.ending.limit)
+        self.tell(PodEnds(source, self.admission.latest - now))
+
+    def _signalled(self) -> None:
+        if self._stop.is_set():
+            self.ending.hurry(self.clock.now())
+        self._stop.set()
+
+    async def _serve_out(self) -> None:
+        """After SIGTERM: until nobody needs us any more, or the time is over."""
+        self.ending.terminate(self.clock.now(), self.settings.drain)
+        self.drain("signal")
+        while not self.ending.over(self.clock.now(), busy=self.listener.busy, connected=self._clients):
+            await self.clock.sleep(END_EVERY)
+
+    @property
+    def _clients(self) -> int:
+        """Connections of the application."""
+        return self.listener.connected + (0 if self.capture is None else self.capture.tunnels)
 
     def _beat(self, lag: float) -> None:
         self.heartbeat = self.clock.now()
@@ -164,7 +198,7 @@ class App:
 
     def _generation(self, settings: Settings) -> Generation:
         """Build everything that one configuration needs. Raises nothing but bugs."""
-        router = self.router = Router(settings)
+        router = self.router = Router(settings, self.overrides.held.shape)
         self.pool.prepare(settings.providers.values())
         env = stack.Env(
             settings=settings,
@@ -177,11 +211,12 @@ class App:
             clock=self.clock,
             rng=self.rng,
             tell=self.tell,
+            captures=content.opened(settings, os.environ),
         )
         self.memory.keep(settings)
         self.counters.configure(settings)
         self.tracing.configure(settings)
-        self.logs.level = Level[settings.log_level.upper()]
+        self.logs.set_level(settings.log_level)
         self.admission.slots = settings.admission.in_flight
         self.admission.bytes = settings.admission.held_bytes
         return Generation(
@@ -210,7 +245,7 @@ class App:
     def reload(self) -> None:
         """Take the file as it is now; keep the last good generation if it is wrong."""
         try:
-            settings = config.load(self.path)
+            settings = self.pod.load()
         except config.ConfigError as error:
             problems = tuple(problem.text() for problem in error.problems)
             self.tell(Reloaded(False, self.settings.digest, problems))
@@ -220,58 +255,49 @@ class App:
         except (ValueError, OSError) as error:  # a file it names is not as it was when it was checked
             self.tell(Reloaded(False, self.settings.digest, (str(error),)))
             return
-        if settings.bypass != self.settings.bypass:  # else an operator's word outlives the reload
-            self.listener.bypass = settings.bypass
         self.generation = generation
         self.tell(Reloaded(True, settings.digest))
+        self._steer(False)
 
-    async def _keep_reloading(self) -> None:
-        if self.path is None:
-            return
-        seen = _signature(self.path)
+    async def _keep_looking(self) -> None:
+        file = Watched(self.pod.path, seen=True)
         while True:
-            await asyncio.sleep(RELOAD_EVERY)
-            now = _signature(self.path)
-            if now != seen and now is not None:
-                seen = now
+            await self.clock.sleep(LOOK_EVERY)
+            if file.changed() and file.there:
                 self.reload()
+            if self.overrides.look():
+                self.generation = self._generation(self.settings)
+                self._steer(True)
 
-    # ---- what was learned
+    def _steer(self, said: bool) -> None:
+        """What the overrides say, with the configuration behind them, holds from now on. `said`: there is
+        news in them."""
+        held = self.overrides.held
+        self.switchboard.order(held)
+        wanted = self.settings.bypass if held.bypass is None else held.bypass
+        if wanted != self._bypass:  # else an operator's word outlives the reload
+            self._bypass = wanted
+            self.set_bypass(wanted, "configuration" if held.bypass is None else "overrides")
+        active = dict(held.active())
+        self.counters.set_overrides({kind: active.get(kind, 0) for kind in overrides.KINDS})
+        if said:
+            problems, idle = self.overrides.problems, held.idle(self.settings, Router(self.settings).routes)
+            shown = tuple(f"{kind} {size}" for kind, size in active.items())
+            self.tell(Overridden(not problems, shown, problems, idle))
 
-    def _restore(self) -> None:
-        """Take up what an earlier process had learned; whatever is wrong with it, go on without."""
-        if self.settings.state_dir is None:
-            return
-        try:
-            usual = keeping.load(Path(self.settings.state_dir), self.clock.wall())
-            if usual is None:
-                return
-            self.memory.restore(usual)
-        except keeping.Unusable as unusable:
-            self.tell(Restored(False, str(unusable)))
-        except (LookupError, ValueError, TypeError, AttributeError):
-            self.tell(Restored(False, f"{keeping.NAME} does not hold what we write"))
-        else:
-            self.tell(Restored(True))
-
-    async def _save(self) -> None:
-        folder = self.settings.state_dir
-        if folder is None:
-            return
-        try:
-            # in a thread: a disk that hangs must not hold up a call
-            await asyncio.to_thread(keeping.save, Path(folder), self.memory.snapshot(), self.clock.wall())
-        except OSError as error:
-            if not self._unsaved:  # said once, not every minute
-                self.tell(Restored(False, f"state_dir cannot be written: {error.strerror}"))
-            self._unsaved = True
-        else:
-            self._unsaved = False
-
-    async def _keep_saving(self) -> None:
+    async def _keep_measuring(self) -> None:
+        """The memory that is left: what is held optionally is given up before the kernel takes all."""
+        group = Cgroup(self.pod.cgroup)
         while True:
-            await asyncio.sleep(SAVE_EVERY)
-            await self._save()
+            reading = group.read()
+            changed = self.pressure.see(reading)
+            share = 0.0 if reading is None else reading.share
+            self.counters.set_memory(self.pressure.level, share)
+            if changed:
+                self.admission.tight = self.pressure.level >= Level.TIGHT
+                self.admission.full = self.pressure.level >= Level.FULL
+                self.tell(Pressed(self.pressure.level.name.lower(), share))
+            await self.clock.sleep(LOOK_EVERY)
 
     # ---- telling
 
@@ -292,6 +318,10 @@ class App:
         return self.generation.settings
 
     @property
+    def draining(self) -> bool:
+        return self.ending.began is not None
+
+    @property
     def ready(self) -> bool:
         return self.started and not self.draining
 
@@ -307,24 +337,41 @@ class App:
     def bypass(self) -> bool:
         return self.listener.bypass
 
-    def set_bypass(self, on: bool) -> None:
+    def set_bypass(self, on: bool, source: str = "verb") -> None:
         """The operator's way out: calls go straight to their providers, past all policy."""
-        self.listener.bypass = on
+        if on != self.bypass:
+            self.listener.bypass = on
+            self.tell(Bypassed(on, source))
 
     def metrics(self, accept: str) -> tuple[bytes, str]:
         self.counters.set_in_flight(self.in_flight)
+        self.counters.set_tunnels(0 if self.capture is None else self.capture.tunnels)
         for provider in self.settings.providers.values():
             active, idle = self.pool.connections(provider)
             if active or idle or provider.name in self._connected:
                 self._connected.add(provider.name)
                 self.counters.set_connections(provider.name, active=active, idle=idle)
-        for _, target, standing in self._standings():
+        for _, target, standing in self.switchboard.standings():
             for name, tally in standing.tallies.items():
                 self.counters.add_evaluations(target, name, tally.news())
         return self.counters.render(accept)
 
     def status(self) -> dict[str, Any]:
-        return {"ready": self.ready, "in_flight": self.in_flight, "bypass": self.bypass, **self.past.view()}
+        held = self.overrides.held
+        return {
+            "ready": self.ready,
+            "in_flight": self.in_flight,
+            "bypass": self.bypass,
+            "draining": self.draining,
+            "memory": self.pressure.level.name.lower(),
+            "overrides": {
+                "active": dict(held.active()),
+                "until": held.until,
+                "problems": list(self.overrides.problems),
+                "idle": list(held.idle(self.settings, Router(self.settings).routes)),
+            },
+            **self.past.view(),
+        }
 
     def stack_text(self) -> str:
         lines = []
@@ -333,97 +380,14 @@ class App:
         return "\n".join(lines) + "\n"
 
     def breakers(self) -> list[dict[str, Any]]:
-        return [
-            self._row(key, way) for key, way in self._ways().items() if way.breaker.counts()[1] or way.moved
-        ]
-
-    def _row(self, key: str, way: _Way) -> dict[str, Any]:
-        breaker = way.breaker
-        bad, samples = breaker.counts()
-        rest = max(0.0, breaker.until - self.clock.now()) if breaker.shown is BreakerState.OPEN else 0.0
-        return {
-            "key": key,
-            "state": breaker.shown.value,
-            "forced": breaker.forced is not None,
-            "bad": bad,
-            "samples": samples,
-            "probe_in_s": round(rest, 1),
-        }
+        return self.switchboard.breakers()
 
     def signals(self) -> list[dict[str, Any]]:
-        """What every signal did, or would have done, per route and target."""
-        now = self.clock.now()
-        return [
-            {
-                "route": route.name,
-                "target": target.name,
-                "signal": name,
-                "action": getattr(route.signals, name),
-                **tally.total.shown(shadow=tally.shadow is not None),
-                "last_hour": tally.last_hour(now).shown(shadow=tally.shadow is not None),
-            }
-            for route, target, standing in self._standings()
-            for name, tally in standing.tallies.items()
-            if tally.total.evaluated
-        ]
-
-    def _standings(self) -> Iterator[tuple[Route, Target, Standing]]:
-        for route in self.router.routes:
-            for target in stack.targets(route):
-                standing = self.memory.standings.get((route.name, target.name))
-                if standing is not None:
-                    yield route, target, standing
+        return self.switchboard.signals()
 
     def force(self, key: str, state: str) -> bool:
-        way = self._ways().get(key)
-        if way is None:
-            return False
-        wanted = {"open": BreakerState.OPEN, "closed": BreakerState.CLOSED, "auto": None}[state]
-        way.breaker.force(wanted, self.clock.now())
-        for moved in way.breaker.moves():
-            self.tell(BreakerMoved(None, way.kind, way.route, way.target, way.provider, way.model, moved))
-        return True
-
-    def _ways(self) -> dict[str, _Way]:
-        """Every breaker under the key that operators use: kind, then what it guards."""
-        ways: dict[str, _Way] = {}
-        for (provider, model, digest), breaker in self.memory.breakers.items():
-            key = f"transport:{provider}/{logs.name(model)}/{digest or 'none'}"
-            ways[key] = _Way(breaker, "transport", "", provider, provider, model)
-        for route, target, standing in self._standings():
-            quality, provider, model = standing.breaker, target.provider.name, target.model or ""
-            ways[f"quality:{route.name}/{target.name}"] = _Way(
-                quality, "quality", route.name, target.name, provider, model
-            )
-        return ways
-
-    def drain(self) -> None:
-        """Not ready any more; what comes is still served."""
-        self.draining = True
-
-
-@dataclass(frozen=True, slots=True)
-class _Way:
-    """A breaker, and what it stands before."""
-
-    breaker: Breaker
-    kind: str
-    route: str
-    target: str
-    provider: str
-    model: str
-
-    @property
-    def moved(self) -> bool:
-        return self.breaker.forced is not None or self.breaker.state is not BreakerState.CLOSED
+        return self.switchboard.force(key, state)
 
 
 def _task(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
     return asyncio.create_task(work)  # noqa: TID251  # the app's keepers live as long as the process
-
-
-def _signature(path: Path) -> tuple[int, int, int] | None:
-    with contextlib.suppress(OSError):
-        status = path.stat()  # follows the symlink that a ConfigMap swaps
-        return status.st_mtime_ns, status.st_ino, status.st_size
-    return None

@@ -7,11 +7,16 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sidecar import __version__
+
+if TYPE_CHECKING:
+    from sidecar.environment import Pod
 
 _OWN_ARGUMENTS = {
     "provider": "sidecar.provider.command",
@@ -74,6 +79,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     run.add_argument("--admin-port", type=_port, help="admin surface here instead of admin.port (0: any)")
     check = add("check", "report all that is wrong with a configuration", "", _check)
     check.add_argument("config", nargs="?", type=Path, metavar="FILE")
+    check.add_argument(
+        "--overrides", type=Path, metavar="FILE", help="an operator's overrides, checked against it"
+    )
     explain = add("explain", "say which route a request takes, and why", EXPLAIN, _explain)
     _config_option(explain)
     explain.add_argument("--request", required=True, metavar="FILE")
@@ -88,12 +96,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         # these read their own arguments: their help is theirs
         commands.add_parser(name, help=summary, add_help=False)
     given = list(sys.argv[1:] if argv is None else argv)
+    if given[:1] == ["run"] and not {"-h", "--help"}.isdisjoint(given):
+        run.epilog = _variables()
     if given and given[0] in _OWN_ARGUMENTS:
         main_of: Callable[[list[str]], int] = importlib.import_module(_OWN_ARGUMENTS[given[0]]).main
         return main_of(given[1:])
     arguments = parser.parse_args(given)
     work: Callable[[argparse.Namespace], int] = arguments.work
     return work(arguments)
+
+
+def _variables() -> str:
+    from sidecar.environment import VARIABLES
+
+    rows = (f"  {name}\n      {meaning}" for name, meaning in VARIABLES.items())
+    return "\n".join(["variables that a pod sets:", *rows])
 
 
 def _config_option(parser: argparse.ArgumentParser) -> None:
@@ -108,35 +125,66 @@ def _port(text: str) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from sidecar import environment
     from sidecar.config import ConfigError
     from sidecar.run import run
 
     try:
-        return run(arguments.config, port=arguments.port, admin_port=arguments.admin_port)
+        pod = environment.read(
+            os.environ, path=arguments.config, port=arguments.port, admin_port=arguments.admin_port
+        )
+        return run(pod)
     except ConfigError as error:
-        return _wrong(str(error))
+        # the last line is what Kubernetes shows of a container that did not start
+        first, count = error.problems[0], len(error.problems)
+        more = f" (and {count - 1} more, above)" if count > 1 else ""
+        return _wrong(f"{error}\nllm-sidecar did not start: {error.name}: {first.text()}{more}")
     except OSError as error:
         print(f"llm-sidecar: {error.strerror or error}", file=sys.stderr)  # noqa: T201
         return 1
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from sidecar.config import check_text
+    from sidecar import environment
+    from sidecar.config import ConfigError
 
-    text, status = check_text(arguments.config)
+    try:
+        pod = environment.read(os.environ, path=arguments.config)
+        text, status = pod.check()
+        if arguments.overrides is not None and not status:
+            text += "\n" + _check_overrides(pod, arguments.overrides)
+    except ConfigError as error:
+        text, status = str(error), 2
     print(text, file=sys.stderr if status else sys.stdout)
     return status
 
 
+def _check_overrides(pod: Pod, path: Path) -> str:
+    """Against the configuration that they are to be laid over. Raises ConfigError."""
+    from sidecar import overrides
+    from sidecar.config import ConfigError, Problem
+    from sidecar.routing import Router
+
+    found = overrides.load(path)
+    if found is None:
+        raise ConfigError([Problem("", "cannot be read: there is no such file")], path.name)
+    settings = pod.load()
+    active = ", ".join(f"{kind} {size}" for kind, size in found.active()) or "nothing is overridden"
+    idle = found.idle(settings, Router(settings).routes)
+    return "\n".join([f"{path.name}: ok, {active}", *(f"  warning: {one}" for one in idle)])
+
+
 def _explain(arguments: argparse.Namespace) -> int:
-    from sidecar.config import ConfigError, load
+    from sidecar import environment
+    from sidecar.config import ConfigError
     from sidecar.explain import explain_text
 
     try:
         request = (
             sys.stdin.buffer.read() if arguments.request == "-" else Path(arguments.request).read_bytes()
         )
-        print(explain_text(load(arguments.config), request))  # noqa: T201
+        settings = environment.read(os.environ, path=arguments.config).load()
+        print(explain_text(settings, request))  # noqa: T201
     except ConfigError as error:
         return _wrong(str(error))
     except OSError as error:

@@ -100,6 +100,23 @@ class Turned(Struct, frozen=True):
     detail: str = ""  # our code for it
 
 
+class Proxied(Struct, frozen=True):
+    """A client of the proxy port was served, or was not."""
+
+    how: str  # intercepted, tunnelled, refused, failed (its TLS)
+    reason: str = ""  # of the last two: address, crowded, handshake, host, left, malformed, method, slow, ...
+    provider: str = ""  # of an intercepted host
+
+
+class Trusted(Struct, frozen=True):
+    """The certificates that clients of the proxy port have to trust are in their folder, or could not be
+    put there; or they are others than clients may have read.
+    """
+
+    ok: bool
+    detail: str = ""  # ours
+
+
 class NestedRetry(Struct, frozen=True):
     call: Call
     source: str  # sdk_header, same_body, idempotency_key
@@ -121,6 +138,36 @@ class Reloaded(Struct, frozen=True):
     problems: tuple[str, ...] = ()
 
 
+class Overridden(Struct, frozen=True):
+    """The operator's overrides were read, or have come to their end."""
+
+    ok: bool
+    active: tuple[str, ...] = ()  # what holds now: "chains 2"
+    problems: tuple[str, ...] = ()  # why it was not taken
+    idle: tuple[str, ...] = ()  # what fits nothing in this configuration
+
+
+class Bypassed(Struct, frozen=True):
+    """All policy is passed by from now on, or no more."""
+
+    on: bool
+    source: str  # configuration, overrides or verb
+
+
+class Pressed(Struct, frozen=True):
+    """The container's memory: how much is given up for it changed."""
+
+    level: str  # normal, tight or full
+    share: float  # of the limit
+
+
+class PodEnds(Struct, frozen=True):
+    """The pod ends: by its preStop hook, or by a signal."""
+
+    source: str  # verb or signal
+    left: float  # seconds for what is in flight; inf: unknown
+
+
 class Restored(Struct, frozen=True):
     """What an earlier process had learned was read, or could not be."""
 
@@ -132,7 +179,7 @@ class Delivered(Struct, frozen=True):
     """Telemetry cannot be sent any more, or can again."""
 
     ok: bool
-    signal: str  # traces
+    signal: str  # traces, or content: of calls, on their spans
     detail: str = ""  # ours
 
 
@@ -156,9 +203,15 @@ Event = (
     | Degraded
     | Shed
     | Turned
+    | Proxied
+    | Trusted
     | NestedRetry
     | CallEnded
     | Reloaded
+    | Overridden
+    | Bypassed
+    | Pressed
+    | PodEnds
     | Restored
     | Delivered
     | Bug

@@ -8,19 +8,24 @@ nothing of any request or answer.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
+
+from sidecar.events import Restored, Tell
+from sidecar.model import Clock
 
 VERSION = 1
 OLDEST = 7 * 86400.0  # seconds: providers change; what was usual last month is not a prior
 LARGEST = 64 * 1024 * 1024  # bytes
 NAME = "baselines.json"
+EVERY = 60.0  # seconds between two savings
 
 
 class Unusable(Exception):  # a word for what the file is, not for what we did wrong
@@ -64,3 +69,59 @@ def load(folder: Path, wall: float) -> list[dict[str, Any]] | None:
     if not -3600.0 <= wall - saved <= OLDEST:
         raise Unusable(f"{NAME} was written {(wall - saved) / 86400:.0f} days ago")
     return usual
+
+
+class Learned(Protocol):
+    """What is kept: stack.Memory."""
+
+    def snapshot(self) -> list[dict[str, Any]]: ...
+    def restore(self, saved: Iterable[Mapping[str, Any]], /) -> None: ...
+
+
+class Keeper:
+    """Takes up what an earlier process had learned, and saves what this one learns. `folder` is asked
+    each time: it follows the configuration. What goes wrong is said once, and costs nothing but memories.
+    """
+
+    def __init__(self, learned: Learned, folder: Callable[[], str | None], clock: Clock, tell: Tell) -> None:
+        self._learned = learned
+        self._folder = folder
+        self._clock = clock
+        self._tell = tell
+        self._unsaved = False  # the last saving failed
+
+    def restore(self) -> None:
+        folder = self._folder()
+        if folder is None:
+            return
+        try:
+            usual = load(Path(folder), self._clock.wall())
+            if usual is None:
+                return
+            self._learned.restore(usual)
+        except Unusable as unusable:
+            self._tell(Restored(False, str(unusable)))
+        except (LookupError, ValueError, TypeError, AttributeError):
+            self._tell(Restored(False, f"{NAME} does not hold what we write"))
+        else:
+            self._tell(Restored(True))
+
+    async def save(self) -> None:
+        folder = self._folder()
+        if folder is None:
+            return
+        try:
+            # in a thread: a disk that hangs must not hold up a call
+            await asyncio.to_thread(save, Path(folder), self._learned.snapshot(), self._clock.wall())
+        except OSError as error:
+            if not self._unsaved:  # said once, not every minute
+                self._tell(Restored(False, f"state_dir cannot be written: {error.strerror}"))
+            self._unsaved = True
+        else:
+            self._unsaved = False
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            await self._clock.sleep(EVERY)
+            await self.save()

@@ -19,7 +19,7 @@ repr.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Generator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from math import inf
@@ -416,6 +416,17 @@ class Kind(StrEnum):
     PROBE = "probe"
 
 
+class Said(Struct):
+    """The answer's bytes in the client's dialect, for a span; up to a bound."""
+
+    content_type: bytes = b""
+    raw: bytearray = msgspec_field(default_factory=bytearray)
+    cut: bool = False  # there was more
+
+    def __repr__(self) -> str:  # type: ignore[explicit-override]  # as Chunk
+        return f"Said({len(self.raw)} bytes)"
+
+
 class Attempt(Struct, kw_only=True):
     """One exchange with a provider, filled in while it runs."""
 
@@ -437,6 +448,8 @@ class Attempt(Struct, kw_only=True):
     max_gap: float = 0.0
     finishes: tuple[FinishReason, ...] = ()  # by choice
     held: int = 0  # bytes held at the most
+    usage: Usage | None = None  # what the provider said it took, whoever got the answer
+    said: Said | None = None  # kept only where contents are captured
 
 
 Fields = Mapping[str, Any]  # plain values, ready to be shown
@@ -494,6 +507,7 @@ class Call(Struct, frozen=True, kw_only=True):
     parent_id: str = ""  # the span of the application that this call is part of, if it said so
     sampled: bool | None = None  # are its spans kept? None: nobody said, and no spans are made here
     upload: AsyncIterator[bytes] | None = None  # a body that is passed on, not held
+    exact: bool = False  # the path is its own provider's, whole: nothing is put in
     # the attempt's copy:
     target: Target | None = None
     kind: Kind = Kind.INITIAL
@@ -520,18 +534,31 @@ def span_id(call_id: str, number: int = 0) -> str:
 
 
 class Stage(IntEnum):
-    """What the client has seen. Opened: headers or comments are out, the target may still change."""
+    """What the client has seen."""
 
     UNTOUCHED = 0
-    OPENED = 1
-    COMMITTED = 2
+    COMMITTED = 1
+
+
+class Done:
+    """What a sink returns that took a chunk at once: to be awaited without waiting."""
+
+    def __await__(self) -> Generator[None, None, None]:
+        yield from ()
+
+
+DONE = Done()
 
 
 class Sink(Protocol):
+    """`send` may be called by the transport that brings the bytes, outside of any task. What it returns
+    is awaited before the next chunk is sent, in the call's task; DONE need not be.
+    """
+
     @property
     def stage(self) -> Stage: ...
     async def start(self, head: Head) -> None: ...
-    async def send(self, chunk: Chunk) -> None: ...
+    def send(self, chunk: Chunk) -> Awaitable[None]: ...
 
 
 class Service(Protocol):

@@ -143,13 +143,14 @@ class _Entry:
 class Router:
     """The routes of one configuration, ready to choose from."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, shape: Callable[[Route], Route] = lambda route: route) -> None:
+        """`shape` changes a route after it was chosen by what the configuration says."""
         self.providers: Mapping[str, Provider] = settings.providers
-        self.implicit: Mapping[str, Route] = {
-            name: implicit_route(provider, settings.defaults) for name, provider in settings.providers.items()
-        }
-        self.routes: tuple[Route, ...] = settings.routes + tuple(self.implicit.values())
-        self.entries = tuple(_entry(route) for route in settings.routes)
+        implicit = [implicit_route(provider, settings.defaults) for provider in settings.providers.values()]
+        self.implicit: Mapping[str, Route] = {route.name: shape(route) for route in implicit}
+        self.entries = tuple(_entry(route, shape(route)) for route in settings.routes)
+        shaped = tuple(entry.choice.route for entry in self.entries)
+        self.routes: tuple[Route, ...] = shaped + tuple(self.implicit.values())
         self._named = {entry.route.name: entry for entry in self.entries}
         self._headers = {route.match.header for route in settings.routes} - {None}
         self._implicit = {
@@ -208,7 +209,7 @@ def choose(settings: Settings, *, provider: str, ask: Ask, header_route: str | N
     return Router(settings).choose(provider=provider, ask=ask, header_route=header_route)
 
 
-def _entry(route: Route) -> _Entry:
+def _entry(route: Route, shaped: Route) -> _Entry:
     match = route.match
     conditions = {
         "provider": match.provider,
@@ -222,5 +223,5 @@ def _entry(route: Route) -> _Entry:
         route,
         route.chain[0].provider.dialect if route.chain else "",
         None if match.model is None else re.compile(translate(match.model)).match,
-        Choice(route, f"the first that matches: {said or 'it takes every call'}"),
+        Choice(shaped, f"the first that matches: {said or 'it takes every call'}"),
     )

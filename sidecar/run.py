@@ -9,27 +9,25 @@ import sys
 import threading
 from collections.abc import Coroutine
 from contextlib import suppress
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from sidecar import config
 from sidecar.app import App
-from sidecar.settings import Settings
+from sidecar.environment import Pod
 
 LINES = 4096  # of the log that may wait for whoever reads it
 
 
-def run(path: Path | None, *, port: int | None, admin_port: int | None) -> int:
+def run(pod: Pod) -> int:
     """Serve until told to stop. Raises ConfigError, or OSError if a port is taken."""
-    settings = _with_ports(config.load(path), port, admin_port)
+    settings = pod.load()
     lines = _Lines()
 
     async def main() -> None:
         try:
-            app = App(settings, path=path, write=lines)
+            app = App(settings, pod=pod, write=lines)
         except ValueError as error:  # a file that it names, of certificates, is not what it should be
-            name = "" if path is None else path.name
+            name = "" if pod.path is None else pod.path.name
             raise config.ConfigError([config.Problem("", str(error))], name) from None
         await app.run(lambda addresses: _announce(app, addresses))
 
@@ -47,12 +45,6 @@ def _loop(work: Coroutine[Any, Any, None]) -> None:
         asyncio.run(work)
     else:
         uvloop.run(work)
-
-
-def _with_ports(settings: Settings, port: int | None, admin_port: int | None) -> Settings:
-    listen = settings.listen if port is None else replace(settings.listen, port=port)
-    admin = settings.admin if admin_port is None else replace(settings.admin, port=admin_port)
-    return replace(settings, listen=listen, admin=admin)
 
 
 def _announce(app: App, addresses: list[tuple[str, int]]) -> None:

@@ -39,6 +39,9 @@ CommitMode = Annotated[str, Bound(choices=("first_content", "window", "complete"
 TraceMode = Annotated[str, Bound(choices=("off", "auto"))]
 GenAi = Annotated[str, Bound(choices=("attempts", "none"))]
 LogLevel = Annotated[str, Bound(choices=("debug", "info", "warning", "error"))]
+CaptureMode = Annotated[str, Bound(choices=("off", "proxy"))]
+Others = Annotated[str, Bound(choices=("tunnel", "refuse"))]
+Reach = Annotated[str, Bound(choices=("public", "private", "any"))]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,6 +246,11 @@ class Admission:
     held_bytes: Bytes = 128 * 1024 * 1024
 
 
+# The second key to contents, as OpenTelemetry names it, and the values that open: spans are meant.
+CONTENT_VARIABLE = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
+CONTENT_OPEN = frozenset({"true", "span_only", "span_and_event"})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Telemetry:
     """[R26] What leaves the pod about calls; where to is said by the OTEL_* variables."""
@@ -252,6 +260,27 @@ class Telemetry:
     keep_interesting: bool = True  # spans of calls that did not go straight, or were slow, sampled or not
     slow_seconds: Seconds = 60.0  # from here on a call is slow
     genai_attributes: GenAi = "attempts"  # none: where the application's own spans count tokens already
+    genai_metrics: bool = False  # /metrics also shows the gen_ai_client_* metrics of the conventions
+    capture_content: bool = False  # prompts and answers on spans; a variable has to say so too
+    redact: tuple[str, ...] = ()  # patterns that are taken out of them, beside those we know
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capture:
+    """[R32] An HTTPS proxy on loopback, for applications that take no base URL. The hosts of providers
+    end in it, with certificates that only this pod trusts; read at the start of the process.
+    """
+
+    mode: CaptureMode = "off"  # proxy: listen for HTTPS_PROXY clients
+    port: Port = 4001  # on loopback, always
+    trust_dir: str | None = None  # where ca-bundle.pem and ca.pem are put; proxy needs it
+    hosts: Mapping[str, str] = field(default_factory=dict)  # a host: its provider; "" leaves that host alone
+    only_hosts: bool = False  # `hosts` alone, not those of all providers too
+    others: Others = "tunnel"  # what becomes of connections to all other hosts
+    reach: Reach = "private"  # of tunnels: public addresses, private ones too, or any (loopback too)
+    tunnels: Count = 256  # at a time
+    idle: Seconds = 900.0  # a tunnel that carries nothing for so long is closed
+    proxy: str | None = None  # http://host:port, that tunnels go through
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -262,6 +291,7 @@ class Settings:
     deadlines: Deadlines = Deadlines()
     request_headers: RequestHeaders = RequestHeaders()
     telemetry: Telemetry = Telemetry()
+    capture: Capture = Capture()
     drain: Pause = 20.0  # for calls in flight, after SIGTERM
     bypass: bool = False  # pass everything on, untouched by any policy
     log_level: LogLevel = "info"

@@ -34,6 +34,7 @@ from sidecar.layers.fallback import Fallback, Lane
 from sidecar.layers.guard import Guard
 from sidecar.layers.judge import Classify, Judge
 from sidecar.layers.retry import Retry, digest
+from sidecar.layers.withhold import Withhold
 from sidecar.model import (
     BreakerState,
     Call,
@@ -54,6 +55,7 @@ class Memory:
     """What a sidecar has learned. One per process; survives every reload."""
 
     rng: Rng
+    forced: Callable[[str, str, str], BreakerState | None] = lambda *_: None  # an operator's word on new ones
     waits: Waits = field(default_factory=Waits)
     breakers: OrderedDict[tuple[str, str, str], Breaker] = field(default_factory=OrderedDict)
     budgets: dict[str, Budget] = field(default_factory=dict)
@@ -66,6 +68,9 @@ class Memory:
         breaker = self.breakers.get(name)
         if breaker is None:
             breaker = self.breakers[name] = Breaker(rules, self.rng)
+            forced = self.forced(provider, model, key)
+            if forced is not None:
+                breaker.force(forced, 0.0)
             if len(self.breakers) > BREAKERS:
                 self._evict()
         else:
@@ -136,6 +141,7 @@ class Env:
     clock: Clock
     rng: Rng
     tell: Tell
+    captures: bool = False  # contents, for spans
 
 
 def build(route: Route, env: Env) -> Service:
@@ -171,7 +177,7 @@ def build(route: Route, env: Env) -> Service:
             clock,
             tell,
         )
-        s = AttemptSpan(s, clock, tell)  # one record per try, verdict included
+        s = AttemptSpan(s, clock, tell, env.captures)  # one record per try, verdict included
         s = Guard(  # outside the record: a refusal is no try; inside the retries: each one is a sample
             s, target, breaker, standing, route.strict, memory.waits, clock, tell
         )
@@ -191,7 +197,8 @@ def build(route: Route, env: Env) -> Service:
         )
         return Lane(target, s)
 
-    s: Service = Fallback(  # somebody else: after the retries, within the one deadline
+    s: Service
+    s = Fallback(  # somebody else: after the retries, within the one deadline
         tuple(lane(target) for target in route.chain),
         {fault: tuple(lane(target) for target in chain) for fault, chain in route.chains.items()},
         Fault.CONTENT_POLICY in route.chains,
@@ -201,6 +208,8 @@ def build(route: Route, env: Env) -> Service:
         tell,
         pardon,
     )
+    if not route.chain:
+        s = Withhold()  # an operator lets nobody be asked
     s = Deadline(s, route.limits)  # bounds all the waiting above the wire, whoever waits
     s = Admit(s, env.admission, tell)  # sheds before any work is done
     # outside both: a spent deadline or a shed call can still get the static answer

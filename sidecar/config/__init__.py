@@ -7,6 +7,7 @@ looks like one is refused, and no message, repr or log quotes it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from sidecar.settings import Settings
 __all__ = ["ConfigError", "Problem", "check_text", "load", "parse", "warnings"]
 
 warnings = checks.warnings
+Amend = Callable[[Any, Problems], Any]  # lays over the plain values what is said elsewhere
+TEXT = "LLM_SIDECAR_CONFIG_TEXT"  # what a configuration without a file is called
 
 
 def parse(text: str, name: str = "configuration") -> Settings:
@@ -26,34 +29,45 @@ def parse(text: str, name: str = "configuration") -> Settings:
     return _parse(text, name)[0]
 
 
-def load(path: Path | None) -> Settings:
-    """The file's settings; without a file those of no configuration. Raises ConfigError."""
-    return parse("") if path is None else parse(_text(path), path.name)
+def load(path: Path | None, text: str | None = None, *, amend: Amend | None = None) -> Settings:
+    """The file's settings, else the text's; without either those of no configuration. Raises ConfigError."""
+    return _parse(*_given(path, text), amend)[0]
 
 
-def check_text(path: Path | None) -> tuple[str, int]:
+def check_text(path: Path | None, text: str | None = None, *, amend: Amend | None = None) -> tuple[str, int]:
     """What `llm-sidecar check` prints, and its exit status."""
     try:
-        settings, raw = _parse("" if path is None else _text(path), "" if path is None else path.name)
+        given, name = _given(path, text)
+        settings, raw = _parse(given, name, amend)
     except ConfigError as error:
         return str(error), 2
-    if path is None:
+    if path is None and text is None:
         return _unconfigured(settings), 0
     providers = raw.get("providers") or {} if isinstance(raw, dict) else {}
     found = warnings(settings)
     counts = [_count(len(settings.routes), "route"), _count(len(providers), "provider")]
     counts += [_count(len(found), "warning")] if found else []
-    ok = f"{path.name}: ok, {', '.join(counts)}"
-    return "\n".join([ok, *(f"  warning: {warning.text()}" for warning in found)]), 0
+    ok = f"{name}: ok, {', '.join(counts)}"
+    told = checks.capture_text(settings)
+    lines = [ok, *([told] if told else []), *(f"  warning: {warning.text()}" for warning in found)]
+    return "\n".join(lines), 0
 
 
-def _parse(text: str, name: str) -> tuple[Settings, Any]:
+def _given(path: Path | None, text: str | None) -> tuple[str, str]:
+    if path is not None:
+        return _text(path), path.name
+    return ("", "configuration") if text is None else (text, TEXT)
+
+
+def _parse(text: str, name: str, amend: Amend | None = None) -> tuple[Settings, Any]:
     problems = Problems()
     try:
         raw = document.read(text, problems)
     except document.Unreadable as bad:
         raise ConfigError([Problem("", bad.message, bad.line)], name) from None
     document.refuse_keys(raw, (), problems)
+    if amend is not None:
+        raw = amend(raw, problems)
     settings = Builder(problems).settings(raw)
     checks.check(settings, problems)
     if problems:
@@ -91,5 +105,6 @@ def _unconfigured(settings: Settings) -> str:
             "  keys: the application's own, passed through",
             "  policies: retries, breakers, deadlines, quality checks and metrics, with their defaults",
             "  no fallback: that needs a route with a chain of two providers",
+            *checks.capture_text(settings).splitlines(),
         ]
     )

@@ -11,12 +11,21 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from sidecar.config.problems import Path, Problem, Problems, quote, show
-from sidecar.config.urls import is_loopback
+from sidecar.config.problems import Path, Problem, Problems, nearest, quote, show
+from sidecar.config.urls import BadUrl, check_proxy, is_loopback
 from sidecar.dialects import DIALECTS, find
+from sidecar.hosts import HOST, captured
 from sidecar.model import Operation
 from sidecar.secret import Secret
-from sidecar.settings import BreakerRules, RetryRules, Route, Settings, StaticAnswer
+from sidecar.settings import (
+    CONTENT_OPEN,
+    CONTENT_VARIABLE,
+    BreakerRules,
+    RetryRules,
+    Route,
+    Settings,
+    StaticAnswer,
+)
 
 _HOST: Final = re.compile(r"[A-Za-z0-9_.-]{1,253}|\[[0-9a-fA-F:.]+\]")
 _ORIGIN: Final = re.compile(r"https?://(?:[A-Za-z0-9_.-]{1,253}|\[[0-9a-fA-F:.]+\])(?::[0-9]{1,5})?")
@@ -54,6 +63,8 @@ _PAIRS: Final[tuple[tuple[type, str, Callable[[Any], bool], str], ...]] = (
 
 def check(settings: Settings, problems: Problems) -> None:
     _listen(settings, problems)
+    _capture(settings, problems)
+    _redact(settings, problems)
     _route_parts(settings.defaults, ("defaults",), problems)
     names: dict[str, int] = {}
     for index, route in enumerate(settings.routes):
@@ -105,6 +116,57 @@ def _listen(settings: Settings, problems: Problems) -> None:
                 ("listen", "origins", index),
                 f"expected an origin such as https://app.example.com, got {quote(origin)}",
             )
+
+
+def _capture(settings: Settings, problems: Problems) -> None:
+    capture = settings.capture
+    for host, name in capture.hosts.items():
+        path: Path = ("capture", "hosts", host)
+        if not HOST.fullmatch(host.lower()):
+            problems.add(
+                path,
+                "expected the name of one host such as api.example.com, without a port, a path or a *",
+            )
+        elif name and name not in settings.providers:
+            problems.add(path, f"no provider named {quote(name)}{nearest(name, settings.providers)}")
+    if capture.proxy is not None:
+        try:
+            check_proxy(capture.proxy)
+        except BadUrl as bad:
+            problems.add(("capture", "proxy"), bad.message)
+    if capture.mode == "off":
+        return
+    if capture.trust_dir is None:
+        problems.add(
+            ("capture", "trust_dir"),
+            "is missing; expected a folder that the application can read: its certificates are put there",
+        )
+    for section, port in (("listen", settings.listen.port), ("admin", settings.admin.port)):
+        if port and port == capture.port:
+            problems.add(("capture", "port"), f"{port} is the port of `{section}` already")
+    if not captured(settings):
+        problems.add(("capture", "hosts"), "is empty, and no other host may be taken: nothing to capture")
+
+
+def _redact(settings: Settings, problems: Problems) -> None:
+    for index, pattern in enumerate(settings.telemetry.redact):
+        path: Path = ("telemetry", "redact", index)
+        try:
+            if re.compile(pattern).search(""):
+                problems.add(path, "matches a text without a character: it would be found everywhere")
+        except re.error as error:
+            problems.add(path, f"expected a regular expression: {error.msg} at character {error.pos}")
+
+
+def _shut(settings: Settings) -> Iterator[Problem]:
+    """Contents have two keys, and this looks at the second one here."""
+    turned = os.environ.get(CONTENT_VARIABLE, "").strip().lower() in CONTENT_OPEN
+    if settings.telemetry.capture_content and not turned:
+        yield _warn(
+            ("telemetry", "capture_content"),
+            f"captures nothing unless the sidecar's environment has {CONTENT_VARIABLE}=true too; "
+            "here it has not",
+        )
 
 
 def _is_address(host: str) -> bool:
@@ -174,7 +236,8 @@ def _chains(route: Route, settings: Settings, path: Path, problems: Problems) ->
 
 def warnings(settings: Settings) -> list[Problem]:
     """Looks at secrets and certificates too, so it says what holds now and here."""
-    found: list[Problem] = []
+    found: list[Problem] = [_warn(path, message) for path, message in _trouble_capturing(settings)]
+    found += _shut(settings)
     for index, route in enumerate(settings.routes):
         found += [_warn(("routes", index), reason) for reason in _never_taken(route)]
         for part, targets in _lists(route):
@@ -197,6 +260,34 @@ def warnings(settings: Settings) -> list[Problem]:
         for path, secret in _secrets(settings)
         if secret.trouble
     ]
+
+
+def capture_text(settings: Settings) -> str:
+    """For people: what interception would do; "" where it is off."""
+    capture = settings.capture
+    if capture.mode == "off":
+        return ""
+    hosts = captured(settings)
+    others = "are tunnelled unseen" if capture.others == "tunnel" else "are refused"
+    lines = [
+        f"capture: HTTPS_PROXY=http://127.0.0.1:{capture.port}; all other hosts {others}",
+        f"  certificates to trust: {capture.trust_dir}/ca-bundle.pem",
+    ]
+    for host, name in sorted(hosts.items()):
+        there = settings.providers[name].host
+        lines.append(f"  {host} -> {name}{'' if there == host else f', at {there}'}")
+    return "\n".join(lines)
+
+
+def _trouble_capturing(settings: Settings) -> Iterator[tuple[Path, str]]:
+    capture = settings.capture
+    if capture.mode == "off":
+        if capture.hosts:
+            yield ("capture", "mode"), "is off, so `capture.hosts` does nothing; proxy turns it on"
+        return
+    folder = capture.trust_dir or ""
+    if not os.access(folder, os.W_OK | os.X_OK):
+        yield ("capture", "trust_dir"), f"{folder} is no folder that can be written here"
 
 
 def _never_taken(route: Route) -> Iterator[str]:

@@ -107,6 +107,8 @@ def _takes(hint: Any) -> str:
         return describe(args[0], args[1])
     if origin is tuple:
         return "a list of targets" if args[0] is Target else "a list of texts"
+    if origin is not None and args == (str, str):
+        return "a mapping of texts to texts"
     if origin is not None:
         return "a mapping of fault names to lists of targets"
     if hint is Secret:

@@ -28,7 +28,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import Any, NamedTuple
+from typing import Any
 
 from sidecar.model import Call, Prior
 
@@ -135,13 +135,10 @@ class Lengths:
         self.count, self.mean, self.variance = int(count), min(mean, 20.0), min(variance, 20.0)
 
 
-class Kind(NamedTuple):
-    """Requests whose answers can be compared."""
-
-    model: str  # that answers
-    size: int  # of the request: 0 small, 1 medium, 2 large
-    reasoning: bool
-    stream: bool
+Kind = tuple[str, int, bool, bool]
+"""Requests whose answers can be compared: the model that answers, the request's size (0 small, 1 medium,
+2 large), whether it wants reasoning, whether it wants a stream."""
+_KIND = ("model", "size", "reasoning", "stream")
 
 
 @dataclass(slots=True)
@@ -210,7 +207,11 @@ class Usual:
     def snapshot(self) -> dict[str, Any]:
         """Plain values, as JSON has them."""
         kinds = [
-            {**kind._asdict(), "seconds": lesson.seconds.snapshot(), "lengths": lesson.lengths.snapshot()}
+            {
+                **dict(zip(_KIND, kind, strict=True)),
+                "seconds": lesson.seconds.snapshot(),
+                "lengths": lesson.lengths.snapshot(),
+            }
             for kind, lesson in self._lessons.items()
         ]
         return {"answering": dict(self._answering), "kinds": kinds}
@@ -224,7 +225,7 @@ class Usual:
             lesson = Lesson(since=-math.inf)
             lesson.seconds.restore(row["seconds"])
             lesson.lengths.restore(row["lengths"])
-            kind = Kind(str(row["model"]), int(row["size"]), bool(row["reasoning"]), bool(row["stream"]))
+            kind = (str(row["model"]), int(row["size"]), bool(row["reasoning"]), bool(row["stream"]))
             found[kind] = lesson
         answering = {str(asked): str(model) for asked, model in saved["answering"].items()}
         for asked, model in list(answering.items())[-KINDS:]:
@@ -237,7 +238,7 @@ class Usual:
     def _kind(self, call: Call, answering: str) -> Kind:
         ask, size = call.ask, len(call.body)
         model = answering or self._answering.get(ask.model, ask.model)
-        return Kind(model, (size > SMALL) + (size > MEDIUM), ask.reasoning, ask.stream)
+        return model, (size > SMALL) + (size > MEDIUM), ask.reasoning, ask.stream
 
     def _lesson(self, kind: Kind) -> Lesson:
         lesson = self._lessons.get(kind)

@@ -34,6 +34,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from math import inf
 
+from msgspec import Struct
+
 from sidecar.faults import Charge
 from sidecar.model import BreakerState, Rng, Transition
 from sidecar.settings import BreakerRules
@@ -45,20 +47,17 @@ EARLY = 5.0  # seconds between two probes that do not wait for their time
 PASSED_PER_SECOND = 1.0  # what a ramp always lets through: at low volume there is no herd
 
 
-@dataclass(frozen=True, slots=True)
-class Permit:
+class Permit(Struct, frozen=True):
     generation: int
     probe: bool = False
     insisted: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Denied:
+class Denied(Struct, frozen=True):
     until: float  # when to ask again
 
 
-@dataclass(slots=True)
-class _Sample:
+class _Sample(Struct):
     at: float
     bad: bool
     call: str
@@ -88,12 +87,11 @@ class Breaker:
 
     def allow(self, now: float) -> Permit | Denied:
         """May this attempt go? A Permit must come back through `record`."""
-        if self.forced is BreakerState.CLOSED:
-            return Permit(self._generation)
-        if self.forced is BreakerState.OPEN:
-            return Denied(inf)
+        if self.forced is not None:
+            return Denied(inf) if self.forced is BreakerState.OPEN else Permit(self._generation)
         if self.state is BreakerState.CLOSED:
-            return self._ramp(now)
+            since = now - self._closed_at
+            return Permit(self._generation) if since >= self.rules.ramp else self._ramp(now, since)
         if self.state is BreakerState.OPEN:
             if now < self.until:
                 return Denied(self.until)
@@ -131,7 +129,8 @@ class Breaker:
 
     def record(self, permit: Permit, charge: Charge, now: float, *, call: str, body: int) -> None:
         """The attempt is over. `call` and `body` tell distinct calls and requests apart."""
-        self.proved(permit)
+        if permit.probe:
+            self.proved(permit)
         if permit.generation != self._generation or charge is Charge.NEUTRAL:
             return
         bad = charge is Charge.BAD
@@ -234,10 +233,8 @@ class Breaker:
         if self._successes >= self.rules.successes:
             self._close("probe", now)
 
-    def _ramp(self, now: float) -> Permit | Denied:
-        since = now - self._closed_at
-        if since >= self.rules.ramp:
-            return Permit(self._generation)
+    def _ramp(self, now: float, since: float) -> Permit | Denied:
+        """`since` seconds after it closed."""
         passed, seen = self._ramped
         share = 0.1 + 0.9 * since / self.rules.ramp
         self._ramped[1] = seen + 1

@@ -13,6 +13,7 @@ because of a bad threshold.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from sidecar.core.baseline import Usual
@@ -92,7 +93,15 @@ class Standing:
             tally = self.tallies.setdefault(signal, Tally())
             tally.watch(rules, self.breaker.rng, observed=action == "observe")
 
-    def tally(self, signal: str, fired: bool, call: Call, now: float) -> Transition | None:
-        """The transition, if a signal that only observes would have opened a breaker."""
-        tally = self.tallies.get(signal)  # None: switched off while this call was under way
-        return None if tally is None else tally.add(fired, now, call=call.id, body=hash(call.body))
+    def tally(
+        self, evaluated: Iterable[tuple[str, bool]], call: Call, now: float
+    ) -> list[tuple[str, Transition]]:
+        """Count signals and whether they fired. Those that only observe and would have opened a breaker."""
+        opened = []
+        body = hash(call.body)
+        for signal, fired in evaluated:
+            tally = self.tallies.get(signal)  # None: switched off while this call was under way
+            moved = None if tally is None else tally.add(fired, now, call=call.id, body=body)
+            if moved is not None:
+                opened.append((signal, moved))
+        return opened

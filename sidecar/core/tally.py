@@ -90,15 +90,17 @@ class Tally:
         moved = None
         if self.shadow is not None:
             moved = self.shadow.add(fired, now, call=call, body=body)
-        number = int(now // _WIDTH)
-        if not self._slices or self._slices[-1][0] != number:
-            self._slices.append((number, Counts()))
-            if len(self._slices) > _SLICES:
-                self._older.add(self._slices.popleft()[1])
-        counts = self._slices[-1][1]
+        slices, number = self._slices, now // _WIDTH
+        if not slices or slices[-1][0] != number:
+            slices.append((int(number), Counts()))
+            if len(slices) > _SLICES:
+                self._older.add(slices.popleft()[1])
+        counts = slices[-1][1]
         counts.evaluated += 1
-        counts.fired += fired
-        counts.opened += moved is not None
+        if fired:
+            counts.fired += 1
+        if moved is not None:
+            counts.opened += 1
         return moved
 
     def watch(self, rules: BreakerRules, rng: Rng, *, observed: bool) -> None:

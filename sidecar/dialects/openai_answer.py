@@ -152,7 +152,8 @@ class OpenAIAnswer:
             return False
         if completion.error or completion.object == "error":
             out.append(_trouble(completion, data))
-        self._head(completion, out)
+        if not self._which or completion.usage or completion.x_groq:
+            self._head(completion, out)
         for choice in completion.choices or ():
             index = choice.index or 0
             self._seen.add(index)

@@ -32,21 +32,15 @@ class Answer(Protocol):
 
 
 class StreamReader:
-    __slots__ = ("_answer", "_count", "_events")
+    __slots__ = ("_answer", "_count", "_events", "done", "finished")
     streams = True
 
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
         self._events = EventStream()
         self._count = 0
-
-    @property
-    def done(self) -> bool:
-        return self._answer.done
-
-    @property
-    def finished(self) -> bool:
-        return self._answer.finished
+        self.done = False
+        self.finished = False
 
     @property
     def bare(self) -> bytes:
@@ -70,6 +64,7 @@ class StreamReader:
                 out.append(Malformed(f"event {self._count}"))
         if bad and not oversized:  # behind the end of an oversized event nothing is cut out
             raw = without(raw, bad)
+        self._note()
         return Chunk(raw, tuple(out))
 
     def close(self) -> Chunk:
@@ -80,7 +75,11 @@ class StreamReader:
             last: list[Delta] = []
             if content is not None and self._answer.event(kind, content, last):
                 out += last
+        self._note()
         return Chunk(raw, tuple(out))
+
+    def _note(self) -> None:
+        self.done, self.finished = self._answer.done, self._answer.finished
 
 
 class BodyReader:

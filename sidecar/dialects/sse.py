@@ -51,6 +51,17 @@ class EventStream:
 
     def feed(self, data: bytes) -> tuple[bytes, Sequence[Event]]:
         """The bytes that may go on, and the events that are whole in them."""
+        if (  # nearly all that comes: one event of one line, in one piece
+            data[:6] == b"data: "
+            and data.find(b"\n") == len(data) - 2
+            and data[-1:] == b"\n"
+            and not self._held
+            and not self._oversized
+            and len(data) <= self._cap
+            and b"\r" not in data
+        ):
+            self._begun = True
+            return data, ((b"", data[6:-2]),)
         if (
             data[-1:] == b"\n"
             and not self._held

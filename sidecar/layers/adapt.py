@@ -7,7 +7,7 @@ is over lacks its end, that a web page came where an answer was due.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 from math import inf
 
@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from sidecar.dialects.base import Dialect, Reader
 from sidecar.layers.limit import Limit
 from sidecar.model import (
+    DONE,
     Answered,
     Call,
     Chunk,
@@ -49,7 +50,7 @@ class Adapt:
         view = _View(call, sink, dialect, self.limits, self.clock)
         view.limit = Limit(view.due)
         try:
-            async with view.limit:
+            with view.limit:
                 outcome = await self.inner(_toward(call, dialect), view)
         except TimeoutError:
             outcome = Answered(view.status)  # it was over; only the end of the bytes did not come
@@ -105,15 +106,26 @@ class _View:
             self.reader = self.dialect.reader(self.call.ask, content_type)
         await self.sink.start(head)
 
-    async def send(self, chunk: Chunk) -> None:
+    def send(self, chunk: Chunk) -> Awaitable[None]:
         self.bytes += len(chunk.raw)
         reader = self.reader
         if reader is None:  # an encoding we cannot read: passed on, unjudged
-            await self.sink.send(chunk)
-            return
+            return self.sink.send(chunk)
         seen = reader.feed(chunk.raw)
         if seen.raw or seen.deltas:
-            await self.sink.send(seen)
+            rest = self.sink.send(seen)
+            if rest is not DONE:
+                return self._wait(rest, reader)
+        if reader.done or reader.finished or self.over_at != inf:
+            self._watch(reader)
+        return DONE
+
+    async def _wait(self, rest: Awaitable[None], reader: Reader) -> None:
+        await rest
+        self._watch(reader)  # not before: the time that the client takes is no delay of the provider
+
+    def _watch(self, reader: Reader) -> None:
+        """Once the answer is over, its connection need not end with it."""
         if self._over(reader):
             now = self.clock.now()
             self.over_at = now + CLOSING if reader.done else now + self.limits.linger
@@ -138,8 +150,7 @@ class _View:
             return Failed(Fault.SERVER_ERROR, Scope.MODEL, detail="a web page where an answer was due")
         if reader.streams and not self._over(reader):
             return Failed(Fault.STREAM_CUT, Scope.MODEL, detail="the stream ended before the answer did")
-        unreadable = any(isinstance(delta, Malformed) for delta in rest.deltas)
-        if unreadable and not reader.streams and self.sink.stage is not Stage.COMMITTED:
+        if not reader.streams and self.sink.stage is not Stage.COMMITTED and _unreadable(rest):
             return Failed(Fault.MALFORMED_CHUNK, Scope.MODEL, detail="the answer is not readable JSON")
         if isinstance(outcome, Failed):
             return Answered(self.status)  # cut after its end: the answer is whole
@@ -149,3 +160,7 @@ class _View:
 
     def _over(self, reader: Reader) -> bool:
         return reader.streams and (reader.done or reader.finished)
+
+
+def _unreadable(chunk: Chunk) -> bool:
+    return bool(chunk.deltas) and isinstance(chunk.deltas[0], Malformed)

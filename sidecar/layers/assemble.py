@@ -109,7 +109,7 @@ class Assemble:
         due = self.clock.now() + self.limits.answer * call.stretch
         whole = _Whole(sink, self.dialects[call.dialect])
         try:
-            async with Limit(lambda: due):
+            with Limit(lambda: due):
                 outcome = await self.inner(call, whole)
         except TimeoutError:
             return Failed(Fault.TIMEOUT, detail="no whole answer within its limit")

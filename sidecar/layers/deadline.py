@@ -31,7 +31,7 @@ class Deadline:
             return call.deadline + GRACE
 
         try:
-            async with Limit(due):
+            with Limit(due):
                 return await self.inner(call, sink)
         except TimeoutError:
             return Failed(Fault.TIMEOUT, detail="the call's deadline is over")

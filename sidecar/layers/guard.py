@@ -10,7 +10,7 @@ client itself gave up on a target that had been silent for longer than is usual.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from msgspec.structs import replace
@@ -143,5 +143,5 @@ class _Proving:
         self.breaker.proved(self.permit)
         await self.sink.start(head)
 
-    async def send(self, chunk: Chunk) -> None:
-        await self.sink.send(chunk)
+    def send(self, chunk: Chunk) -> Awaitable[None]:
+        return self.sink.send(chunk)

@@ -13,12 +13,13 @@ deadline; a whole answer may take up to three times its usual time.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from sidecar.core.admission import Admission
 from sidecar.layers.limit import Limit
 from sidecar.model import (
+    DONE,
     Attempt,
     Call,
     Chunk,
@@ -85,25 +86,29 @@ class Hold:
         self.head = head
         self.attempt.status = head.status
 
-    async def send(self, chunk: Chunk) -> None:
+    def send(self, chunk: Chunk) -> Awaitable[None]:
         if chunk.deltas:
             self._see(chunk)
-        if self.committed:  # nearly all events of a stream: a frame less counts
-            if chunk.raw:
-                self.blocked = True
-                try:
-                    await self.sink.send(chunk)
-                finally:
-                    self.blocked = False
-            return
+        if self.committed:  # nearly all events of a stream
+            if not chunk.raw:
+                return DONE
+            rest = self.sink.send(chunk)
+            return rest if rest is DONE else self._client(rest)
         if chunk.raw:
             self.held.append(chunk)
             self.full = self.full or not self.room.keep(len(chunk.raw))
             self.kept += 0 if self.full else len(chunk.raw)
         self.size += len(chunk.raw)
         self.attempt.held = max(self.attempt.held, self.size)
-        if self._proved():
-            await self.release()
+        return self.release() if self._proved() else DONE
+
+    async def _client(self, rest: Awaitable[None]) -> None:
+        """Wait for a slow client: that is not the provider's silence."""
+        self.blocked = True
+        try:
+            await rest
+        finally:
+            self.blocked = False
 
     def _see(self, chunk: Chunk) -> None:
         self.readable = True

@@ -91,13 +91,14 @@ class Judge:
         )
         hold.limit = Limit(hold.due)
         try:
-            async with hold.limit:
+            with hold.limit:
                 outcome = await self.inner(call, hold)
         except TimeoutError:
             return hold.silent()
         except TroubleBefore as before:
             return self._trouble(hold, before.trouble)
         finally:
+            attempt.usage = answer.usage  # paid for, whatever becomes of the answer
             hold.let_go()
         attempt.finishes = tuple(answer.finishes.values())
         if isinstance(outcome, Answered):
@@ -167,10 +168,8 @@ class Judge:
     # ---- telling
 
     def _count(self, judgement: Judgement, call: Call, now: float) -> None:
-        for signal, fired in judgement.evaluated:
-            moved = self.standing.tally(signal, fired, call, now)
-            if moved is not None:
-                self.tell(WouldOpen(call, self.target, signal, moved))
+        for signal, moved in self.standing.tally(judgement.evaluated, call, now):
+            self.tell(WouldOpen(call, self.target, signal, moved))
 
     def _told(self, call: Call, findings: tuple[Finding, ...], done: str) -> None:
         for finding in findings:

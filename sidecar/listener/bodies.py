@@ -46,8 +46,9 @@ async def read_held(
     clock: Clock,
 ) -> bytes:
     """Raises RequestError: too large, too slow, malformed, no room."""
-    if announced is not None and announced > listen.max_body:
-        raise _too_large(listen)
+    largest = admission.largest(listen.max_body)
+    if announced is not None and announced > largest:
+        raise _too_large(listen) if announced > listen.max_body else NoRoomError
     taken = min(announced or 0, STEP)  # what is announced and does not come takes nobody's room
     if not room.enter_context(admission.hold(taken)):
         raise NoRoomError
@@ -60,8 +61,8 @@ async def read_held(
     try:
         async with asyncio.timeout(None) as limit:
             while True:
-                if size > listen.max_body:
-                    raise _too_large(listen)
+                if size > largest:
+                    raise _too_large(listen) if size > listen.max_body else NoRoomError
                 if size > taken:
                     step = max(STEP, taken, size - taken)
                     if announced is not None:

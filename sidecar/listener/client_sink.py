@@ -13,13 +13,14 @@ import asyncio
 import re
 import socket
 import struct
+from collections.abc import Awaitable
 from http import HTTPStatus
 
 from aiohttp.streams import StreamReader
 
 from sidecar.listener.connection import Connection
 from sidecar.listener.http_rules import outgoing, tame
-from sidecar.model import Chunk, Clock, Head, Record, Stage
+from sidecar.model import DONE, Chunk, Clock, Head, Record, Stage
 
 AT_ONCE = 64 * 1024  # bytes that do not wait for the end of a turn of the loop
 NOTICED = 0.001  # seconds of waiting for a client that are worth adding up
@@ -126,16 +127,16 @@ class ClientSink:
         self.stage = Stage.COMMITTED
         await self._write(block)
 
-    async def send(self, chunk: Chunk) -> None:
+    def send(self, chunk: Chunk) -> Awaitable[None]:
         raw = chunk.raw
         if not raw or self._head_only:
-            return
+            return DONE
         if self._chunked:
             raw = b"%x\r\n%b\r\n" % (len(raw), raw)
         elif self._left is not None:
             raw = raw[: self._left]
             self._left -= len(raw)
-        await self._write(raw)
+        return self._write(raw, at_once=self.event_stream)
 
     async def finish(self) -> bool:
         """Ends the answer properly; whether the connection can be used again. An answer that is
@@ -191,13 +192,26 @@ class ClientSink:
 
     # ---- bytes -----------------------------------------------------------------------------
 
-    async def _write(self, data: bytes) -> None:
+    def _write(self, data: bytes, *, at_once: bool = False) -> Awaitable[None]:
+        connection = self._connection
+        transport = connection.transport
+        if transport is None or connection.writing_paused or transport.is_closing():
+            return self._write_later(data)
+        if at_once and not self._held:
+            transport.write(data)  # the next event is some milliseconds away
+        else:
+            self._hold(data)
+        return DONE
+
+    async def _write_later(self, data: bytes) -> None:
         transport = self._connection.transport
         if transport is None or transport.is_closing():
             await self._gone()
             return
-        if self._connection.writing_paused:
-            await self._drain(transport)
+        await self._drain(transport)
+        self._hold(data)
+
+    def _hold(self, data: bytes) -> None:
         self._held.append(data)
         self._size += len(data)
         if self._size >= AT_ONCE:

@@ -194,6 +194,7 @@ def _hints(complaint: Complaint) -> Headers:
     if isfinite(complaint.wait) and complaint.wait > 0:
         if complaint.retry:
             hints.append((b"retry-after-ms", b"%d" % ceil(complaint.wait * 1000)))
+            hints.append((b"retry-after", b"%d" % ceil(complaint.wait)))  # for whoever reads no other
         elif complaint.wait <= LONGEST_RETRY_AFTER:
             hints.append((b"retry-after", b"%d" % ceil(complaint.wait)))
         else:

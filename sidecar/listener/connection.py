@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, cast
 
 from aiohttp.abc import AbstractStreamWriter
@@ -34,6 +35,15 @@ WRITE_BUFFER = 64 * 1024  # of an answer, before the provider is made to wait
 LINGER = 5.0  # seconds in which the rest of a refused body is read, so that the client sees our answer
 LAST_WORDS = 60.0  # seconds in which the client of a connection that ends may read the last of it
 OVERFLOW = 64  # connections above the cap that still get an answer instead of a reset
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """Whom a captured connection is for: its client named the host, and speaks to it as it would to it."""
+
+    host: str
+    provider: str  # in the configuration
+    base: str = ""  # the path of the vendor's own url, without its version: "/openai" at groq
 
 
 class Request:
@@ -95,11 +105,15 @@ class Door(Server):
     def __call__(self) -> RequestHandler:
         return Connection(self, loop=self._loop)
 
+    def captured(self, bound: Bound) -> RequestHandler:
+        """For a client that meant to speak to a provider's own host."""
+        return Connection(self, loop=self._loop, bound=bound)
+
 
 class Connection(RequestHandler):
-    __slots__ = ("_door", "_end_timer", "_gate", "_head_timer", "_shut")
+    __slots__ = ("_door", "_end_timer", "_gate", "_head_timer", "_shut", "bound")
 
-    def __init__(self, door: Door, *, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, door: Door, *, loop: asyncio.AbstractEventLoop, bound: Bound | None = None) -> None:
         super().__init__(
             door,
             loop=loop,
@@ -113,6 +127,7 @@ class Connection(RequestHandler):
             auto_decompress=False,
         )
         self._door = door
+        self.bound = bound  # None: its requests name a provider by their path
         self._gate = Gate()
         self._head_timer: asyncio.TimerHandle | None = None
         self._end_timer: asyncio.TimerHandle | None = None
@@ -195,6 +210,12 @@ class Connection(RequestHandler):
         self._messages.append((cast("Any", refusal), EMPTY_PAYLOAD))
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+
+    def give_up(self, why: RequestError) -> None:
+        """A body that is still being received is not waited for any more; whoever reads it answers."""
+        request = self._current_request
+        if request is not None:
+            _break(cast("Any", request).body, why)
 
     def _expect_head(self) -> None:
         self._head_timer = self._loop.call_later(self._door.head_seconds, self._head_is_late)

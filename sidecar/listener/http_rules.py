@@ -194,6 +194,17 @@ def check_sender(said: Intake, names: frozenset[str], listen: Listen) -> None:
         )
 
 
+def check_host(said: Intake, host: str) -> None:
+    """Of a captured request: it may name only the host that its connection was opened to (T5). Pages in a
+    browser need no check here: they cannot open such a connection. Raises RequestError.
+    """
+    given = said.get(b"host").strip().lower()
+    if given.removesuffix(b":443").removesuffix(b".") != host.encode():
+        raise RequestError(
+            421, "host_mismatch", "the Host header names another host than the connection was opened to"
+        )
+
+
 _STRAYING = re.compile(rb"(?:^|[/\\])\.{1,2}(?:$|[/\\;])|[\x00-\x1f\x7f\\]")
 
 

@@ -33,7 +33,7 @@ from sidecar.events import (
 from sidecar.listener import complaints
 from sidecar.listener.bodies import NoRoomError, Upload, arrived, read_held
 from sidecar.listener.client_sink import ClientSink
-from sidecar.listener.connection import CLOSE, KEEP, Door, Reply, Request
+from sidecar.listener.connection import CLOSE, KEEP, Bound, Connection, Door, Reply, Request
 from sidecar.listener.http_rules import key_digest, retry_count, times
 from sidecar.listener.http_strict import RequestError
 from sidecar.listener.nested import Nested
@@ -63,6 +63,7 @@ __all__ = ["Generation", "Listener", "PortInUse"]
 
 UNWIND = 2.0  # seconds for stopped calls to write their last words
 
+_DRAINING = "draining"
 _OPAQUE = Ask(operation=Operation.OTHER, model="")
 _PASSTHROUGH = Route(name="passthrough", implicit=True)
 
@@ -104,7 +105,9 @@ class Listener:
         self._nested = Nested()
         self._running: set[_Running] = set()
         self._by_key: dict[tuple[str, bytes], _Running] = {}
+        self._serving = 0  # requests that are received or answered
         self._all_done = asyncio.Event()
+        self._closing = False
         self._servers: list[asyncio.AbstractServer] = []
         self._door: Door | None = None
         self._reception = Reception(clock, new_id)
@@ -114,6 +117,15 @@ class Listener:
     @property
     def in_flight(self) -> int:
         return len(self._running)
+
+    @property
+    def busy(self) -> int:
+        """Requests that are being received or answered."""
+        return self._serving
+
+    @property
+    def connected(self) -> int:
+        return 0 if self._door is None else self._door.open
 
     async def start(self) -> list[tuple[str, int]]:
         """Bind every host on one port. Raises PortInUse, or another OSError with the address."""
@@ -139,21 +151,34 @@ class Listener:
             self._servers.append(await loop.create_server(self._door, sock=one, backlog=BACKLOG))
         return [one.getsockname()[:2] for one in sockets]
 
+    def captured(self, bound: Bound) -> asyncio.BaseProtocol:
+        """What serves a connection that was meant for a provider's own host; started listeners only."""
+        assert self._door is not None
+        return self._door.captured(bound)
+
     async def drain(self, seconds: float) -> None:
         """Serve on until no call is in flight or the time is over; then end what still runs, and close.
         New calls are taken meanwhile: the application beside us may need them for its own ending."""
         await self._quiet(seconds)
+        await self.close()
+
+    async def close(self) -> None:
+        """End what still runs, each call with last words of its own, and close."""
+        self._closing = True
         for server in self._servers:
             server.close()
         for running in tuple(self._running):
-            running.stop(RequestError(503, "draining", "llm-sidecar is shutting down"))
+            running.stop(_draining())
+        for connection in [] if self._door is None else self._door.connections:
+            assert isinstance(connection, Connection)
+            connection.give_up(_draining())
         await self._quiet(UNWIND)
         if self._door is not None:
             await self._door.shutdown(0.1)
         self._servers.clear()
 
     async def _quiet(self, seconds: float) -> None:
-        if not self._running:
+        if not self._serving:
             return
         self._all_done.clear()
         try:
@@ -165,18 +190,31 @@ class Listener:
     # ---- one request -----------------------------------------------------------------------
 
     async def _serve(self, request: Request) -> Reply:
+        self._serving += 1
+        try:
+            return await self._answer(request)
+        finally:
+            self._serving -= 1
+            if not self._serving:
+                self._all_done.set()
+
+    async def _answer(self, request: Request) -> Reply:
         asked: Asked | None = None
         try:
             asked = self._reception.check(request, self._current(), bypass=self.bypass)
             if asked is None:
                 return await self._hello(request)
+            if self._closing:
+                raise _draining()
             with ExitStack() as room:
                 body, upload = await self._receive(asked, room)
                 return await self._start(asked, body, upload)
         except NoRoomError as error:
             assert asked is not None
-            return await self._shed(asked, error)
+            return await self._shed(asked, error, "memory")
         except RequestError as error:
+            if error.code == _DRAINING and asked is not None:
+                return await self._shed(asked, error, _DRAINING)
             self._tell(complaints.turned(error))
             return await self._refuse(request, error)
 
@@ -254,6 +292,7 @@ class Listener:
             key_digest=key_digest(asked.said),
             trace_id=asked.trace_id,
             parent_id=asked.parent_id,
+            exact=asked.exact,
             sampled=self._sample(asked.trace_id, asked.sampled),
         )
 
@@ -284,8 +323,6 @@ class Listener:
             self._running.discard(running)
             if key is not None and self._by_key.get(key) is running:
                 del self._by_key[key]
-            if not self._running:
-                self._all_done.set()
             self._tell(CallEnded(call, outcome, self._clock.now(), sink.status, committed))
         return KEEP if keep else CLOSE
 
@@ -365,17 +402,19 @@ class Listener:
         head = request.head
         target = error.target or ("" if isinstance(head, RequestError) else head.path)
         generation = self._current()
-        provider = generation.settings.providers.get(split_path(target)[0]) if target else None
+        bound = request.connection.bound
+        name = bound.provider if bound else split_path(target)[0]
+        provider = generation.settings.providers.get(name) if target else None
         dialect = None if provider is None else generation.dialects.get(provider.dialect)
         sink = self._sink(request, Record(), self._new_id(), Limits().write)
         await self._write(sink, complaints.wire(complaints.of_error(error), dialect))
         return KEEP if await sink.finish() else CLOSE
 
-    async def _shed(self, asked: Asked, error: NoRoomError) -> Reply:
+    async def _shed(self, asked: Asked, error: RequestError, reason: str) -> Reply:
         call = self._call(asked, b"", _OPAQUE, _PASSTHROUGH)
-        self._tell(Shed(call, "memory"))
+        self._tell(Shed(call, reason))
         reply = await self._refuse(asked.request, error)
-        refused = Refused(RefusedBy.ADMISSION, fault=Fault.LOCAL_OVERLOAD, detail="no room for the body")
+        refused = Refused(RefusedBy.ADMISSION, fault=Fault.LOCAL_OVERLOAD, detail=error.message)
         self._tell(CallEnded(call, refused, self._clock.now(), error.status, committed=False))
         return reply
 
@@ -414,6 +453,10 @@ class Listener:
     async def _write(self, sink: ClientSink, answer: Wire) -> None:
         await sink.start(answer.head)
         await sink.send(Chunk(answer.body))
+
+
+def _draining() -> RequestError:
+    return RequestError(503, _DRAINING, "llm-sidecar is shutting down; try again in a moment")
 
 
 def _continue(asked: Asked) -> None:

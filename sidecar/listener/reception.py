@@ -9,10 +9,11 @@ from difflib import get_close_matches
 
 from sidecar.dialects import FAMILIES
 from sidecar.dialects.base import Dialect
-from sidecar.listener.connection import Request
+from sidecar.listener.connection import Bound, Request
 from sidecar.listener.http_rules import (
     Intake,
     Wishes,
+    check_host,
     check_path,
     check_sender,
     intake,
@@ -56,6 +57,7 @@ class Asked:
     parent_id: str
     sampled: bool | None  # what the application says
     arrived: float
+    exact: bool = False  # the path is the provider's, whole
 
 
 class Reception:
@@ -75,13 +77,17 @@ class Reception:
             raise head
         settings = generation.settings
         said = intake(head.raw_headers)
-        self._check_sender(said, settings.listen)
+        bound = request.connection.bound
+        if bound is None:
+            self._check_sender(said, settings.listen)
+        else:
+            check_host(said, bound.host)
         if head.method == "TRACE":
             raise RequestError(405, "method", "TRACE is not served")
         expected = said.get(b"expect")
         if expected and expected.lower() != b"100-continue":
             raise RequestError(417, "expectation", "the only expectation served is 100-continue")
-        name, route, rest = split_path(head.path)
+        name, route, rest = (bound.provider, None, head.path) if bound else split_path(head.path)
         path, _, query = rest.partition("?")
         check_path(path)
         provider = settings.providers.get(name)
@@ -89,6 +95,7 @@ class Reception:
             if not name and path == "/" and head.method in {"GET", "HEAD"}:
                 return None
             raise _unknown(name, settings)
+        path, exact = _place(provider, bound, path) if bound else (path, False)
         wish = wishes(said.ours, settings.request_headers)
         if route is not None and not settings.request_headers.route:
             raise RequestError(
@@ -113,6 +120,7 @@ class Reception:
             parent_id=parent,
             sampled=sampled,
             arrived=now,
+            exact=exact,
         )
 
     def _check_sender(self, said: Intake, listen: Listen) -> None:
@@ -127,6 +135,24 @@ class Reception:
             self._token = _token(listen)  # it may have been rotated just now
             if not _is(given, self._token):
                 raise RequestError(401, "client_token", "the header x-llm-sidecar-token is missing or wrong")
+
+
+def _place(provider: Provider, bound: Bound, path: str) -> tuple[str, bool]:
+    """The path of a captured request, and whether it is to be asked for exactly as it is.
+
+    Raises RequestError where it leaves the provider's url with a key that is the operator's.
+    """
+    if provider.host == bound.host:
+        inside = path.startswith(provider.base_path + "/")
+        if not inside and provider.key is not None:
+            raise RequestError(
+                403,
+                "path_outside",
+                f"the path is not below the url of {provider.name}, whose key llm-sidecar puts in",
+            )
+        return path, True
+    # the provider is reached elsewhere, through a gateway: its url stands for the vendor's own
+    return (path[len(bound.base) :] if path.startswith(bound.base + "/") else path), False
 
 
 def _spoken(

@@ -25,14 +25,17 @@ def check_exposure(listen: Listen) -> None:
             )
 
 
-def bind(listen: Listen) -> list[socket.socket]:
-    """One socket per host, all on one port. An IPv6 loopback that does not exist is left out."""
+def bind(listen: Listen, setting: str = "listen.port") -> list[socket.socket]:
+    """`setting` names the port's place in the configuration, for people.
+
+    One socket per host, all on one port. An IPv6 loopback that does not exist is left out.
+    """
     for attempt in range(10):
         sockets: list[socket.socket] = []
         port = listen.port
         try:
             for host in dict.fromkeys(listen.hosts):
-                one = _bind_one(host, port)
+                one = _bind_one(host, port, setting)
                 if one is not None:
                     sockets.append(one)
                     port = one.getsockname()[1]
@@ -48,7 +51,7 @@ def bind(listen: Listen) -> list[socket.socket]:
     raise AssertionError("unreachable")
 
 
-def _bind_one(host: str, port: int) -> socket.socket | None:
+def _bind_one(host: str, port: int, setting: str) -> socket.socket | None:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         one = socket.socket(family, socket.SOCK_STREAM)
@@ -66,7 +69,7 @@ def _bind_one(host: str, port: int) -> socket.socket | None:
         one.close()
         if error.errno == errno.EADDRINUSE:
             raise PortInUse(
-                f"port {port} on {host} is in use by another program; choose another one with listen.port",
+                f"port {port} on {host} is in use by another program; choose another one with {setting}",
             ) from None
         if family is socket.AF_INET6 and error.errno in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
             return None

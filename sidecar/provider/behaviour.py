@@ -58,7 +58,7 @@ ERROR = (
     "delay", "headers", "message", "body", "retry_after", "retry_after_ms", "retry_after_date", "skew",
     "should_retry",
 )  # fmt: skip
-PLACED = (*GOOD, "after")
+PLACED = (*GOOD, "after", "at")
 
 
 CATALOGUE: Mapping[str, Kind] = {
@@ -177,6 +177,7 @@ CATALOGUE: Mapping[str, Kind] = {
 # what an option does, for `--list`, the docs, and whoever reads on
 OPTIONS: Mapping[str, str] = {
     "after": "content events that are sent before the fault",
+    "at": "events of any kind that are sent before the fault, instead of `after`",
     "body": "the body as it is, instead of the dialect's envelope",
     "bom": "the stream begins with a byte order mark",
     "delay": "seconds before the head",
@@ -228,6 +229,7 @@ class Behaviour:
     name: str = "ok"
     _: KW_ONLY
     after: int = 2
+    at: int | None = None
     body: str | None = None
     bom: bool = False
     delay: float = 0.0

@@ -94,11 +94,11 @@ def with_items(change: Callable[[list[Item], Turn], list[Item]]) -> Play:
 
 
 def stall(items: list[Item], turn: Turn) -> list[Item]:
-    return [*items[: upto(items, turn.do.after)], Act.STALL]
+    return [*items[: upto(items, turn.do)], Act.STALL]
 
 
 def cut(items: list[Item], turn: Turn) -> list[Item]:
-    at = upto(items, turn.do.after)
+    at = upto(items, turn.do)
     head, rest = items[:at], items[at:]
     if turn.do.mid_event and rest and isinstance(rest[0], Piece):
         head.append(Piece(rest[0].part, rest[0].data[: len(rest[0].data) // 2]))
@@ -106,14 +106,14 @@ def cut(items: list[Item], turn: Turn) -> list[Item]:
 
 
 def end_early(items: list[Item], turn: Turn) -> list[Item]:
-    return items[: upto(items, turn.do.after)]
+    return items[: upto(items, turn.do)]
 
 
 def inserted(make: Callable[[Turn], bytes]) -> Callable[[list[Item], Turn], list[Item]]:
     def change(items: list[Item], turn: Turn) -> list[Item]:
         if not turn.asked.stream:
             return items
-        at = upto(items, turn.do.after)
+        at = upto(items, turn.do)
         return [*items[:at], Piece(Part.OPENING, styled(make(turn), turn.do)), *items[at:]]
 
     return change
@@ -140,7 +140,7 @@ def odd_ids(items: list[Item], turn: Turn) -> list[Item]:
 
 
 def duplicate(items: list[Item], turn: Turn) -> list[Item]:
-    at = upto(items, turn.do.after)
+    at = upto(items, turn.do)
     return [*items[:at], items[max(0, at - 1)], *items[at:]] if turn.asked.stream else items
 
 
@@ -156,7 +156,7 @@ async def error_event(turn: Turn) -> Ending:
         return await error_in_200(turn)
     items = contents(turn)
     event = turn.voice.error_event(turn.voice.complain(turn.do.error, turn.do))
-    return await show(turn, Show(items=[*items[: upto(items, turn.do.after)], Piece(Part.CLOSING, event)]))
+    return await show(turn, Show(items=[*items[: upto(items, turn.do)], Piece(Part.CLOSING, event)]))
 
 
 async def invalid_json(turn: Turn) -> Ending:
@@ -253,7 +253,7 @@ async def length_too_short(turn: Turn) -> Ending:
 async def bad_chunk_size(turn: Turn) -> Ending:
     items = contents(turn)
     return await show(
-        turn, Show(items=[*items[: upto(items, turn.do.after)], Act.BAD_CHUNK], framing="chunked")
+        turn, Show(items=[*items[: upto(items, turn.do)], Act.BAD_CHUNK], framing="chunked")
     )
 
 

@@ -100,9 +100,11 @@ def squeeze(body: bytes) -> bytes:
     return packer.compress(body) + packer.flush()
 
 
-def upto(items: Sequence[Item], after: int) -> int:
-    """The index behind the `after`th content."""
-    seen = 0
+def upto(items: Sequence[Item], do: Behaviour) -> int:
+    """The index behind the `after`th content, or the `at`th event."""
+    if do.at is not None:
+        return min(do.at, len(items))
+    after, seen = do.after, 0
     for index, item in enumerate(items):
         if isinstance(item, Piece) and item.part is Part.CONTENT:
             if seen == after:

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import msgspec
+from msgspec import Struct
 
 from sidecar.model import Fault, Finding, FinishReason
 from sidecar.settings import Signals
@@ -60,8 +61,7 @@ class Schemas:
         return validator is None or validator(value)
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(Struct, frozen=True):
     """One answer, and what is usual where it comes from (None: not known yet)."""
 
     answer: Answer
@@ -95,8 +95,7 @@ class Rule:
         return Finding(self.signal, self.action, self.fault, measure.value, measure.limit)
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
+class Judgement(Struct, frozen=True):
     findings: tuple[Finding, ...] = ()  # the worst first
     evaluated: tuple[tuple[str, bool], ...] = ()  # signal, whether it fired
 

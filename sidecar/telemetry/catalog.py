@@ -38,6 +38,7 @@ class Metric:
     help: str
     buckets: tuple[float, ...] = ()
     bound: int = 1  # label combinations, see above
+    debug: bool = False  # on no board and in no rule of ours
 
     @property
     def series(self) -> int:
@@ -75,7 +76,7 @@ REQUESTS = _counter(
 REQUEST_DURATION = _seconds(
     "request_duration_seconds",
     ("route", "path", "outcome"),
-    15,
+    13,
     "From a call's arrival to its last byte, waits included; successes and errors only.",
     DURATION,
 )
@@ -117,7 +118,7 @@ TOKENS = _counter(
     ("provider", "model", "type", "purpose"),
     48,
     "Tokens as providers report them. cache_read, cache_write and reasoning are parts of input and output; "
-    "purpose is served, or overhead for answers nobody got.",
+    "purpose is served, or overhead for answers nobody got whole: rejected, cut or left.",
     unit="tokens",
 )
 CONNECTIONS = _gauge("upstream_connections", ("provider", "state"), 12, "Connections, active and idle.")
@@ -167,13 +168,13 @@ BREAKER_REJECTED = _counter(
 QUALITY = _counter(
     "quality_violations_total",
     ("provider", "model", "signal", "action"),
-    36,
+    32,
     "Answers a quality signal objected to, by what was done: observed, rejected or served all the same.",
 )
 EVALUATIONS = _counter(
     "quality_evaluations_total",
     ("provider", "model", "signal"),
-    36,
+    32,
     "Answers a quality signal had something to look at: what its violations are a share of. The model is "
     "other where the application chooses it.",
 )
@@ -223,6 +224,47 @@ RELOADS = _counter("config_reloads_total", ("result",), 2, "Reloads of the confi
 CONFIG = _gauge(
     "config_info", ("config_hash",), 1, "1, labelled with the digest of the configuration in use."
 )
+# ---- the operator's levers, and the pod's end -------------------------------------------------
+
+BYPASS = _gauge("bypass", (), 1, "1 while all policy is passed by, whoever said so.")
+OVERRIDES = _gauge(
+    "overrides_active",
+    ("kind",),
+    6,
+    "Overrides of an operator that hold now, by kind: bypass, breakers, chains, timeouts, static, disable.",
+)
+OVERRIDES_OK = _gauge(
+    "overrides_last_read_successful", (), 1, "1 if the overrides on disk, or none, are those in use, else 0."
+)
+MEMORY_PRESSURE = _gauge(
+    "memory_pressure",
+    (),
+    1,
+    "What the container's memory limit costs: 0 nothing, 1 answers are held back less, "
+    "2 large request bodies are refused too.",
+)
+MEMORY_USED = _gauge(
+    "memory_used_ratio",
+    (),
+    1,
+    "Memory of the container that cannot be dropped, as a share of its limit; 0 without a limit.",
+    unit="ratio",
+)
+DRAINING = _gauge("draining", (), 1, "1 once the pod ends: calls are served, the sidecar is not ready.")
+
+# ---- interception ------------------------------------------------------------------------------
+
+CAPTURED = _counter(
+    "capture_connections_total",
+    ("how", "reason"),
+    18,
+    "Connections to the proxy port: intercepted (a provider's host), tunnelled, refused, or failed in their "
+    "TLS handshake. A failed one with the reason untrusted: its client does not trust this pod's authority.",
+)
+TUNNELS = _gauge("capture_tunnels", (), 1, "Tunnels that are open: connections that nobody looks into.")
+
+# ---- telemetry about telemetry ----------------------------------------------------------------
+
 UNSENT = _counter(
     "telemetry_dropped_total",
     ("signal", "reason"),
@@ -234,6 +276,53 @@ OVERFLOW = _counter(
     "label_overflow_total", ("label",), 8, "Times a label value was folded into other to keep series few."
 )
 BUILD = _gauge("build_info", ("version", "python"), 1, "1, labelled with the versions that run.")
+
+# ---- the injector: a process of its own, with a /metrics of its own ---------------------------
+
+INJECTOR_REVIEWS = _counter(
+    "injector_reviews_total",
+    ("result",),
+    5,
+    "Pods the webhook was asked about: injected, completed (containers that came later got their "
+    "variables), unchanged, skipped, or failed: the pod was let through without a sidecar, or refused "
+    "where fail-mode is closed.",
+)
+INJECTOR_MISSED = _gauge(
+    "injector_pods_not_injected",
+    ("namespace",),
+    51,
+    "Running pods that are labelled for injection and have no sidecar, by their namespace; the first 50 "
+    "namespaces, the others as other.",
+)
+INJECTOR_CERTIFICATE = _gauge(
+    "injector_certificate_expiry_timestamp_seconds",
+    (),
+    1,
+    "When the webhook's certificate ends, Unix time; 0: there is none yet.",
+    unit="seconds",
+)
+INJECTOR_CHORE = _gauge(
+    "injector_chore_timestamp_seconds",
+    ("chore",),
+    3,
+    "When a regular work was last done without an error, Unix time: certificates, count (of pods without "
+    "a sidecar) or profiles.",
+    unit="seconds",
+)
+INJECTOR_PROFILES = _gauge(
+    "injector_profiles_last_reload_successful",
+    (),
+    1,
+    "1 if the profiles on disk are those in use, else 0.",
+)
+
+INJECTOR: tuple[Metric, ...] = (
+    INJECTOR_REVIEWS,
+    INJECTOR_MISSED,
+    INJECTOR_CERTIFICATE,
+    INJECTOR_CHORE,
+    INJECTOR_PROFILES,
+)
 
 CATALOG: tuple[Metric, ...] = (
     REQUESTS,
@@ -265,10 +354,53 @@ CATALOG: tuple[Metric, ...] = (
     RELOAD_TIME,
     RELOADS,
     CONFIG,
+    BYPASS,
+    OVERRIDES,
+    OVERRIDES_OK,
+    MEMORY_PRESSURE,
+    MEMORY_USED,
+    DRAINING,
+    CAPTURED,
+    TUNNELS,
     UNSENT,
     OVERFLOW,
     BUILD,
 )
+
+# ---- the same attempts under the conventions' names, where telemetry.genai_metrics says so ------
+
+GENAI_BUCKETS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
+_GENAI_LABELS = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model")
+
+
+def _genai(name: str, unit: str, labels: tuple[str, ...], bound: int, text: str) -> Metric:
+    buckets = GENAI_BUCKETS if unit else tuple(float(4**n) for n in range(14))
+    labels = (*_GENAI_LABELS, *labels)
+    return Metric(name, MetricKind.HISTOGRAM, unit, labels, text, buckets, bound, debug=True)
+
+
+GENAI_DURATION = _genai(
+    "gen_ai_client_operation_duration_seconds",
+    "seconds",
+    ("error_type",),
+    24,
+    "One exchange with a provider; error_type is the fault, empty on success.",
+)
+GENAI_TOKENS = _genai(
+    "gen_ai_client_token_usage",
+    "",
+    ("gen_ai_token_type",),
+    12,
+    "Tokens of one exchange, as the provider reports them: input or output.",
+)
+GENAI_FIRST = _genai(
+    "gen_ai_client_operation_time_to_first_chunk_seconds",
+    "seconds",
+    (),
+    8,
+    "From the start of an exchange to the first content of its stream.",
+)
+GENAI: tuple[Metric, ...] = (GENAI_DURATION, GENAI_TOKENS, GENAI_FIRST)
 
 
 def reference() -> str:
@@ -286,12 +418,31 @@ def reference() -> str:
         "| Metric | Type | Labels | Combinations | Meaning |",
         "|---|---|---|---|---|",
     ]
-    for m in CATALOG:
-        labels = ", ".join(f"`{label}`" for label in m.labels) or "-"
-        lines.append(f"| `{m.name}` | {m.kind} | {labels} | {m.bound} | {m.help} |")
+    lines += [_line(m) for m in CATALOG]
+    lines += ["", "The injector has metrics of its own:", "", *lines[9:11], *(_line(m) for m in INJECTOR)]
     lines += ["", "Buckets of the histograms, in seconds:", ""]
     lines += [f"- `{m.name}`: {', '.join(f'{b:g}' for b in m.buckets)}" for m in CATALOG if m.buckets]
+    more = sum(m.series for m in GENAI)
+    lines += [
+        "",
+        "## Under the names of the GenAI conventions",
+        "",
+        f"Only with `telemetry.genai_metrics: true`; then a pod has up to {more} series more.",
+        "For boards that other people made: ours read the ones above.",
+        "",
+        "| Metric | Type | Labels | Combinations | Meaning |",
+        "|---|---|---|---|---|",
+        *(_line(m) for m in GENAI),
+        "",
+        f"Buckets of seconds: {', '.join(f'{b:g}' for b in GENAI_BUCKETS)};",
+        "of tokens: the powers of 4 from 1 to 4^13.",
+    ]
     return "\n".join(lines) + "\n"
+
+
+def _line(m: Metric) -> str:
+    labels = ", ".join(f"`{label}`" for label in m.labels) or "-"
+    return f"| `{m.name}` | {m.kind} | {labels} | {m.bound} | {m.help} |"
 
 
 if __name__ == "__main__":

@@ -107,6 +107,9 @@ class Exposition:
     def add(self, shown: Shown) -> None:
         self._shown.append(shown)
 
+    def remove(self, shown: Shown) -> None:
+        self._shown.remove(shown)
+
     def render(self, accept: str) -> tuple[bytes, str]:
         """The body and its content type, for an Accept header."""
         open_metrics = prefers_open(accept)

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import IntEnum
+from math import inf
 from typing import assert_never
 
 import msgspec
@@ -20,6 +21,7 @@ from sidecar.events import (
     AttemptEnded,
     BreakerMoved,
     Bug,
+    Bypassed,
     CallEnded,
     Degraded,
     Delivered,
@@ -28,12 +30,17 @@ from sidecar.events import (
     Judged,
     NestedRetry,
     OperatorAlert,
+    Overridden,
+    PodEnds,
+    Pressed,
+    Proxied,
     Reloaded,
     Restored,
     RetryDenied,
     RetryPlanned,
     Shed,
     TargetSkipped,
+    Trusted,
     Turned,
     WouldOpen,
 )
@@ -158,6 +165,20 @@ def level_of(event: Event) -> Level:
             return Level.INFO if ok else Level.ERROR
         case Restored(ok=ok) | Delivered(ok=ok):
             return Level.INFO if ok else Level.WARNING
+        case Overridden(ok=ok, active=active):
+            return (Level.WARNING if active else Level.INFO) if ok else Level.ERROR
+        case Bypassed(on=on):
+            return Level.WARNING if on else Level.INFO
+        case Pressed(level=level):
+            return Level.INFO if level == "normal" else Level.WARNING
+        case PodEnds():
+            return Level.INFO
+        case Proxied(reason=reason):
+            if not reason:
+                return Level.DEBUG
+            return Level.WARNING if reason in {"untrusted", "distrusted"} else Level.INFO
+        case Trusted(ok=ok):
+            return Level.INFO if ok else Level.WARNING
         case _:
             assert_never(event)
 
@@ -194,12 +215,26 @@ def describe(event: Event) -> tuple[str, Fields]:
             return "shed", {**_of(call), "reason": name(reason)}
         case Turned(reason=reason, detail=detail):
             return "refused", {"reason": name(reason), "detail": _prose(detail)}
+        case Proxied(how=how, reason=reason, provider=provider):
+            return "proxied", {"outcome": name(how), "reason": name(reason), "provider": name(provider)}
+        case Trusted(ok=ok, detail=detail):
+            return "capture", {"outcome": "ok" if ok else "failed", "detail": _prose(detail)}
         case NestedRetry(call=call, source=source):
             return "nested_retry", {**_of(call), "source": name(source), "nested": call.record.nested}
         case Reloaded(ok=ok, digest=digest, problems=problems):
             result = "ok" if ok else "failed"
             told = _prose("; ".join(problems))
             return "reload", {"outcome": result, "config": name(digest), "problems": told}
+        case Overridden(ok=ok, active=active, problems=problems, idle=idle):
+            told = "; ".join((*problems, *(f"without effect: {one}" for one in idle)))
+            fields = {"outcome": "ok" if ok else "failed", "detail": _prose(", ".join(active))}
+            return "overrides", fields | {"problems": _prose(told)}
+        case Bypassed(on=on, source=source):
+            return "bypass", {"outcome": "on" if on else "off", "source": name(source)}
+        case Pressed(level=level, share=share):
+            return "memory", {"outcome": name(level), "value": round(share, 3)}
+        case PodEnds(source=source, left=left):
+            return "ending", {"source": name(source), "wait": None if left == inf else round(left, 1)}
         case Restored(ok=ok, detail=detail):
             return "restore", {"outcome": "ok" if ok else "failed", "detail": _prose(detail)}
         case Delivered(ok=ok, signal=signal, detail=detail):
@@ -302,7 +337,7 @@ class Logs:
             return
         what, fields = describe(event)
         wall = self._wall()
-        if isinstance(event, Shed | Turned | NestedRetry) and self._too_many(what, int(wall)):
+        if isinstance(event, Shed | Turned | Proxied | NestedRetry) and self._too_many(what, int(wall)):
             return
         line = {
             "time": datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds"),

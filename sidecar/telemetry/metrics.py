@@ -8,24 +8,19 @@ than counting. What a client can choose never becomes a label: labels.py sees to
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
+from bisect import bisect_left
+from collections.abc import Callable, Mapping
 from math import ceil
 from typing import assert_never
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    ProcessCollector,
-    disable_created_metrics,
-)
+from prometheus_client import CollectorRegistry, ProcessCollector, disable_created_metrics
 
 import sidecar
 from sidecar.events import (
     AttemptEnded,
     BreakerMoved,
     Bug,
+    Bypassed,
     CallEnded,
     Degraded,
     Delivered,
@@ -34,20 +29,23 @@ from sidecar.events import (
     Judged,
     NestedRetry,
     OperatorAlert,
+    Overridden,
+    PodEnds,
+    Pressed,
+    Proxied,
     Reloaded,
     Restored,
     RetryDenied,
     RetryPlanned,
     Shed,
     TargetSkipped,
+    Trusted,
     Turned,
     WouldOpen,
 )
 from sidecar.faults import HANDLING
 from sidecar.model import (
-    Answered,
     Attempt,
-    BreakerState,
     Call,
     Failed,
     Kind,
@@ -59,13 +57,14 @@ from sidecar.model import (
 )
 from sidecar.settings import Route, Settings
 from sidecar.telemetry import catalog, words
-from sidecar.telemetry.catalog import OTHER, Metric, MetricKind
-from sidecar.telemetry.exposition import Exposition, Shown
-from sidecar.telemetry.labels import Family, Key, Labels, targets_of
+from sidecar.telemetry.breakers import Breakers
+from sidecar.telemetry.catalog import OTHER
+from sidecar.telemetry.exposition import Exposition
+from sidecar.telemetry.genai import GenAi
+from sidecar.telemetry.instruments import Instruments
+from sidecar.telemetry.labels import Key, Labels, targets_of
 from sidecar.telemetry.words import Ended, Path, Went
 
-_LEVEL = {BreakerState.CLOSED: 0, BreakerState.HALF_OPEN: 1, BreakerState.OPEN: 2}
-_MOST_OPEN = 1024  # breakers remembered as not closed; clients choose models
 _BREAKERS = (RefusedBy.BREAKER, RefusedBy.QUALITY_BREAKER)
 
 
@@ -75,67 +74,77 @@ class Metrics:
     `wall` is Unix time.
     """
 
-    def __init__(
-        self, settings: Settings, *, wall: Callable[[], float], registry: CollectorRegistry | None = None
-    ) -> None:
+    def __init__(self, settings: Settings, *, wall: Callable[[], float]) -> None:  # noqa: PLR0915  # a line a row
         disable_created_metrics()  # type: ignore[no-untyped-call]  # one more series per child, for nothing
-        self.registry = CollectorRegistry() if registry is None else registry
+        self.registry = CollectorRegistry()
         self._exposition = Exposition(ProcessCollector(registry=self.registry))
         self._wall = wall
-        self._open: dict[Key, tuple[Key, int]] = {}  # breakers that are not closed -> their gauge, level
         self._met: set[str] = set()  # providers whose children exist
-        self._families: list[Family[Counter] | Family[Gauge] | Family[Histogram]] = []
-        self._overflows = self._counter(catalog.OVERFLOW)
+        self._genai: GenAi | None = None
+        self._shown_until: dict[tuple[object, ...], float] = {}  # buckets with a fresh exemplar
+        made = self._instruments = Instruments(self.registry, self._exposition, self._overflow)
+        self._overflows = made.counter(catalog.OVERFLOW)
         self._labels = Labels(self._overflow)
 
-        self._requests = self._counter(catalog.REQUESTS)
-        self._request_duration = self._histogram(catalog.REQUEST_DURATION)
-        self._in_flight = self._plain_gauge(catalog.IN_FLIGHT)
-        self._attempts = self._counter(catalog.ATTEMPTS)
-        self._attempt_duration = self._histogram(catalog.ATTEMPT_DURATION)
-        self._first_token = self._histogram(catalog.FIRST_TOKEN)
-        self._interruptions = self._counter(catalog.INTERRUPTIONS)
-        self._tokens = self._counter(catalog.TOKENS)
-        self._connections = self._gauge(catalog.CONNECTIONS)
-        self._denied = self._counter(catalog.RETRIES_DENIED)
-        self._retry_wait = self._counter(catalog.RETRY_WAIT)
-        self._nested = self._counter(catalog.NESTED)
-        self._fallbacks = self._counter(catalog.FALLBACKS)
-        self._skipped = self._counter(catalog.SKIPPED)
-        self._breaker_state = self._gauge(catalog.BREAKER_STATE)
-        self._transitions = self._counter(catalog.BREAKER_TRANSITIONS)
-        self._breaker_rejected = self._counter(catalog.BREAKER_REJECTED)
-        self._quality = self._counter(catalog.QUALITY)
-        self._evaluations = self._counter(catalog.EVALUATIONS)
-        self._alerts = self._counter(catalog.ALERTS)
-        self._shed = self._counter(catalog.SHED)
-        self._refused = self._counter(catalog.REFUSED)
-        self._overhead = self._histogram(catalog.OVERHEAD_TIME)
-        self._reloads = self._counter(catalog.RELOADS)
-        self._config = self._gauge(catalog.CONFIG)
-        self._unsent = self._counter(catalog.UNSENT)
-        self._build = self._gauge(catalog.BUILD)
-        self._lag = self._plain_gauge(catalog.LAG)
-        self._reload_ok = self._plain_gauge(catalog.RELOAD_OK)
-        self._reload_time = self._plain_gauge(catalog.RELOAD_TIME)
-        self._bugs = self._plain_counter(catalog.BUGS)
+        self._requests = made.counter(catalog.REQUESTS)
+        self._request_duration = made.histogram(catalog.REQUEST_DURATION)
+        self._in_flight = made.plain_gauge(catalog.IN_FLIGHT)
+        self._attempts = made.counter(catalog.ATTEMPTS)
+        self._attempt_duration = made.histogram(catalog.ATTEMPT_DURATION)
+        self._first_token = made.histogram(catalog.FIRST_TOKEN)
+        self._interruptions = made.counter(catalog.INTERRUPTIONS)
+        self._tokens = made.counter(catalog.TOKENS)
+        self._connections = made.gauge(catalog.CONNECTIONS)
+        self._denied = made.counter(catalog.RETRIES_DENIED)
+        self._retry_wait = made.counter(catalog.RETRY_WAIT)
+        self._nested = made.counter(catalog.NESTED)
+        self._fallbacks = made.counter(catalog.FALLBACKS)
+        self._skipped = made.counter(catalog.SKIPPED)
+        self._breakers = Breakers(made, self._labels)
+        self._breaker_rejected = made.counter(catalog.BREAKER_REJECTED)
+        self._quality = made.counter(catalog.QUALITY)
+        self._evaluations = made.counter(catalog.EVALUATIONS)
+        self._alerts = made.counter(catalog.ALERTS)
+        self._shed = made.counter(catalog.SHED)
+        self._refused = made.counter(catalog.REFUSED)
+        self._captured = made.counter(catalog.CAPTURED)
+        self._tunnels = made.plain_gauge(catalog.TUNNELS)
+        self._overhead = made.histogram(catalog.OVERHEAD_TIME)
+        self._reloads = made.counter(catalog.RELOADS)
+        self._config = made.gauge(catalog.CONFIG)
+        self._unsent = made.counter(catalog.UNSENT)
+        self._build = made.gauge(catalog.BUILD)
+        self._lag = made.plain_gauge(catalog.LAG)
+        self._reload_ok = made.plain_gauge(catalog.RELOAD_OK)
+        self._reload_time = made.plain_gauge(catalog.RELOAD_TIME)
+        self._bugs = made.plain_counter(catalog.BUGS)
+        self._bypass = made.plain_gauge(catalog.BYPASS)
+        self._overrides = made.gauge(catalog.OVERRIDES)
+        self._overrides_ok = made.plain_gauge(catalog.OVERRIDES_OK)
+        self._overrides_ok.set(1)
+        self._pressure = made.plain_gauge(catalog.MEMORY_PRESSURE)
+        self._memory_used = made.plain_gauge(catalog.MEMORY_USED)
+        self._draining = made.plain_gauge(catalog.DRAINING)
 
         self._build[sidecar.__version__, platform.python_version()].set(1)
-        for reason in ("concurrency", "memory", "draining"):
-            self._shed.declare(reason)
-        for reason in ("connections", "host", "malformed", "unknown", "websocket"):
-            self._refused.declare(reason)
-        for source in ("sdk_header", "same_body", "idempotency_key"):
-            self._nested.declare(source)
-        for result in ("ok", "failed"):
-            self._reloads.declare(result)
+        self._declare_words()
+        self.configure(settings)
+
+    def _declare_words(self) -> None:
+        """What no configuration names, and can happen all the same."""
+        for family, said in (
+            (self._shed, "concurrency memory draining"),
+            (self._refused, "connections host malformed unknown websocket"),
+            (self._nested, "sdk_header same_body idempotency_key"),
+            (self._reloads, "ok failed"),
+            (self._overflows, "model provider route"),
+        ):
+            for word in said.split():
+                family.declare(word)
         for reason in ("queue_full", "export_failed", "shutdown"):
             self._unsent.declare("traces", reason)
         for stream in ("true", "false"):
             self._overhead.declare(stream)
-        for label in ("model", "provider", "route"):
-            self._overflows.declare(label)
-        self.configure(settings)
 
     # ---- configuration ---------------------------------------------------------------------
 
@@ -143,36 +152,38 @@ class Metrics:
         """What is named now exists at 0; gauges of what is gone go, counters stay."""
         self._labels.learn(settings)
         configured = [route for route in settings.routes if not route.implicit]
-        named = {
+        named: set[Key] = {
             (target.provider.name, target.model or OTHER)
             for route in configured
             for target in targets_of(route)
         }
         room = max(1, ceil(len(named) / 6), ceil(len(configured) / 8))
-        for family in self._families:
-            family.limit = family.metric.bound * room
+        self._show_genai(settings, named)
+        self._instruments.limit(room)
         for route in configured:
             self._declare_route(route)
         for provider, model in sorted(named):
             self._declare_target(provider, model)
+        if settings.capture.mode != "off":
+            for how, reason in (("intercepted", ""), ("tunnelled", ""), ("failed", "untrusted")):
+                self._captured.declare(how, reason)
         self._forget_gone()
         self._config[(settings.digest,)].set(1)
         self._reload_ok.set(1)
         self._reload_time.set(self._wall())
 
+    def _show_genai(self, settings: Settings, named: set[Key]) -> None:
+        if self._genai is not None and not settings.telemetry.genai_metrics:
+            self._genai.close()
+            self._genai = None
+        elif self._genai is None and settings.telemetry.genai_metrics:
+            self._genai = GenAi(self._instruments)
+        if self._genai is not None:
+            self._genai.learn(settings, named)
+
     def _forget_gone(self) -> None:
-        labels = self._labels
-        for which, (gauge, _level) in list(self._open.items()):
-            kind, owner, member = which
-            gone = kind == "quality" and not (labels.is_route(owner) and labels.is_target(member))
-            if gone or not labels.is_model(*gauge[:2]):
-                del self._open[which]
-        for gauge in list(self._breaker_state):
-            if labels.is_model(*gauge[:2]):
-                self._show_worst(gauge)
-            else:
-                self._breaker_state.forget(gauge)
-        for key in [k for k in self._connections if k[0] not in labels.providers]:
+        self._breakers.forget_gone()
+        for key in [k for k in self._connections if k[0] not in self._labels.providers]:
             self._connections.forget(key)
         for key in list(self._config):
             self._config.forget(key)
@@ -198,10 +209,7 @@ class Metrics:
             for word in ("success", "failure"):
                 self._attempt_duration.declare(provider, model, word)
         self._breaker_rejected.declare(provider, model)
-        for kind in ("transport", "quality"):
-            self._breaker_state.declare(provider, model, kind)
-            self._transitions.declare(provider, model, kind, BreakerState.OPEN, "ratio")
-        self._transitions.declare(provider, model, "transport", BreakerState.OPEN, "run")
+        self._breakers.declare(provider, model)
         for fault, row in HANDLING.items():
             if row.alert:
                 self._alerts.declare(provider, model, fault)
@@ -214,6 +222,9 @@ class Metrics:
 
     def set_in_flight(self, calls: int) -> None:
         self._in_flight.set(calls)
+
+    def set_tunnels(self, tunnels: int) -> None:
+        self._tunnels.set(tunnels)
 
     def set_lag(self, seconds: float) -> None:
         self._lag.set(seconds)
@@ -231,6 +242,15 @@ class Metrics:
 
     def add_unsent(self, signal: str, reason: str, count: int) -> None:
         self._unsent[signal, reason].inc(count)
+
+    def set_overrides(self, active: Mapping[str, int]) -> None:
+        """By kind, how many hold; all kinds are named, those at 0 too."""
+        for kind, size in active.items():
+            self._overrides[(kind,)].set(size)
+
+    def set_memory(self, level: int, share: float) -> None:
+        self._pressure.set(level)
+        self._memory_used.set(share)
 
     def render(self, accept: str) -> tuple[bytes, str]:
         """The body and content type for an Accept header: text, or OpenMetrics where it is asked for."""
@@ -256,7 +276,7 @@ class Metrics:
                 if refused.by in _BREAKERS:
                     self._breaker_rejected[self._named(call, target)].inc()
             case BreakerMoved():
-                self._breaker_moved(event)
+                self._breakers.moved(event)
             case Judged(call=call, target=target, finding=finding, done=done):
                 self._quality[(*self._named(call, target), finding.signal, done)].inc()
             case OperatorAlert(call=call, target=target, fault=fault):
@@ -265,6 +285,8 @@ class Metrics:
                 self._shed[(reason,)].inc()
             case Turned(reason=reason):
                 self._refused[(reason,)].inc()
+            case Proxied(how=how, reason=reason):
+                self._captured[how, reason].inc()
             case NestedRetry(source=source):
                 self._nested[(source,)].inc()
             case Reloaded(ok=ok):
@@ -273,7 +295,15 @@ class Metrics:
                 self._bugs.inc()
             case Degraded():
                 pass  # the call's own end carries the tier
-            case WouldOpen() | Restored() | Delivered():
+            case Trusted():
+                pass  # as below
+            case Bypassed(on=on):
+                self._bypass.set(1 if on else 0)
+            case Overridden(ok=ok):
+                self._overrides_ok.set(1 if ok else 0)
+            case PodEnds():
+                self._draining.set(1)
+            case WouldOpen() | Restored() | Delivered() | Pressed():
                 pass  # a line in the log: nothing has happened to any call
             case _:
                 assert_never(event)
@@ -288,11 +318,13 @@ class Metrics:
         key = self._labels.target(attempt.provider, attempt.model, answered=ok)
         if key[0] not in self._met:  # nobody configured it: from its first call on it is known
             self._declare_target(key[0], OTHER)
-        self._attempts[(*key, attempt.kind, went, words.error_type(outcome))].inc()
+        fault = words.error_type(outcome)
+        self._attempts[(*key, attempt.kind, went, fault)].inc()
+        if self._genai is not None:
+            self._genai.ended(call, attempt, key, fault)
         if attempt.ended is not None and went is not Went.CANCELLED:
-            self._attempt_duration[(*key, "success" if ok else "failure")].observe(
-                attempt.ended - attempt.started, _trace(call)
-            )
+            about, took = (*key, "success" if ok else "failure"), attempt.ended - attempt.started
+            self._attempt_duration[about].observe(took, self._exemplar(call, about, took, attempt.ended))
         if attempt.first_content is not None and call.ask.stream:
             self._first_token[key].observe(attempt.first_content - attempt.started)
 
@@ -306,25 +338,24 @@ class Metrics:
             route, call.ask.operation, labels.primary(call), ended, words.tier(outcome), path
         ].inc()
         if ended is Ended.SUCCESS or ended is Ended.ERROR:
-            self._request_duration[route, path, ended].observe(event.ended - call.arrived, _trace(call))
+            about, took = (route, path, ended), event.ended - call.arrived
+            self._request_duration[about].observe(took, self._exemplar(call, about, took, event.ended))
         ours = words.overhead(call, event.ended)
         if ours is not None:
             self._overhead[("true" if call.ask.stream else "false",)].observe(ours)
+        got = words.served(attempts, outcome)
         for attempt in attempts:
-            self._spent(attempt, served=attempt is attempts[-1], ended=ended)
+            self._interrupted(attempt, ended)
+            if attempt.usage is not None:
+                self._count_tokens(attempt, attempt.usage, "served" if attempt is got else "overhead")
 
-    def _spent(self, attempt: Attempt, *, served: bool, ended: Ended) -> None:
-        match attempt.outcome:
-            case Failed(fault=fault) if fault in words.INTERRUPTED:
-                self._interruptions[
-                    self._labels.provider(attempt.provider),
-                    "before_first" if attempt.first_content is None else "mid",
-                    "true" if ended is Ended.SUCCESS else "false",
-                ].inc()
-            case Answered(usage=usage) if usage is not None:
-                self._count_tokens(attempt, usage, "served" if served else "overhead")
-            case _:
-                pass
+    def _interrupted(self, attempt: Attempt, ended: Ended) -> None:
+        if isinstance(attempt.outcome, Failed) and attempt.outcome.fault in words.INTERRUPTED:
+            self._interruptions[
+                self._labels.provider(attempt.provider),
+                "before_first" if attempt.first_content is None else "mid",
+                "true" if ended is Ended.SUCCESS else "false",
+            ].inc()
 
     def _count_tokens(self, attempt: Attempt, usage: Usage, purpose: str) -> None:
         key = self._labels.target(attempt.provider, attempt.model)
@@ -338,27 +369,6 @@ class Metrics:
             if tokens is not None and tokens > 0:  # a negative count is a provider's mistake
                 self._tokens[(*key, kind, purpose)].inc(tokens)
 
-    def _breaker_moved(self, event: BreakerMoved) -> None:
-        labels, level = self._labels, _LEVEL[event.transition.new]
-        if event.kind == "quality":  # one per route and target, whatever model a call asks for
-            which: Key = (event.kind, event.route, event.target)
-            named = labels.targets.get(event.target) or (labels.provider(event.provider), OTHER)
-        else:
-            which = (event.kind, event.provider, event.model)
-            named = labels.target(event.provider, event.model)
-        gauge = (*named, event.kind)
-        before = self._open.pop(which, None)
-        if level and len(self._open) < _MOST_OPEN:
-            self._open[which] = (gauge, level)
-        if before is not None and before[0] != gauge:  # its model has earned a name meanwhile
-            self._show_worst(before[0])
-        self._show_worst(gauge)
-        self._transitions[(*gauge, event.transition.new, event.transition.trigger)].inc()
-
-    def _show_worst(self, gauge: Key) -> None:
-        levels = (level for shown, level in self._open.values() if shown == gauge)
-        self._breaker_state[gauge].set(max(levels, default=0))
-
     def _reloaded(self, *, ok: bool) -> None:
         self._reloads[("ok" if ok else "failed",)].inc()
         self._reload_ok.set(1 if ok else 0)
@@ -368,50 +378,14 @@ class Metrics:
     def _overflow(self, label: str) -> None:
         self._overflows[(label,)].inc()
 
-    # ---- from rows to the library's objects --------------------------------------------------
-
-    def _counter(self, metric: Metric) -> Family[Counter]:
-        assert metric.kind is MetricKind.COUNTER
-        parent = Counter(metric.name, metric.help, metric.labels, unit=metric.unit, registry=self.registry)
-        family = Family(metric, parent, self._overflow)
-        self._families.append(family)
-        self._exposition.add(Shown(parent, metric.labels, family, metric.buckets))
-        return family
-
-    def _gauge(self, metric: Metric) -> Family[Gauge]:
-        assert metric.kind is MetricKind.GAUGE
-        parent = Gauge(metric.name, metric.help, metric.labels, unit=metric.unit, registry=self.registry)
-        family = Family(metric, parent, self._overflow)
-        self._families.append(family)
-        self._exposition.add(Shown(parent, metric.labels, family, metric.buckets))
-        return family
-
-    def _histogram(self, metric: Metric) -> Family[Histogram]:
-        assert metric.kind is MetricKind.HISTOGRAM
-        parent = Histogram(
-            metric.name,
-            metric.help,
-            metric.labels,
-            unit=metric.unit,
-            registry=self.registry,
-            buckets=metric.buckets,
-        )
-        family = Family(metric, parent, self._overflow)
-        self._families.append(family)
-        self._exposition.add(Shown(parent, metric.labels, family, metric.buckets))
-        return family
-
-    def _plain_counter(self, metric: Metric) -> Counter:
-        counter = Counter(metric.name, metric.help, unit=metric.unit, registry=self.registry)
-        self._exposition.add(Shown(counter, (), {(): counter}))
-        return counter
-
-    def _plain_gauge(self, metric: Metric) -> Gauge:
-        gauge = Gauge(metric.name, metric.help, unit=metric.unit, registry=self.registry)
-        self._exposition.add(Shown(gauge, (), {(): gauge}))
-        return gauge
-
-
-def _trace(call: Call) -> dict[str, str] | None:
-    """The exemplar that leads from a bucket to a trace, where there is one."""
-    return {"trace_id": call.trace_id} if call.sampled and call.trace_id else None
+    def _exemplar(self, call: Call, about: Key, took: float, now: float) -> dict[str, str] | None:
+        """What leads from a bucket to a trace, where there is one; of each bucket once a second, because
+        to keep one costs more than to count.
+        """
+        if not call.sampled or not call.trace_id:
+            return None
+        which = (*about, bisect_left(catalog.DURATION, took))
+        if now < self._shown_until.get(which, now):
+            return None
+        self._shown_until[which] = now + 1.0
+        return {"trace_id": call.trace_id}

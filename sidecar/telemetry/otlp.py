@@ -45,6 +45,25 @@ def protocol(env: Mapping[str, str]) -> str:
     )
 
 
+def timeout(env: Mapping[str, str]) -> float | None:
+    """Seconds for one export, tries included; None: as the exporters have it, 10.
+
+    The conventions count milliseconds and the exporters for Python seconds: from 1,000 on it is the former.
+    """
+    for name in (
+        "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT",
+        "OTEL_EXPORTER_OTLP_TIMEOUT",
+        "OTEL_BSP_EXPORT_TIMEOUT",
+    ):
+        try:
+            value = float(env.get(name, ""))
+        except ValueError:
+            continue
+        if value > 0:
+            return value / 1000 if value >= 1000 or "BSP" in name else value
+    return None
+
+
 class Batch:
     """Spans of one request, being encoded. The exporters see no more of it than how many they are."""
 
@@ -70,6 +89,8 @@ class Batch:
                 end_time_unix_nano=span.end,
                 flags=_KNOWN | (_REMOTE if span.server and span.parent_id else 0) | span.sampled,
             )
+            if span.state:
+                one.trace_state = span.state
             if span.parent_id:
                 one.parent_span_id = bytes.fromhex(span.parent_id)
             if span.error:
@@ -103,8 +124,9 @@ def _fill(into: Any, attributes: Mapping[str, Any]) -> None:
 class Courier:
     """One exporter in a thread of its own, which ends with the process whatever it waits for."""
 
-    def __init__(self, protocol: str) -> None:
+    def __init__(self, protocol: str, timeout: float | None = None) -> None:
         self.protocol = protocol
+        self._timeout = timeout
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._exporter: Any = None
         self._request: type[ExportTraceServiceRequest] | None = None
@@ -150,7 +172,7 @@ class Courier:
         plain = {key: value for key, value in made.items() if isinstance(value, str | bool | int | float)}
         self._resource = {**plain, **unnamed, "service.version": plain.get("service.version", __version__)}
         self._request = ExportTraceServiceRequest
-        self._exporter = module.OTLPSpanExporter()
+        self._exporter = module.OTLPSpanExporter(timeout=self._timeout)
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:

@@ -2,7 +2,8 @@
 
 What the rows promise. The names of the GenAI and HTTP conventions are used where there are any; ours
 begin with `llm_sidecar.`. Values are words of ours, numbers, or names that were checked to be no more
-than names: no key, prompt, answer, header, query or path stands in any span.
+than names: no key, header, query or path stands in any span, and no prompt and no answer unless two
+people opened that (telemetry.content).
 
 Nothing on the call's own span says model, provider or tokens in the words of the conventions: whoever
 adds up `gen_ai.usage.*` counts every token once, with the attempt that spent it.
@@ -88,6 +89,14 @@ GEN_TOKENS = _attempt("gen_ai.usage.output_tokens", "as the provider reports it,
 GEN_CACHE_READ = _attempt("gen_ai.usage.cache_read.input_tokens", "part of the input")
 GEN_CACHE_WRITE = _attempt("gen_ai.usage.cache_creation.input_tokens", "part of the input")
 GEN_REASONING = _attempt("gen_ai.usage.reasoning.output_tokens", "part of the output")
+GEN_SYSTEM = _attempt("gen_ai.system_instructions", "only where contents are captured: JSON, redacted")
+GEN_ASKED = _attempt("gen_ai.input.messages", "likewise: the conversation, of a long one its end")
+GEN_ANSWERED = _attempt("gen_ai.output.messages", "likewise: the answer, rejected or not")
+CONTENT = _attempt(
+    "llm_sidecar.content",
+    "where contents are captured: `captured`, `cut` (not all of it) or `withheld` (could not be read or "
+    "redacted, or too much is waiting)",
+)
 ADDRESS = _attempt("server.address", "the provider's configured host")
 PORT = _attempt("server.port", "and port")
 RESEND = _attempt("http.request.resend_count", "which retry of its target this is; missing on first tries")

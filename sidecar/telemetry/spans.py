@@ -2,12 +2,14 @@
 
 Spans are made when everything is known, so nothing is measured twice, nothing is kept per chunk, and
 a call that nobody wants to see costs a comparison. What is made are plain values of this module: they
-hold nothing of the request or the answer, so that a queue of them holds no body, key or prompt.
+hold nothing of the request or the answer, so that a queue of them holds no body, key or prompt. (Unless
+contents are captured: then redacted and bounded ones, see content.)
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from math import isfinite
 from typing import Any
 
@@ -17,16 +19,11 @@ from sidecar.events import (
     CallEnded,
 )
 from sidecar.model import (
-    Answered,
     Attempt,
     Call,
     Failed,
-    Finding,
-    FinishReason,
     Kind,
     Operation,
-    Outcome,
-    Provider,
     Tier,
     Usage,
     span_id,
@@ -34,6 +31,9 @@ from sidecar.model import (
 from sidecar.settings import Settings
 from sidecar.telemetry import span_rows as rows
 from sidecar.telemetry import words
+from sidecar.telemetry.content import Attributes as Contents
+from sidecar.telemetry.content import Content, together
+from sidecar.telemetry.conventions import FINISHES, known_as, operation_of
 from sidecar.telemetry.labels import targets_of
 from sidecar.telemetry.logs import name
 from sidecar.telemetry.words import Ended, Path, Went
@@ -41,38 +41,10 @@ from sidecar.telemetry.words import Ended, Path, Went
 Value = str | bool | int | float | tuple[str, ...]
 Attributes = dict[str, Value]
 
+_CONTENTS = (rows.GEN_SYSTEM, rows.GEN_ASKED, rows.GEN_ANSWERED)
+_STATE_MOST = 512  # characters; vendors may drop a longer one
+_MEMBER = re.compile(r"[ \t]*([a-z0-9][-_*/a-z0-9@]{0,255}=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{1,256})?[ \t]*")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"})
-_FINISHES = {reason: reason.value for reason in FinishReason} | {
-    FinishReason.TOOL: "tool_call",
-    FinishReason.FILTER: "content_filter",
-}
-
-# The conventions' names of providers, where they are not the vendor's name here.
-_NAMES = {
-    "gemini": "gcp.gemini",
-    "vertex": "gcp.vertex_ai",
-    "bedrock": "aws.bedrock",
-    "azure": "azure.ai.openai",
-    "mistral": "mistral_ai",
-    "moonshot": "moonshot_ai",
-    "xai": "x_ai",
-}
-_HOSTS = (
-    ("api.openai.com", "openai"),
-    ("api.anthropic.com", "anthropic"),
-    ("generativelanguage.googleapis.com", "gcp.gemini"),
-    ("aiplatform.googleapis.com", "gcp.vertex_ai"),
-    (".openai.azure.com", "azure.ai.openai"),
-    (".services.ai.azure.com", "azure.ai.inference"),
-    (".amazonaws.com", "aws.bedrock"),
-    ("api.mistral.ai", "mistral_ai"),
-    ("api.cohere.com", "cohere"),
-    ("api.deepseek.com", "deepseek"),
-    ("api.groq.com", "groq"),
-    ("api.x.ai", "x_ai"),
-    ("api.perplexity.ai", "perplexity"),
-    ("api.moonshot.ai", "moonshot_ai"),
-)
 
 
 class Moment(Struct, frozen=True):
@@ -95,14 +67,13 @@ class Span(Struct, kw_only=True):
     attributes: Attributes
     events: tuple[Moment, ...] = ()
     error: bool = False
+    state: str = ""  # the W3C tracestate that the application sent along
 
 
-def known_as(provider: Provider) -> str:
-    """The conventions' name: by the host that is asked, else the vendor's name, else the configured one."""
-    for host, known in _HOSTS:
-        if provider.host.endswith(host):
-            return known
-    return _NAMES.get(provider.name, provider.name)
+def size(spans: Iterable[Span]) -> int:
+    """Characters of contents on them."""
+    shown = (span.attributes.get(key) for span in spans for key in _CONTENTS)
+    return sum(len(value) for value in shown if isinstance(value, str))
 
 
 # ---- when it is over ------------------------------------------------------------------------
@@ -121,13 +92,9 @@ def interest(event: CallEnded, ended: Ended, slow: float) -> str:
     if path is not Path.DIRECT:
         return path.value
     for attempt in call.record.attempts:
-        if any(finding.action != "observe" for finding in _findings(attempt.outcome)):
+        if any(finding.action != "observe" for finding in words.findings(attempt.outcome)):
             return "violation"
     return "slow" if event.ended - call.arrived >= slow else ""
-
-
-def _findings(outcome: Outcome | None) -> tuple[Finding, ...]:
-    return outcome.findings if isinstance(outcome, Answered | Failed) else ()
 
 
 class Spans:
@@ -136,7 +103,8 @@ class Spans:
     def __init__(self, settings: Settings) -> None:
         self.configure(settings)
 
-    def configure(self, settings: Settings) -> None:
+    def configure(self, settings: Settings, *, contents: bool = False) -> None:
+        """`contents`: whether prompts and answers are shown."""
         targets = [target for route in settings.routes for target in targets_of(route)]
         providers = {**settings.providers, **{t.provider.name: t.provider for t in targets}}
         self._keyed = {t.name for t in targets if t.credential is not None}
@@ -146,6 +114,7 @@ class Spans:
             name: (known_as(provider), provider.host, provider.port) for name, provider in providers.items()
         }
         self._gen_ai = settings.telemetry.genai_attributes == "attempts"
+        self._content = Content(settings.telemetry.redact) if contents and self._gen_ai else None
         self.slow = settings.telemetry.slow_seconds
 
     def ended(self, event: CallEnded) -> Ended:
@@ -153,16 +122,28 @@ class Spans:
         own_key = not attempts or attempts[-1].target not in self._keyed
         return words.ended(event.outcome, own_key=own_key)
 
-    def of(self, event: CallEnded, ended: Ended, since: float, reason: str = "") -> list[Span]:
-        """The call's span and its attempts'. `since`: Unix time when the monotonic clock was 0."""
+    def of(
+        self, event: CallEnded, ended: Ended, since: float, reason: str = "", *, room: bool = True
+    ) -> list[Span]:
+        """The call's span and its attempts'. `since`: Unix time when the monotonic clock was 0; `room`:
+        for contents, if they are shown.
+        """
         call = event.call
-        spans = [self._call(event, ended, since, reason)]
-        spans += [self._attempt(call, attempt, since, event.ended) for attempt in call.record.attempts]
+        state = _state(call) if call.parent_id else ""
+        spans = [self._call(event, ended, since, reason, state)]
+        spans += [self._attempt(call, attempt, since, event.ended, state) for attempt in call.record.attempts]
+        if self._content is not None and call.sampled and call.ask.operation is Operation.CHAT:
+            self._show_contents(self._content, call, spans[1:], room=room)
         return spans
+
+    def _show_contents(self, content: Content, call: Call, spans: list[Span], *, room: bool) -> None:
+        asked: Contents = content.asked(call) if room else {rows.CONTENT: "withheld"}
+        for span, attempt in zip(spans, call.record.attempts, strict=True):
+            span.attributes |= together(asked, content.answered(call, attempt) if room else {})
 
     # ---- the call
 
-    def _call(self, event: CallEnded, ended: Ended, since: float, reason: str) -> Span:
+    def _call(self, event: CallEnded, ended: Ended, since: float, reason: str, state: str) -> Span:
         call, record, outcome = event.call, event.call.record, event.outcome
         attempts = record.attempts
         attributes: Attributes = {
@@ -186,7 +167,7 @@ class Spans:
             attributes[rows.HTTP_STATUS] = event.status
         if call.ask.model:
             attributes[rows.REQUESTED_MODEL] = name(call.ask.model)
-        served = _served(attempts, outcome)
+        served = words.served(attempts, outcome)
         if served is not None:
             attributes[rows.SERVED_PROVIDER] = served.provider
             attributes[rows.SERVED_MODEL] = name(served.model)
@@ -214,11 +195,12 @@ class Spans:
             attributes=attributes,
             events=_moments(call, since, event.ended) if record.notes else (),
             error=ended is Ended.ERROR,
+            state=state,
         )
 
     # ---- an attempt
 
-    def _attempt(self, call: Call, attempt: Attempt, since: float, over: float) -> Span:
+    def _attempt(self, call: Call, attempt: Attempt, since: float, over: float, state: str) -> Span:
         outcome, ask = attempt.outcome, call.ask
         went = words.went(outcome, own_key=attempt.target not in self._keyed)
         known, host, port = self._where.get(attempt.provider) or (attempt.provider, "", 0)
@@ -259,7 +241,7 @@ class Spans:
             attributes[rows.ERROR_TYPE] = fault
         title = call.method if call.method in _METHODS else "HTTP"
         if ask.operation is not Operation.OTHER:
-            title = _operation(call)
+            title = operation_of(call)
             if self._gen_ai:
                 attributes[rows.GEN_OPERATION] = title
                 attributes[rows.GEN_PROVIDER] = known
@@ -277,13 +259,8 @@ class Spans:
             end=_nanos(since + (over if attempt.ended is None else attempt.ended)),
             attributes=attributes,
             error=went is not Went.SUCCESS and went is not Went.CANCELLED,
+            state=state,
         )
-
-
-def _operation(call: Call) -> str:
-    if call.ask.operation is Operation.EMBEDDINGS:
-        return "embeddings"
-    return "generate_content" if call.dialect == "gemini" else "chat"
 
 
 def _gen_ai(attributes: Attributes, call: Call, attempt: Attempt, model: str) -> None:
@@ -302,13 +279,13 @@ def _gen_ai(attributes: Attributes, call: Call, attempt: Attempt, model: str) ->
         attributes[rows.GEN_OUTPUT] = "json"
     if attempt.answering:
         attributes[rows.GEN_ANSWERING] = name(attempt.answering)
-    finishes = tuple(_FINISHES[reason] for reason in attempt.finishes)
+    finishes = tuple(FINISHES[reason] for reason in attempt.finishes)
     if not finishes and isinstance(outcome, Failed) and outcome.fault in words.INTERRUPTED:
         finishes = ("error",)
     if finishes:
         attributes[rows.GEN_FINISHES] = finishes
-    if isinstance(outcome, Answered) and outcome.usage is not None:
-        _tokens(attributes, outcome.usage)
+    if attempt.usage is not None:
+        _tokens(attributes, attempt.usage)
 
 
 def _tokens(attributes: Attributes, usage: Usage) -> None:
@@ -323,26 +300,20 @@ def _tokens(attributes: Attributes, usage: Usage) -> None:
             attributes[key] = tokens
 
 
-def _served(attempts: list[Attempt], outcome: Outcome | None) -> Attempt | None:
-    """Whose answer the application got."""
-    if not isinstance(outcome, Answered) or outcome.status >= 400:
-        return None
-    if outcome.tier is Tier.FULL:
-        return attempts[-1] if attempts else None
-    if (
-        outcome.tier is Tier.REDUCED and outcome.findings
-    ):  # an answer that was rejected, and then served for want of a better one
-        rejected = (a for a in attempts if _findings(a.outcome) == outcome.findings)
-        return next(rejected, None)
-    return None
-
-
 def _moments(call: Call, since: float, over: float) -> tuple[Moment, ...]:
     notes = sorted(call.record.notes, key=lambda one: one.at)
     moments = [Moment(_nanos(since + one.at), one.name, one.fields) for one in notes]
     if call.record.unnoted:
         moments.append(Moment(_nanos(since + over), rows.TRUNCATED, {"count": call.record.unnoted}))
     return tuple(moments)
+
+
+def _state(call: Call) -> str:
+    """The application's tracestate, if it is one and holds nothing that looks like a key."""
+    said = ",".join(value.decode("latin-1") for name, value in call.headers if name.lower() == b"tracestate")
+    if not said or len(said) > _STATE_MOST or words.LOOKS_LIKE_A_KEY.search(said):
+        return ""
+    return said if all(_MEMBER.fullmatch(member) for member in said.split(",")) else ""
 
 
 def _nanos(seconds: float) -> int:

@@ -8,9 +8,9 @@ ids, so that everybody who sees the id decides alike. OTEL_TRACES_SAMPLER overru
 word. A call that did not go straight, or was slow, is kept in any case, and says why.
 
 What it costs. Spans are plain values made when the call ends. They wait in a queue of `MOST` calls, a
-task encodes them in slices of `SLICE` spans (half a millisecond) with pauses between, and a thread
-sends them. A collector that is slow, dead or refuses fills the queue; then spans are dropped, whole
-calls at a time, and counted. No call ever waits.
+task encodes them in slices of `SLICE` spans or `SPELL` seconds, whichever is over first, with pauses
+between, and a thread sends them. A collector that is slow, dead or refuses fills the queue; then spans
+are dropped, whole calls at a time, and counted. No call ever waits.
 """
 
 from __future__ import annotations
@@ -28,16 +28,19 @@ from sidecar.events import (
 from sidecar.model import (
     Clock,
 )
-from sidecar.settings import Settings
-from sidecar.telemetry import notes
-from sidecar.telemetry.otlp import PROTOCOLS, Batch, Courier, protocol
-from sidecar.telemetry.spans import Span, Spans, interest
+from sidecar.settings import CONTENT_VARIABLE, Settings
+from sidecar.telemetry import content, notes
+from sidecar.telemetry.otlp import PROTOCOLS, Batch, Courier, protocol, timeout
+from sidecar.telemetry.spans import Span, Spans, interest, size
 
-MOST = 2048  # calls whose spans wait
+MOST = 2048  # calls whose spans wait; OTEL_BSP_MAX_QUEUE_SIZE
 SLICE = 24  # spans encoded without letting go of the loop
+SPELL = 0.0005  # seconds after which a slice takes no further call
 PAUSE = 0.004  # seconds between two slices
-LARGEST = 256  # spans of one request, or a few more: a call is not divided
-EVERY = 1.0  # seconds between two requests, while the collector keeps up
+LARGEST = 256  # spans of one request, or a few more: a call is not divided; _MAX_EXPORT_BATCH_SIZE
+EVERY = 1.0  # seconds between two requests, while the collector keeps up; OTEL_BSP_SCHEDULE_DELAY
+CONTENTS = 8 * 2**20  # characters of contents that wait; beyond it they are left out
+HEAVY = 2**20  # characters of contents in one request: collectors take 4 MiB
 FLUSH = 1.5  # seconds for what is left when the process ends
 
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
@@ -51,6 +54,15 @@ def wanted(settings: Settings, env: Mapping[str, str]) -> bool:
     if env.get("OTEL_TRACES_EXPORTER", "otlp").strip().lower() == "none":
         return False
     return any(env.get(name, "").strip() for name in _ENDPOINTS)
+
+
+def positive(env: Mapping[str, str], name: str, default: float) -> float:
+    """A number that a variable says; what is none, or none above 0, is ignored as the conventions want."""
+    try:
+        value = float(env.get(name, ""))
+    except ValueError:
+        return default
+    return value if 0.0 < value < 1e9 else default
 
 
 class Sampler:
@@ -101,6 +113,12 @@ class Tracing:
         self._courier: Courier | None = None
         self._takes = True  # did the collector take the last one?
         self._batch: Batch | None = None  # being encoded
+        self._most = int(positive(env, "OTEL_BSP_MAX_QUEUE_SIZE", MOST))
+        self._largest = int(positive(env, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", LARGEST))
+        self._every = positive(env, "OTEL_BSP_SCHEDULE_DELAY", EVERY * 1000) / 1000
+        self._waiting = 0  # characters of contents in the queue
+        self._packed = 0  # and in the batch
+        self._keys = (False, False)  # to contents, as it was said last
         self._sending: tuple[asyncio.Future[bool], int] | None = None
         self._spans = Spans(settings)
         self.configure(settings)
@@ -110,8 +128,24 @@ class Tracing:
         self._wanted = wanted(settings, self._env)
         self._keep = settings.telemetry.keep_interesting
         self._sampler = Sampler(settings.telemetry.sample_ratio, self._env)
-        self._spans.configure(settings)
+        self._captures = content.opened(settings, self._env)
+        self._spans.configure(settings, contents=self._captures)
         self.on = self._wanted and self._courier is not None
+        self._settings = settings
+        if self.on:
+            self._say_keys()
+
+    def _say_keys(self) -> None:
+        """Whether contents are captured; nothing where nobody asked for it."""
+        keys = content.keys(self._settings, self._env)
+        if keys == self._keys:
+            return
+        self._keys = keys
+        detail = "prompts and answers of sampled calls are put on spans, redacted"
+        if keys != (True, True):
+            lacks = "telemetry.capture_content is false" if keys[1] else f"{CONTENT_VARIABLE} is not true"
+            detail = f"prompts and answers are not captured: {lacks}"
+        self._tell(Delivered(keys == (True, True), "content", detail))
 
     def sample(self, trace_id: str, said: bool | None) -> bool | None:
         """Are the spans of this trace kept? None where no spans are made."""
@@ -135,10 +169,14 @@ class Tracing:
             reason = interest(event, ended, self._spans.slow)
             if not reason:
                 return
-        if len(self._queue) >= MOST:
+        if len(self._queue) >= self._most:
             self._dropped("queue_full", 1 + len(event.call.record.attempts))
             return
-        self._queue.append(self._spans.of(event, ended, self._clock.wall() - self._clock.now(), reason))
+        since, room = self._clock.wall() - self._clock.now(), self._waiting < CONTENTS
+        spans = self._spans.of(event, ended, since, reason, room=room)
+        if self._captures:
+            self._waiting += size(spans)
+        self._queue.append(spans)
 
     # ---- how they leave
 
@@ -151,7 +189,7 @@ class Tracing:
             expected = " or ".join(PROTOCOLS)
             self._cannot(f"no traces are sent: OTEL_EXPORTER_OTLP_PROTOCOL has to be {expected}")
             return
-        courier = Courier(how)
+        courier = Courier(how, timeout(self._env))
         try:
             await courier.open()
         except Exception as error:  # noqa: BLE001  # the packages of others, and files they were told to read
@@ -160,15 +198,16 @@ class Tracing:
             return
         self._courier = courier
         self.on = True
+        self._say_keys()
 
     async def run(self) -> None:
         """Sends what is there, until cancelled."""
         while self._courier is not None:
-            await self._clock.sleep(EVERY)
+            await self._clock.sleep(self._every)
             most = 0  # then only what makes a large request: a trickle would be sent call by call
             while len(self._queue) > most and self._courier is not None:
                 await self._send(self._courier, PAUSE)
-                most = LARGEST // 2
+                most = self._largest // 2
 
     async def stop(self) -> None:
         """Send what is left, within `FLUSH`; `run` is cancelled already."""
@@ -188,9 +227,10 @@ class Tracing:
 
     async def _send(self, courier: Courier, pause: float) -> None:
         batch = self._batch = self._batch or courier.batch()
-        while self._queue and len(batch) < LARGEST:
+        while self._queue and len(batch) < self._largest and self._packed < HEAVY:
             self._encode(batch)
             await self._clock.sleep(pause)
+        self._packed = 0
         self._batch, self._sending = None, (courier.send(batch), len(batch))
         await self._arrived()
 
@@ -216,6 +256,13 @@ class Tracing:
         self._tell(Delivered(ok=False, signal="traces", detail=why))
 
     def _encode(self, batch: Batch) -> None:
-        until = len(batch) + SLICE
-        while self._queue and len(batch) < until:
-            batch.add(self._queue.popleft())
+        until, over = min(len(batch) + SLICE, self._largest), self._clock.now() + SPELL
+        while self._queue:
+            spans = self._queue.popleft()
+            batch.add(spans)
+            if self._waiting:
+                heavy = size(spans)
+                self._waiting -= heavy
+                self._packed += heavy
+            if len(batch) >= until or self._packed >= HEAVY or self._clock.now() >= over:
+                return

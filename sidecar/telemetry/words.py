@@ -16,7 +16,19 @@ from enum import StrEnum
 from typing import assert_never
 
 from sidecar.faults import Charge, handling
-from sidecar.model import Answered, Attempt, Call, Failed, Fault, Kind, Outcome, Refused, Target, Tier
+from sidecar.model import (
+    Answered,
+    Attempt,
+    Call,
+    Failed,
+    Fault,
+    Finding,
+    Kind,
+    Outcome,
+    Refused,
+    Target,
+    Tier,
+)
 
 
 class Went(StrEnum):
@@ -51,7 +63,14 @@ class Path(StrEnum):
 
 INTERRUPTED = frozenset({Fault.STREAM_STALL, Fault.STREAM_CUT, Fault.MALFORMED_CHUNK})
 _NAME = re.compile(r"[\w./:@+~-]+( [\w./:@+~-]+){0,3}", re.ASCII)
-LOOKS_LIKE_A_KEY = re.compile(r"(sk|pk|rk|gsk|xai|pplx|hf|AIza|Bearer|eyJ)[-_A-Za-z0-9]{16,}")
+LOOKS_LIKE_A_KEY = re.compile(
+    r"(?:sk|pk|rk|gsk|xai|pplx|hf|ghp|gho|ghs|glpat|nvapi|npm|AIza|AKIA|ASIA|ya29|xox[abeoprs]|Bearer|eyJ)"
+    r"[-_.A-Za-z0-9]{16,}"
+    r"|\b(?i:bearer)[\s:]+[^\s\"',;]{6,}"
+    # no name is so long in one piece, of all three kinds of characters
+    r"|(?<!\w)(?=[A-Za-z_]{0,60}[0-9])(?=[a-z0-9_]{0,60}[A-Z])(?=[A-Z0-9_]{0,60}[a-z])[A-Za-z0-9_]{40,}"
+)
+_INTRODUCED = re.compile(r"\b(?:bearer|basic|negotiate|token|key)[ :]+\S{6,}", re.IGNORECASE)
 _ANSWER_OF_OURS = frozenset({Tier.CACHED, Tier.STATIC, Tier.DEFERRED})
 
 
@@ -156,6 +175,23 @@ def overhead(call: Call, end: float) -> float | None:
     return max(0.0, end - call.arrived - spent)
 
 
+def served(attempts: list[Attempt], outcome: Outcome | None) -> Attempt | None:
+    """Whose answer the application got."""
+    if not isinstance(outcome, Answered) or outcome.status >= 400:
+        return None
+    if outcome.tier is Tier.FULL:
+        return attempts[-1] if attempts else None
+    if outcome.tier is Tier.REDUCED and outcome.findings:
+        # an answer that was rejected, and then served for want of a better one
+        rejected = (one for one in attempts if findings(one.outcome) == outcome.findings)
+        return next(rejected, None)
+    return None
+
+
+def findings(outcome: Outcome | None) -> tuple[Finding, ...]:
+    return outcome.findings if isinstance(outcome, Answered | Failed) else ()
+
+
 def model_of(target: Target, call: Call) -> str:
     return target.model or call.ask.model
 
@@ -171,4 +207,6 @@ def own_key(call: Call) -> bool:
 
 def is_name(value: str) -> bool:
     """Clients choose model names and providers choose ids: is this no more than a name?"""
-    return len(value) <= 100 and _NAME.fullmatch(value) is not None and not LOOKS_LIKE_A_KEY.search(value)
+    if len(value) > 100 or _NAME.fullmatch(value) is None:
+        return False
+    return not (LOOKS_LIKE_A_KEY.search(value) or _INTRODUCED.search(value))

@@ -69,6 +69,11 @@ def may_connect(address: str, *, private: bool) -> bool:
     return private or ip.is_global
 
 
+def is_loopback(address: str) -> bool:
+    ip = ip_address(address)
+    return (_inner(ip) if isinstance(ip, IPv6Address) else ip).is_loopback
+
+
 def _inner(ip: IPv6Address) -> IPv4Address | IPv6Address:
     """The IPv4 address that an IPv6 one stands for, where it does: a wrapping changes no rule."""
     if ip in _NAT64:

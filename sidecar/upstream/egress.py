@@ -190,12 +190,12 @@ class Door:
                 f"{host} has no address that a provider may have; a private one needs private: true"
             )
         sock = await aiohappyeyeballs.start_connection(
-            [_addr_info(address, port) for address in addresses], happy_eyeballs_delay=0.25, loop=loop
+            [addr_info(address, port) for address in addresses], happy_eyeballs_delay=0.25, loop=loop
         )
         try:
             _keep_alive(sock)
             if self._proxy is not None:
-                await _tunnel(loop, sock, self._proxy, f"{_authority_host(self._host)}:{self.place.port}")
+                await tunnel(loop, sock, self._proxy, f"{_authority_host(self._host)}:{self.place.port}")
         except BaseException:
             sock.close()
             raise
@@ -358,7 +358,7 @@ def read_proxy(url: str) -> Proxy:
     return Proxy(parts.hostname, port, credential)
 
 
-async def _tunnel(loop: asyncio.AbstractEventLoop, sock: socket.socket, proxy: Proxy, authority: str) -> None:
+async def tunnel(loop: asyncio.AbstractEventLoop, sock: socket.socket, proxy: Proxy, authority: str) -> None:
     """CONNECT on the bare socket: the provider never speaks first, so nothing is read too far."""
     request = f"CONNECT {authority} HTTP/1.1\r\nhost: {authority}\r\n".encode()
     if proxy.credential:
@@ -376,7 +376,7 @@ async def _tunnel(loop: asyncio.AbstractEventLoop, sock: socket.socket, proxy: P
         raise ProxyRefused(f"proxy: CONNECT was not accepted ({shown})")
 
 
-def _addr_info(address: str, port: int) -> aiohappyeyeballs.AddrInfoType:
+def addr_info(address: str, port: int) -> aiohappyeyeballs.AddrInfoType:
     if ":" in address:
         return (socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, port, 0, 0))
     return (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, port))

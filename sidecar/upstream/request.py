@@ -10,10 +10,11 @@ body, the key and, where an answer has to be read, the wish to get it uncompress
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
+
+from msgspec import Struct
 
 from sidecar.model import AuthStyle, Failed, Fault, Headers, Operation, Refused, RefusedBy, header, span_id
 from sidecar.routing import upstream_path
@@ -54,8 +55,7 @@ _NO_BODY = frozenset({"GET", "HEAD", "OPTIONS", "DELETE", "TRACE"})
 _LINE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+ /[\x21-\x7e]*", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """Bytes ready to write; `length` of an upload is what the client announced, None: chunked."""
 
     head: bytes
@@ -78,7 +78,7 @@ def form(call: Call, target: Target) -> Request | Refused | Failed:
     dropped = _dropped(judged=judged, keyed=secret != b"", private=provider.private, traced=trace != b"")
 
     try:
-        path = upstream_path(provider, call.path, judged)
+        path = call.path if own and call.exact else upstream_path(provider, call.path, judged)
     except ValueError as exc:
         return Failed(Fault.INVALID_REQUEST, detail=str(exc))
     line = f"{call.method} {path}?{query}" if query else f"{call.method} {path}"

@@ -44,7 +44,7 @@ from sidecar.upstream.addresses import Unresolved
 from sidecar.upstream.egress import Crowded, Forbidden, Handshake, Pool, ProxyRefused
 from sidecar.upstream.inflate import Bomb, Inflate
 from sidecar.upstream.request import HOP_BY_HOP, OURS, Request, form
-from sidecar.upstream.wire import Late, Wire
+from sidecar.upstream.wire import Late, Push, Wire
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -233,19 +233,16 @@ class Upstream:
         if not 200 <= head.status < 300:
             return await self._error(call, head, wire, body, inflate)
         await sink.start(head)
+        push = sink.send if inflate is None else _inflating(inflate, sink)
         while True:
             try:
-                data = await body.readany()
+                rest = await wire.pour(body, push)
             except FOREIGN as exc:
                 return failed(exc, answering=True)
-            if not data:
+            if rest is None:
                 break
-            if inflate is None:
-                await sink.send(Chunk(data))
-                continue
             try:
-                for piece in inflate.feed(data):
-                    await sink.send(Chunk(piece))
+                await rest
             except Bomb as exc:
                 return _failed(Fault.STREAM_CUT, str(exc))
         if inflate is not None and not inflate.whole:
@@ -342,6 +339,14 @@ async def _upload(wire: Wire, upload: AsyncIterator[bytes], length: int | None) 
         return _failed(Fault.TIMEOUT, str(exc))
     wire.force_close()
     return None
+
+
+def _inflating(inflate: Inflate, sink: Sink) -> Push:
+    async def push(chunk: Chunk) -> None:
+        for piece in inflate.feed(chunk.raw):
+            await sink.send(Chunk(piece))
+
+    return push
 
 
 def _ended(wire: Wire, message: RawResponseMessage) -> Failed | None:

@@ -1,5 +1,8 @@
 """One connection to a provider: aiohttp's protocol and C parser, and what we have to know of it.
 
+A body goes on in the callback that brings it (`pour`): to wake the task for every event of a stream, and
+with it all frames from the listener down to here, costs as much as reading the event.
+
 Only these two are used of aiohttp's client. Its session and connector cost about twice as much per
 exchange as all of our own way from call to answer, and they resolve, re-send and decode by rules of
 their own. Whoever replaces the parser replaces this file, and the table of exceptions in upstream.py.
@@ -8,18 +11,26 @@ their own. Whoever replaces the parser replaces this file, and the table of exce
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
 
 from aiohttp.client_exceptions import ClientPayloadError
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http import HttpResponseParser
+from aiohttp.streams import StreamReader
+
+from sidecar.model import DONE, Chunk
 
 if HttpResponseParser.__module__ != "aiohttp._http_parser":
     raise ImportError("aiohttp came without its C parser; install a wheel of it for this platform")
 
 READ_BUFFER = 32 * 1024  # the protocol pauses reading at twice this
+PIECE = 2 * READ_BUFFER  # of a body, at a time
 LINE = 8 * 1024
 FIELD = 32 * 1024
 FIELDS = 200
+
+
+Push = Callable[[Chunk], Awaitable[None]]  # as Sink.send
 
 
 class Late(Exception):
@@ -38,10 +49,18 @@ class Wire(ResponseHandler):
         self.owes = False  # a request went out and its answer has not ended
         self.reused = False
         self.idle_since = 0.0
+        self._pouring: tuple[StreamReader, Push, asyncio.Future[Awaitable[None] | None]] | None = None
 
     def data_received(self, data: bytes) -> None:  # type: ignore[explicit-override]
         self.heard = True
         super().data_received(data)
+        if self._pouring is not None and data:  # without data it is the parser that goes on, inside a read
+            self._pour(*self._pouring)
+
+    def connection_lost(self, exc: BaseException | None) -> None:  # type: ignore[explicit-override]
+        super().connection_lost(exc)
+        if self._pouring is not None:
+            self._pour(*self._pouring)
 
     def set_exception(  # type: ignore[explicit-override]
         self, exc: BaseException, exc_cause: BaseException | None = None
@@ -52,6 +71,8 @@ class Wire(ResponseHandler):
         body = self._payload
         if body is not None and not body.is_eof() and body.exception() is None:
             body.set_exception(ClientPayloadError("broken framing"), exc)
+        if self._pouring is not None:
+            self._pour(*self._pouring)
 
     def resume_reading(  # type: ignore[explicit-override]
         self, resume_parser: bool = True
@@ -84,6 +105,34 @@ class Wire(ResponseHandler):
             transport.write(head)
             transport.write(body)
 
+    # ---- the body ------------------------------------------------------------------------
+
+    async def pour(self, body: StreamReader, push: Push) -> Awaitable[None] | None:
+        """Push the body as it comes. Returns what is to be waited for before there may be more, None when
+        it is all pushed. Raises what ends it: what `push` raises comes out of what is waited for.
+        """
+        rest = _push(body, push)
+        if rest is None and not body.is_eof() and body.exception() is None:
+            poured = self._loop.create_future()
+            self._pouring = body, push, poured
+            try:
+                rest = await poured
+            except asyncio.CancelledError:
+                _forget(poured)
+                raise
+            finally:
+                self._pouring = None
+        if rest is None and (ended := body.exception()) is not None:
+            raise ended
+        return rest
+
+    def _pour(self, body: StreamReader, push: Push, poured: asyncio.Future[Awaitable[None] | None]) -> None:
+        if poured.done():  # somebody is about to wait for the client, or to see the end
+            return
+        rest = _push(body, push)
+        if rest is not None or body._eof or body._exception is not None:  # noqa: SLF001  # two frames less
+            poured.set_result(rest)
+
     async def write(self, data: bytes) -> bool:
         """A piece of a body that is passed on: waits while the provider does not read; False: it left."""
         if self.transport is None:
@@ -105,3 +154,26 @@ class Wire(ResponseHandler):
             and not self.should_close
             and transport.get_write_buffer_size() == 0  # an answer before the request was read
         )
+
+
+def _push(body: StreamReader, push: Push) -> Awaitable[None] | None:
+    """Push what is here; what has to be waited for, if there is anything."""
+    while body._size and body._exception is None:  # noqa: SLF001  # reading may let more of it in
+        try:
+            # what a slow client does not take at once stays here, where it stops the reading
+            rest = push(Chunk(body.read_nowait(-1 if body._size <= PIECE else PIECE)))  # noqa: SLF001
+        except Exception as exc:  # noqa: BLE001  # it belongs to the frame that waits, not to the transport
+            return _raised(exc)
+        if rest is not DONE:
+            return rest
+    return None
+
+
+async def _raised(exc: Exception) -> None:
+    raise exc
+
+
+def _forget(poured: asyncio.Future[Awaitable[None] | None]) -> None:
+    """Nobody will wait for what was to be waited for."""
+    if poured.done() and not poured.cancelled() and isinstance(rest := poured.result(), Coroutine):
+        rest.close()

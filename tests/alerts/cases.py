@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sidecar.telemetry import catalog as c
+from tests.alerts.injector_cases import INJECTOR_CASES
 from tests.alerts.scenes import Case, Scene, Series, attempts, calls, histogram, merged, of
 
 GOOD = (1000.0, 1000.0, 1000.0)
@@ -404,6 +405,28 @@ SELF_CASES = (
         quiet=(of(c.RELOAD_OK, 1.0),),
     ),
     Case(
+        alert="LLMSidecarBypassed",
+        labels=APP,
+        fires=(of(c.BYPASS, (0, 1, 0), pod="web-1"), of(c.BYPASS, 0.0, pod="web-2")),
+        under=(of(c.BYPASS, 0.0), of(c.OVERRIDES, (0, 3, 0), kind="breakers")),
+        quiet=(of(c.BYPASS, 0.0),),
+    ),
+    Case(
+        alert="LLMSidecarOverridden",
+        labels=APP | {"kind": "chains"},
+        fires=(of(c.OVERRIDES, (0, 2, 0), kind="chains"), of(c.OVERRIDES, 0.0, kind="bypass")),
+        under=(of(c.OVERRIDES, 0.0, kind="chains"), of(c.BYPASS, (0, 1, 0))),
+        quiet=(of(c.OVERRIDES, 0.0, kind="chains"),),
+        minutes=(10, 300, 60),
+    ),
+    Case(
+        alert="LLMSidecarOverridesRefused",
+        labels=APP,
+        fires=(of(c.OVERRIDES_OK, (1, 0, 1)),),
+        under=(of(c.OVERRIDES_OK, 1.0), of(c.RELOAD_OK, (1, 0, 1))),
+        quiet=(of(c.OVERRIDES_OK, 1.0),),
+    ),
+    Case(
         alert="LLMSidecarInternalErrors",
         labels=APP,
         fires=(of(c.BUGS, bad(0.1)),),
@@ -469,4 +492,4 @@ SELF_CASES = (
     ),
 )
 
-CASES = (*APP_CASES, *PROVIDER_CASES, *BREAKER_CASES, *SELF_CASES)
+CASES = (*APP_CASES, *PROVIDER_CASES, *BREAKER_CASES, *SELF_CASES, *INJECTOR_CASES)

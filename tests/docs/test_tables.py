@@ -110,9 +110,9 @@ def test_every_yaml_block_is_a_configuration_a_script_or_says_that_it_is_a_fragm
 
 
 def test_metrics_that_the_pages_name_are_in_the_catalogue() -> None:
-    from sidecar.telemetry.catalog import CATALOG
+    from sidecar.telemetry.catalog import CATALOG, INJECTOR
 
-    known = {metric.name for metric in CATALOG}
+    known = {metric.name for metric in (*CATALOG, *INJECTOR)}
     for page in pages():
         named = set(re.findall(r"(?<![:\w])llm_sidecar_[a-z_]+[a-z](?![\w:])", page.read_text()))
         named = {re.sub(r"_(bucket|sum|count)$", "", name) for name in named}

@@ -132,7 +132,7 @@ def hang() -> Behaviour:
         first = limits.reasoning if call.ask.reasoning else limits.headers
         due = asyncio.get_running_loop().time() + first * call.stretch if call.ask.stream else inf
         try:
-            async with Limit(lambda: min(due, call.deadline, call.leave_at)):
+            with Limit(lambda: min(due, call.deadline, call.leave_at)):
                 await asyncio.get_running_loop().create_future()
         except TimeoutError:
             pass
@@ -200,6 +200,8 @@ class Result:
 class Play:
     """A real stack over a script."""
 
+    captures = False  # contents, for spans
+
     def __init__(
         self,
         script: Script,
@@ -233,6 +235,7 @@ class Play:
             self.clock,
             self.memory.rng,
             self.told.append,
+            captures=self.captures,
         )
         return build(route, env)
 

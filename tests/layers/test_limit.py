@@ -15,9 +15,8 @@ def now() -> float:
 
 def test_it_fires_at_its_end():
     async def main() -> None:
-        with pytest.raises(TimeoutError):
-            async with Limit(lambda: 3.0):
-                await asyncio.sleep(10)
+        with pytest.raises(TimeoutError), Limit(lambda: 3.0):
+            await asyncio.sleep(10)
         assert 3.0 == now()
 
     run(main())
@@ -28,11 +27,10 @@ def test_an_end_that_moves_away_costs_no_call_and_is_seen():
 
     async def main() -> None:
         nonlocal end
-        with pytest.raises(TimeoutError):
-            async with Limit(lambda: end):
-                await asyncio.sleep(2)
-                end = 7.0
-                await asyncio.sleep(10)
+        with pytest.raises(TimeoutError), Limit(lambda: end):
+            await asyncio.sleep(2)
+            end = 7.0
+            await asyncio.sleep(10)
         assert 7.0 == now()
 
     run(main())
@@ -44,12 +42,11 @@ def test_an_end_that_comes_nearer_is_announced():
     async def main() -> None:
         nonlocal end
         limit = Limit(lambda: end)
-        with pytest.raises(TimeoutError):
-            async with limit:
-                await asyncio.sleep(1)
-                end = 2.0
-                limit.nearer()
-                await asyncio.sleep(10)
+        with pytest.raises(TimeoutError), limit:
+            await asyncio.sleep(1)
+            end = 2.0
+            limit.nearer()
+            await asyncio.sleep(10)
         assert 2.0 == now()
 
     run(main())
@@ -57,7 +54,7 @@ def test_an_end_that_comes_nearer_is_announced():
 
 def test_work_that_is_done_in_time_leaves_no_timer():
     async def main() -> None:
-        async with Limit(lambda: 5.0):
+        with Limit(lambda: 5.0):
             await asyncio.sleep(1)
         await asyncio.sleep(10)
         assert 11.0 == now()
@@ -67,7 +64,7 @@ def test_work_that_is_done_in_time_leaves_no_timer():
 
 def test_a_cancellation_from_elsewhere_passes_as_it_is():
     async def limited() -> None:
-        async with Limit(lambda: 5.0):
+        with Limit(lambda: 5.0):
             await asyncio.sleep(10)
 
     async def main() -> None:
@@ -83,7 +80,7 @@ def test_a_cancellation_from_elsewhere_passes_as_it_is():
 
 def test_both_at_once_is_a_cancellation():
     async def limited() -> None:
-        async with Limit(lambda: 5.0):
+        with Limit(lambda: 5.0):
             await asyncio.sleep(10)
 
     async def main() -> None:
@@ -97,12 +94,10 @@ def test_both_at_once_is_a_cancellation():
 
 def test_an_inner_limit_does_not_spend_an_outer_one():
     async def main() -> None:
-        with pytest.raises(TimeoutError):
-            async with Limit(lambda: 9.0):
-                with pytest.raises(TimeoutError):
-                    async with Limit(lambda: 2.0):
-                        await asyncio.sleep(10)
-                await asyncio.sleep(100)
+        with pytest.raises(TimeoutError), Limit(lambda: 9.0):
+            with pytest.raises(TimeoutError), Limit(lambda: 2.0):
+                await asyncio.sleep(10)
+            await asyncio.sleep(100)
         assert 9.0 == now()
 
     run(main())

@@ -78,6 +78,7 @@ CASES: list[tuple[Behaviour, bool, Check]] = [
     (do("stall", after=3), True, lambda it: (it.text, it.end) == ("nonce:n1 w1 w2", "open")),
     (do("stall"), False, lambda it: it.end == "open" and not readable(it.body)),
     (do("cut", after=3), True, lambda it: (it.text, it.end) == ("nonce:n1 w1 w2", "eof")),
+    (do("cut", at=3), True, lambda it: (it.text, it.end) == ("nonce:n1 w1", "eof")),
     (do("cut", after=0, how="reset"), True, lambda it: (it.text, it.end) == ("", "reset")),
     (do("cut"), False, lambda it: int(it.header("content-length")[0]) > len(it.framed) > 0),
     (do("cut", mid_event=True), True, lambda it: not it.body.endswith(b"\n\n") and it.end == "eof"),

@@ -12,6 +12,7 @@ import pytest
 
 from sidecar import keeping
 from sidecar.app import App
+from sidecar.environment import Pod
 from sidecar.events import (
     Event,
     Restored,
@@ -73,7 +74,7 @@ def once(folder: Path, during: Any = None) -> tuple[App, list[Restored]]:
         local = Listen(hosts=("127.0.0.1",), port=0)
         settings = replace(base, listen=local, admin=Admin(hosts=("127.0.0.1",), port=0))
         providers = Settings().providers or _known()
-        app = Heard(replace(settings, providers=providers), path=None, write=lambda _: None)
+        app = Heard(replace(settings, providers=providers), pod=Pod(), write=lambda _: None)
         await app.start()
         if during is not None:
             during(app)
@@ -134,7 +135,7 @@ def test_the_signals_page_shows_what_each_signal_did(tmp_path: Path):
     def look(app: App) -> None:
         standing = app.memory.standings["openai", "openai"]
         for n in range(8):
-            standing.tally("refusal", n % 2 == 0, replace_id(n), app.clock.now())
+            standing.tally([("refusal", n % 2 == 0)], replace_id(n), app.clock.now())
         rows.extend(app.signals())
         body, _ = app.metrics("text/plain")
         assert b'quality_evaluations_total{model="other",provider="openai",signal="refusal"} 8.0' in body

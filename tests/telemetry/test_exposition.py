@@ -171,6 +171,19 @@ def test_a_sampled_call_is_the_exemplar_of_both_durations_in_open_metrics_only()
     assert TRACE not in metrics.render("")[0].decode()
 
 
+def test_a_bucket_keeps_its_exemplar_for_a_second():
+    metrics = Metrics(SETTINGS, wall=lambda: 0.0)
+    for second, trace in ((0.0, "1" * 32), (0.9, "2" * 32), (1.1, "3" * 32)):
+        _, over = sampled()
+        call = replace(over.call, trace_id=trace, arrived=over.call.arrived + second)
+        metrics.count(replace(over, call=call, ended=over.ended + second))
+        if second < 1:
+            assert "1" * 32 in metrics.render(OPEN)[0].decode()
+            assert "2" * 32 not in metrics.render(OPEN)[0].decode()
+
+    assert "3" * 32 in metrics.render(OPEN)[0].decode()
+
+
 @pytest.mark.parametrize("yes", [False, None])
 def test_a_call_without_spans_is_nobodys_exemplar(yes: bool | None):
     metrics = Metrics(SETTINGS, wall=lambda: 0.0)

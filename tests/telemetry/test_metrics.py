@@ -27,6 +27,7 @@ from sidecar.model import (
     BreakerState,
     Failed,
     Fault,
+    Finding,
     Kind,
     Outcome,
     Refused,
@@ -243,9 +244,10 @@ def test_a_clean_call_is_counted_once_everywhere():
 @pytest.mark.parametrize("event", every(), ids=lambda e: type(e).__name__)
 def test_every_event_that_happens_to_a_call_moves_something(event: Event):
     """The tier of a degraded answer is counted at the end of its call."""
+    silent = {"Degraded", "WouldOpen", "Restored", "Delivered", "Trusted", "Overridden", "Pressed"}
     moved = changes(metrics(), event)
 
-    assert (type(event).__name__ in {"Degraded", "WouldOpen", "Restored", "Delivered"}) == (not moved)
+    assert (type(event).__name__ in silent) == (not moved)
 
 
 def test_a_fallback_names_both_ends_and_the_reason():
@@ -303,6 +305,27 @@ def test_tokens_of_an_answer_nobody_got_are_overhead():
 
     assert 7 == value(m, "tokens_total", **target, purpose="overhead")
     assert 100 == value(m, "tokens_total", **target, purpose="served")
+
+
+def test_tokens_of_a_rejected_answer_are_overhead_unless_it_is_served_after_all():
+    finding = Finding("empty", "reject", Fault.EMPTY_OUTPUT)
+    rejected = attempt(Failed(Fault.EMPTY_OUTPUT, findings=(finding,)))
+    rejected.usage = Usage(input_total=7)
+    better = attempt(Answered(200, USAGE), kind=Kind.RETRY)
+    target = {"provider": "openai", "model": "gpt-4o", "type": "input"}
+
+    m = metrics()
+    m.count(ended([rejected, better], better.outcome))
+    assert 7 == value(m, "tokens_total", **target, purpose="overhead")
+    assert 100 == value(m, "tokens_total", **target, purpose="served")
+
+    m = metrics()
+    m.count(ended([rejected], Answered(200, findings=(finding,), tier=Tier.REDUCED)))
+    assert 7 == value(m, "tokens_total", **target, purpose="served")
+
+    m = metrics()
+    m.count(ended([rejected], Answered(200, tier=Tier.STATIC)))
+    assert 7 == value(m, "tokens_total", **target, purpose="overhead")
 
 
 def test_a_negative_token_count_of_a_provider_breaks_nothing():
@@ -409,7 +432,7 @@ def test_open_breakers_of_random_models_are_not_remembered_without_end():
     for n in range(3000):
         m.count(moved(BreakerState.OPEN, f"random-{n}"))
 
-    assert len(m._open) <= 1024
+    assert len(m._breakers._open) <= 1024
 
 
 # ---- no configuration -------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ from sidecar.model import (
 from sidecar.settings import Settings, Telemetry
 from sidecar.telemetry import span_rows as rows
 from sidecar.telemetry import tracing as module
+from sidecar.telemetry.otlp import timeout
 from sidecar.telemetry.tracing import MOST, Sampler, Tracing, wanted
 from tests.kit import vloop
 from tests.telemetry.events import SETTINGS, attempt, call, ended
@@ -117,7 +118,7 @@ def test_a_call_arrives_as_it_was(protocol: str, receiver: Any, monkeypatch: pyt
             desk = Desk(env)
             await desk.tracing.start()
             keeper = asyncio.ensure_future(desk.tracing.run())  # noqa: TID251  # the app's
-            desk.retried()
+            desk.retried(headers=((b"tracestate", b"vendor=one"),))
             await asyncio.to_thread(collector.wait, 3)
             keeper.cancel()
             await asyncio.wait([keeper])
@@ -135,6 +136,7 @@ def test_a_call_arrives_as_it_was(protocol: str, receiver: Any, monkeypatch: pyt
     assert [Status.STATUS_CODE_UNSET, Status.STATUS_CODE_ERROR, Status.STATUS_CODE_UNSET] == [
         span.status.code for span in (whole, first, second)
     ]
+    assert ["vendor=one"] * 3 == [span.trace_state for span in (whole, first, second)]
     assert 0x301 == whole.flags
     assert 0x101 == first.flags
     assert 2.002 == pytest.approx((whole.end_time_unix_nano - whole.start_time_unix_nano) / 1e9, abs=1e-6)
@@ -408,6 +410,72 @@ class Pile(list[Any]):
     def add(self, spans: list[Any]) -> None:
         self.courier.slices[len(self.courier.sent), asyncio.get_running_loop().time()] += len(spans)
         self.extend(spans)
+
+
+class Ticking(RealClock):
+    """After three looks a slice is over."""
+
+    spent = 0.0
+
+    def now(self) -> float:  # type: ignore[explicit-override]  # 3.11 has none
+        self.spent += module.SPELL / 2.5
+        return super().now() + self.spent
+
+
+def test_a_slice_takes_no_further_call_when_its_time_is_over():
+    async def main() -> None:
+        desk, courier = Desk({GIVEN: "http://c"}), Counted()
+        desk.tracing.on = True
+        for _ in range(100):
+            desk.retried()
+        desk.tracing._clock = Ticking()
+        await desk.tracing._send(courier, 0.1)  # type: ignore[arg-type]
+        assert module.LARGEST <= sum(courier.sent) < module.LARGEST + 3
+        assert 3 * 3 == max(courier.slices.values()) < module.SLICE
+
+    vloop.run(main())
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        ({}, None),
+        ({"OTEL_EXPORTER_OTLP_TIMEOUT": "5"}, 5.0),
+        ({"OTEL_EXPORTER_OTLP_TIMEOUT": "5000"}, 5.0),
+        ({"OTEL_EXPORTER_OTLP_TRACES_TIMEOUT": "2", "OTEL_EXPORTER_OTLP_TIMEOUT": "5"}, 2.0),
+        ({"OTEL_BSP_EXPORT_TIMEOUT": "500"}, 0.5),
+        ({"OTEL_BSP_EXPORT_TIMEOUT": "500", "OTEL_EXPORTER_OTLP_TIMEOUT": "5"}, 5.0),
+        ({"OTEL_EXPORTER_OTLP_TIMEOUT": "soon"}, None),
+        ({"OTEL_EXPORTER_OTLP_TIMEOUT": "-1"}, None),
+    ],
+)
+def test_an_export_may_take_as_long_as_the_variables_say(said: dict[str, str], found: float | None):
+    assert found == timeout(said)
+
+
+def test_the_variables_of_batches_are_heeded_and_nonsense_is_not():
+    said = {
+        "OTEL_BSP_SCHEDULE_DELAY": "500",
+        "OTEL_BSP_MAX_QUEUE_SIZE": "4",
+        "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "9",
+    }
+
+    async def main() -> None:
+        desk, courier = Desk({GIVEN: "http://c"} | said), Counted()
+        desk.tracing._courier, desk.tracing.on = courier, True  # type: ignore[assignment]
+        for _ in range(5):
+            desk.retried()
+        assert {"queue_full": 3} == desk.dropped
+        keeper = asyncio.ensure_future(desk.tracing.run())  # noqa: TID251  # the app's
+        await asyncio.sleep(1.1)
+        keeper.cancel()
+        await asyncio.wait([keeper])
+        assert [9, 3] == courier.sent
+
+        usual = Desk({GIVEN: "http://c"} | dict.fromkeys(said, "0")).tracing
+        assert (module.EVERY, MOST, module.LARGEST) == (usual._every, usual._most, usual._largest)
+
+    vloop.run(main())
 
 
 def test_a_trickle_is_sent_once_a_second_and_a_flood_in_slices_with_pauses():

@@ -29,8 +29,9 @@ from sidecar.model import (
 )
 from sidecar.settings import Baseline, Route, Settings, StaticAnswer, Telemetry
 from sidecar.telemetry import span_rows as rows
+from sidecar.telemetry.conventions import known_as
 from sidecar.telemetry.notes import note
-from sidecar.telemetry.spans import Span, Spans, known_as
+from sidecar.telemetry.spans import Span, Spans
 from sidecar.upstream.request import Request as Sent
 from sidecar.upstream.request import form
 from tests.kit import script as s
@@ -266,13 +267,17 @@ def test_spans_and_counters_say_the_same():
         for sample in play.samples("llm_sidecar_attempts_total")
     })  # fmt: skip
     tokens = sum(int(str(a.attributes.get(rows.GEN_INPUT, 0))) for a in attempts)
+    unused = [a for a in attempts if a.attributes[rows.WENT] == "quality"]
     told = Counter(event.name for call in calls for event in call.events)
 
     assert by_span == by_counter
     assert len(by_span) >= 5
     assert 15 == len(calls) == sum(s.value for s in play.samples("llm_sidecar_requests_total"))
-    counted = play.samples("llm_sidecar_tokens_total")
-    assert tokens == sum(sample.value for sample in counted if sample.labels["type"] == "input")
+    counted = list(play.samples("llm_sidecar_tokens_total"))
+    counted = [sample for sample in counted if sample.labels["type"] == "input"]
+    assert tokens == sum(sample.value for sample in counted)
+    overhead = sum(sample.value for sample in counted if sample.labels["purpose"] == "overhead")
+    assert overhead == sum(int(str(a.attributes[rows.GEN_INPUT])) for a in unused) > 0
     assert told[rows.FALLBACK] == sum(s.value for s in play.samples("llm_sidecar_fallbacks_total"))
     assert told[rows.VIOLATION] == sum(s.value for s in play.samples("llm_sidecar_quality_violations_total"))
 
@@ -398,6 +403,34 @@ def test_the_primary_is_the_chain_s_first_even_for_a_route_nobody_took():
 )
 def test_the_application_s_span_and_its_word_are_kept(line: str, found: tuple[str, str, bool | None]):
     assert found == trace_context(intake(((b"Traceparent", line.encode()),)))
+
+
+STATES = {
+    "vendor=one": "vendor=one",
+    "a=1,b@c=2 , ,d=x y": "a=1,b@c=2 , ,d=x y",
+    "no member": "",
+    "a=b=c": "",
+    "A=1": "",
+    "a=" + "x" * 600: "",
+    "a=sk-proj-0123456789abcdef0123": "",
+}
+
+
+@pytest.mark.parametrize("said", STATES)
+def test_a_tracestate_is_kept_on_every_span_if_it_is_one(said: str):
+    over = ended([attempt(Answered(200))], Answered(200))
+    about = replace(over.call, parent_id=PARENT, headers=((b"Tracestate", said.encode()),))
+
+    states = [span.state for span in made(replace(over, call=about))]
+
+    assert [STATES[said]] * 2 == states
+
+
+def test_a_tracestate_without_a_trace_says_nothing():
+    over = ended([attempt(Answered(200))], Answered(200))
+    about = replace(over.call, parent_id="", headers=((b"tracestate", b"vendor=one"),))
+
+    assert ["", ""] == [span.state for span in made(replace(over, call=about))]
 
 
 @pytest.mark.parametrize("private", [True, False])

@@ -15,6 +15,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from sidecar.provider import Behaviour as Do
+from sidecar.settings import CONTENT_VARIABLE
 from sidecar.telemetry import span_rows as rows
 from tests.kit.world import Sidecar, World, sidecar
 from tests.telemetry.receiver import Collector, black_hole, over_grpc, over_http, plain
@@ -131,6 +132,40 @@ def test_nothing_of_opentelemetry_is_imported_where_nothing_is_exported(
 
     assert "google/_upb" not in mapped
     assert "grpc" not in mapped
+
+
+@pytest.mark.parametrize("turned", [True, False])
+def test_contents_take_the_file_and_the_environment(
+    world: World, turned: bool, monkeypatch: pytest.MonkeyPatch
+):
+    """One call before and one after the reload that turns the first key; the second is turned or not."""
+    world.vendor("a", "openai_chat", [Do("ok")])
+    monkeypatch.setenv(CONTENT_VARIABLE, "true" if turned else "")
+    secret = f"sk-proj-{CANARY}-0123456789"
+    asked = [{"role": "user", "content": f"how is Bonn? {secret}"}]
+    with over_http() as collector:
+        export(monkeypatch, collector.url)
+        with sidecar({**world.config, "telemetry": {"genai_metrics": True}}) as process:
+            ask(world, process, "a", {}, messages=asked)
+            collector.wait(2)
+            shut = str(collector.requests)
+            assert 1.0 == metric(process, "gen_ai_client_operation_duration_seconds_count")
+            process.config.write_text(json.dumps({**world.config, "telemetry": {"capture_content": True}}))
+            process.process.send_signal(signal.SIGHUP)
+            for _ in range(100):
+                ask(world, process, "a", {}, messages=asked, stream=True)
+                if metric(process, "gen_ai_client_operation_duration_seconds_count") == 0.0:
+                    break
+            ask(world, process, "a", {}, messages=asked, stream=True)
+            with urlopen(f"http://127.0.0.1:{process.admin}/metrics", timeout=30) as answer:
+                scraped = answer.read().decode()
+
+    captured = [plain(span.attributes) for span in collector.spans if span.name == "chat m"][-1]
+    assert "Bonn" not in shut
+    assert "Bonn" not in scraped
+    assert CANARY not in str(collector.requests)
+    assert turned == ("Bonn" in str(captured.get(rows.GEN_ASKED)))
+    assert turned == bool(captured.get(rows.GEN_ANSWERED))
 
 
 def test_what_is_left_is_sent_when_the_process_ends(world: World, monkeypatch: pytest.MonkeyPatch):

@@ -109,3 +109,36 @@ def test_overhead_is_unknown_while_an_attempt_has_no_end():
     cut.ended = None
 
     assert words.overhead(call(cut), 103.0) is None
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "Bearer abcdefgh1234",
+        "bearer canary-5e1b",
+        "key abcdefgh",
+        "Basic dXNlcjpwYXNz",
+        "sk-ant-api03-abcdefghijklmnop",
+        "AKIAIOSFODNN7EXAMPLE",
+        "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY12",
+    ],
+)
+def test_a_credential_is_no_name(value: str):
+    assert not words.is_name(value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "gpt-4o",
+        "anthropic/claude-sonnet-4-5-20250929",
+        "accounts/fireworks/models/llama-v3p1-405b-instruct",
+        "ft:gpt-4o-mini-2024-07-18:my-org:custom:9aBcDeFg",
+        "Meta-Llama-3.1-405B-Instruct-Turbo",
+        "req_011CSHoEeqs5C35K2UUqR7Fy",
+        "4bf92f3577b34da6a3ce929d0e0e4736",
+        "token-router",
+    ],
+)
+def test_models_and_request_ids_are_names(value: str):
+    assert words.is_name(value)

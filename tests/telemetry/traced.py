@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from sidecar.model import (
     Outcome,
 )
 from sidecar.settings import Route, Settings, Telemetry
+from sidecar.telemetry.content import opened
 from sidecar.telemetry.metrics import Metrics
 from sidecar.telemetry.spans import Span
 from sidecar.telemetry.tracing import Tracing
@@ -60,6 +61,7 @@ class Told(list[Event]):
 
 class Traced(Play):
     telemetry = Telemetry()
+    env: Mapping[str, str] = ENDPOINT
 
     def build(self, route: Route) -> Any:  # type: ignore[explicit-override]  # as above
         providers = {target.provider.name: target.provider for target in route.chain}
@@ -67,9 +69,10 @@ class Traced(Play):
         self.metrics = Metrics(settings, wall=self.clock.wall)
         self.dropped: list[tuple[str, int]] = []
         self.tracing = Tracing(
-            settings, env=ENDPOINT, clock=self.clock, tell=lambda _: None, dropped=self._drop
+            settings, env=self.env, clock=self.clock, tell=lambda _: None, dropped=self._drop
         )
         self.tracing.on = True
+        self.captures = opened(settings, self.env)
         self.told = Told(self.metrics, self.tracing)
         return super().build(route)
 

@@ -1,0 +1,1 @@
+"""Interception for applications that take no base URL. Read `capture` first, then `certificates`."""
