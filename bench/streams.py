@@ -51,6 +51,7 @@ class Order:
     steady: float
     until: float
     ca: str = ""  # speak TLS and trust this
+    grace: float = GRACE
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +106,14 @@ class Tally:
 class Reading:
     """One answer: status, chunks, events. `asked` in nanoseconds."""
 
-    __slots__ = ("asked", "began", "due", "gap", "headed", "held", "next", "over", "part", "tally", "whole")
+    __slots__ = (
+        *("asked", "began", "due", "gap", "grace", "headed", "held", "next", "over", "part", "tally"),
+        "whole",
+    )
 
-    def __init__(self, tally: Tally, events: int, gap: int, asked: int) -> None:
+    def __init__(self, tally: Tally, events: int, gap: int, asked: int, grace: float = GRACE) -> None:
         self.tally = tally
+        self.grace = grace
         self.gap = gap * 1_000_000
         self.asked = asked
         self.due = events
@@ -182,7 +187,7 @@ class Reading:
         self.over = True
         if self.next != self.due:
             self.fail(f"ended after {self.next} of {self.due} events")
-        elif now > self.asked + self.due * self.gap + GRACE * 1e9:
+        elif now > self.asked + self.due * self.gap + self.grace * 1e9:
             self.fail("ended too late")
         else:
             self.whole = True
@@ -205,7 +210,8 @@ class Client(asyncio.Protocol):
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
-        self.reading = Reading(self.tally, self.order.events, self.order.gap, monotonic_ns())
+        order = self.order
+        self.reading = Reading(self.tally, order.events, order.gap, monotonic_ns(), order.grace)
         self.transport.write(self.request)
 
     @override
@@ -239,7 +245,7 @@ async def run(order: Order) -> Carried:
                 server_hostname="localhost" if tls else None,
             )
             clients.append(client)
-        last = order.start + order.opening + order.events * order.gap / 1000 + STUCK
+        last = order.start + order.opening + order.events * order.gap / 1000 + order.grace + STUCK
         async with asyncio.timeout(max(STUCK, last - clock())):
             for _ in clients:
                 await over.acquire()

@@ -77,6 +77,7 @@ _READ = (
         b"idempotency-key",
         b"origin",
         b"traceparent",
+        b"x-server-timeout",
         b"x-stainless-read-timeout",
         b"x-stainless-retry-count",
         b"x-stainless-timeout",
@@ -291,7 +292,7 @@ class Times:
 def times(said: Intake, wish: Wishes, route: Route, rules: Deadlines) -> Times:
     """R6, for one call."""
     read = _seconds(said.get(b"x-stainless-read-timeout"))
-    sdk = read or _seconds(said.get(b"x-stainless-timeout"))
+    sdk = read or _seconds(said.get(b"x-stainless-timeout")) or _seconds(said.get(b"x-server-timeout"))
     traffic = wish.traffic or route.traffic
     by_class = rules.background if traffic is Traffic.BACKGROUND else rules.interactive
     if wish.deadline is not None:

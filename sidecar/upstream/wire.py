@@ -54,7 +54,7 @@ class Wire(ResponseHandler):
     def data_received(self, data: bytes) -> None:  # type: ignore[explicit-override]
         self.heard = True
         super().data_received(data)
-        if self._pouring is not None and data:  # without data it is the parser that goes on, inside a read
+        if self._pouring is not None:
             self._pour(*self._pouring)
 
     def connection_lost(self, exc: BaseException | None) -> None:  # type: ignore[explicit-override]
@@ -118,7 +118,8 @@ class Wire(ResponseHandler):
             try:
                 rest = await poured
             except asyncio.CancelledError:
-                _forget(poured)
+                if poured.done() and not poured.cancelled():
+                    _forget(poured.result())
                 raise
             finally:
                 self._pouring = None
@@ -127,11 +128,16 @@ class Wire(ResponseHandler):
         return rest
 
     def _pour(self, body: StreamReader, push: Push, poured: asyncio.Future[Awaitable[None] | None]) -> None:
-        if poured.done():  # somebody is about to wait for the client, or to see the end
+        self._pouring = None  # a read may let more in, or the end: not in the middle of this
+        if poured.done():  # nobody waits any more
             return
         rest = _push(body, push)
-        if rest is not None or body._eof or body._exception is not None:  # noqa: SLF001  # two frames less
+        if poured.done():
+            _forget(rest)
+        elif rest is not None or body._eof or body._exception is not None:  # noqa: SLF001  # two frames less
             poured.set_result(rest)
+        else:
+            self._pouring = body, push, poured
 
     async def write(self, data: bytes) -> bool:
         """A piece of a body that is passed on: waits while the provider does not read; False: it left."""
@@ -173,7 +179,7 @@ async def _raised(exc: Exception) -> None:
     raise exc
 
 
-def _forget(poured: asyncio.Future[Awaitable[None] | None]) -> None:
+def _forget(rest: Awaitable[None] | None) -> None:
     """Nobody will wait for what was to be waited for."""
-    if poured.done() and not poured.cancelled() and isinstance(rest := poured.result(), Coroutine):
+    if isinstance(rest, Coroutine):
         rest.close()

@@ -161,6 +161,8 @@ def test_a_proxy_that_takes_loopback_along_is_broken(name: str):
 def test_two_cases_of_one_variable_that_differ_are_worth_a_look():
     environ = {**OURS, "https_proxy": "http://corporate:3128", "OPENAI_BASE_URL": f"{HERE}/openai/v1"}
     assert "HTTPS_PROXY and https_proxy differ" in said(found(environ, "openai"))
+    environ.pop("OPENAI_BASE_URL")
+    assert "openai 9.9" not in [f.subject for f in found(environ, "openai") if f.level is Level.OK]
 
 
 def test_interception_leads_clients_without_a_base_url():

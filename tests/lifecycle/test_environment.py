@@ -132,7 +132,11 @@ def test_an_upstream_of_the_pod_replaces_the_providers_url_and_nothing_else():
 
 
 def test_a_file_with_mistakes_is_told_whatever_the_pod_says():
-    env = {"LLM_SIDECAR_CONFIG_TEXT": "- 1", "LLM_SIDECAR_PORT": "1", UPSTREAM + "OPENAI": "https://a.example"}
+    env = {
+        "LLM_SIDECAR_CONFIG_TEXT": "- 1",
+        "LLM_SIDECAR_PORT": "1",
+        UPSTREAM + "OPENAI": "https://a.example",
+    }
 
     with pytest.raises(ConfigError) as caught:
         read(env).load()
@@ -167,7 +171,9 @@ def test_run_help_and_the_manual_list_every_variable():
     page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 
     assert [] == [name for name in VARIABLES if name not in shown]
-    assert [] == [f"{name}: {meaning}" for name, meaning in VARIABLES.items() if f"| `{name}` | {meaning} |" not in page]
+    assert [] == [
+        f"{name}: {meaning}" for name, meaning in VARIABLES.items() if f"| `{name}` | {meaning} |" not in page
+    ]
 
 
 def test_check_and_explain_see_what_run_would_see(tmp_path: Path):

@@ -133,7 +133,9 @@ def test_a_route_is_chosen_as_before_whatever_became_of_its_chain():
     ask = Ask(operation=Operation.CHAT, model="gpt-4o")
 
     assert "support" == router.choose(provider="openai", ask=ask).route.name
-    assert "openai" == router.choose(provider="openai", ask=Ask(operation=Operation.CHAT, model="x")).route.name
+    assert (
+        "openai" == router.choose(provider="openai", ask=Ask(operation=Operation.CHAT, model="x")).route.name
+    )
 
 
 def test_nobody_left_is_a_refusal_that_says_why():
@@ -178,7 +180,9 @@ def test_a_pattern_forces_breakers_that_are_there_and_those_that_come(pattern: s
     later = memory.breaker("openai", "gpt-4o", "ef01", BreakerRules())
 
     assert (BreakerState.OPEN, BreakerState.OPEN) == (there.shown, later.shown)
-    assert (BreakerState.OPEN if "*" == pattern[-1:] == pattern[10:11] else BreakerState.CLOSED) == other.shown
+    assert (
+        BreakerState.OPEN if "*" == pattern[-1:] == pattern[10:11] else BreakerState.CLOSED
+    ) == other.shown
     assert any(isinstance(event, BreakerMoved) and event.provider == "openai" for event in told)
 
 
@@ -217,7 +221,7 @@ def test_the_file_comes_changes_breaks_and_goes(tmp_path: Path):
     assert not watch.look()
     file.write_text("bypass: tru\n")
     assert (True, True) == (watch.look(), watch.held.bypass)  # the last good one
-    assert ("line 1: bypass: expected true or false, got \"tru\"",) == watch.problems
+    assert ('line 1: bypass: expected true or false, got "tru"',) == watch.problems
     file.unlink()
     assert (True, NONE, ()) == (watch.look(), watch.held, watch.problems)
 

@@ -31,6 +31,7 @@ IMPLICIT = Route(name="r", implicit=True)
         (IMPLICIT, {}, 300.0, inf),
         (IMPLICIT, {"x-stainless-read-timeout": "600"}, 540.0, 540.0),
         (IMPLICIT, {"x-stainless-timeout": "100"}, 90.0, inf),
+        (IMPLICIT, {"x-server-timeout": "100"}, 90.0, inf),
         (IMPLICIT, {"x-stainless-read-timeout": "10", "x-stainless-timeout": "100"}, 9.0, 9.0),
         (IMPLICIT, {"x-llm-sidecar-deadline": "20"}, 20.0, inf),
         (IMPLICIT, {"x-llm-sidecar-deadline": "20", "x-stainless-read-timeout": "10"}, 9.0, 9.0),

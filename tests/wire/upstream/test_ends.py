@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import errno
+from collections.abc import Awaitable
 
 import pytest
 
-from sidecar.model import Answered, Failed, Fault, Operation
+from sidecar.model import DONE, Answered, Chunk, Failed, Fault, Operation
 from sidecar.upstream.upstream import failed
 
 from .conftest import Run
@@ -129,6 +130,39 @@ def test_a_sink_that_fails_is_not_the_providers_fault(run: Run) -> None:
             with pytest.raises(ConnectionResetError, match="the client left"):
                 await r.ask(tape=Gone())
             assert r.pool.open_connections == 0
+
+    run(main())
+
+
+def test_a_sink_that_takes_at_once_gets_all_of_it_and_may_fail_in_the_middle(run: Run) -> None:
+    class Quick(Tape):
+        def send(self, chunk: Chunk) -> Awaitable[None]:  # type: ignore[explicit-override, override]
+            if chunk.raw == b"bad":
+                raise ConnectionResetError("the client left")
+            self.pieces.append(chunk.raw)
+            self.got.set()
+            return DONE
+
+    async def main() -> None:
+        async def script(c: Conversation) -> None:
+            while True:
+                await c.request()
+                await c.send(SSE)
+                for piece in (b"1", b"2", last):
+                    await c.send(chunk(piece))
+                    if piece != last:
+                        await tape.next()
+                await c.send(b"0\r\n\r\n")
+
+        async with rig(script) as r:
+            last, tape = b"3", Quick()
+            outcome, _ = await r.ask(tape=tape)
+            assert outcome == Answered(200)
+            assert tape.pieces == [b"1", b"2", b"3"]
+            last, tape = b"bad", Quick()
+            with pytest.raises(ConnectionResetError, match="the client left"):
+                await r.ask(tape=tape)
+            assert tape.pieces == [b"1", b"2"]
 
     run(main())
 
