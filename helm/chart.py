@@ -265,8 +265,8 @@ _MONITORING = Section(
                     "rules",
                     "",
                     TEXT,
-                    "A rule file instead of the shipped one: `python -m alerts --set ... --out DIR` makes one "
-                    "with other thresholds; give it with --set-file.",
+                    "A rule file instead of the shipped one: `python -m alerts --set ... --out DIR` makes "
+                    "one with other thresholds; give it with --set-file.",
                 ),
             ),
         ),

@@ -34,9 +34,8 @@ class Written:
     query: str
     body: bytes
     losses: tuple[Loss, ...]
-    emulated: str = (
-        ""  # the name of the tool that stands in for a schema: the answer's call of it is its text
-    )
+    emulated: str = ""  # the tool that stands in for a schema: the answer's call of it is its text
+    instructed: bool = False  # JSON was asked for in words: the answer may stand in a code fence
 
 
 class Voice(Protocol):

@@ -7,7 +7,8 @@ thinking (Anthropic's least budget). A budget becomes the nearest effort that is
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import cached_property
 from typing import NoReturn
 
 import msgspec
@@ -26,8 +27,35 @@ from sidecar.hub.conversation import (
 encode = msgspec.json.encode
 
 BUDGETS = {Effort.LOW: 1024, Effort.MEDIUM: 4096, Effort.HIGH: 16384}
+MORE = {Effort.XHIGH: 32768, Effort.MAX: 32768}  # not of all: a budget never becomes one of these
 LEAST_BUDGET = 1024
-LONGEST_ID = 64  # characters: Anthropic's and OpenAI's limit
+LONGEST_ID = 40  # characters: OpenAI's limit in chat completions, the least of all
+JSON_ONLY = "Answer with one JSON object and nothing else: no prose around it, no code fence."
+
+# Fields that make their own provider the only one who can answer, once they say something.
+_ONLY_THEIRS: Mapping[str, str] = {
+    **dict.fromkeys(
+        ("previous_response_id", "conversation", "prompt", "background", "store", "container",
+         "cachedContent", "cached_content"),
+        "what only its own provider keeps",
+    ),
+    **dict.fromkeys(
+        ("mcp_servers", "web_search_options"), "a tool that only its own provider runs"
+    ),
+    **dict.fromkeys(
+        ("logprobs", "top_logprobs", "responseLogprobs", "response_logprobs"),
+        "no other dialect gives log probabilities",
+    ),
+    **dict.fromkeys(("functions", "function_call"), "the older form of tools"),
+    **dict.fromkeys(
+        ("audio", "modalities", "responseModalities", "response_modalities"), "an answer that is not text"
+    ),
+}  # fmt: skip
+_ONLY_TEXT: tuple[Json, ...] = (["text"], ["TEXT"])
+# Fields of OpenAI's dialects both; sent on only where the same provider answers in the other one.
+SHARED = frozenset(
+    {"metadata", "service_tier", "prompt_cache_key", "prompt_cache_retention", "safety_identifier"}
+)
 _FREE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
 
 
@@ -37,7 +65,6 @@ class Ledger:
     def __init__(self, conversation: Conversation) -> None:
         self._conversation = conversation
         self._losses: dict[Loss, None] = {}
-        self._ids: dict[str, str] = {}
         self._unnamed = 0
         self._open: dict[str, list[str]] = {}  # of calls without an id, by name, not answered yet
 
@@ -54,13 +81,24 @@ class Ledger:
         self.lose(self._conversation.named_as(field), how)
 
     def rest(self, rest: Rest, at: str) -> None:
-        """What only the source's dialect has, below `at`."""
-        for key in rest:
-            self.lose(f"{at}.{key}" if at else key, "cost" if key == "cache_control" else "dropped")
+        """What only the source's dialect has, below `at`; what says nothing is no loss."""
+        for key, value in rest.items():
+            if value is not None and value not in ([], {}, ""):
+                self.lose(f"{at}.{key}" if at else key, "cost" if key == "cache_control" else "dropped")
 
-    def own_fields(self) -> None:
-        """The top-level fields that only the source's dialect has."""
-        self.rest(self._conversation.rest, "")
+    def own_fields(self, kept: frozenset[str] = frozenset()) -> None:
+        """The top-level fields that only the source's dialect has. Refuses what binds to its provider."""
+        rest = {}
+        for key, value in self._conversation.rest.items():
+            why = _ONLY_THEIRS.get(key.rpartition(".")[2])
+            if why is None:
+                if key not in kept:
+                    rest[key] = value
+            elif value in _ONLY_TEXT:
+                rest[key] = value
+            elif value:
+                self.refuse(key, why)
+        self.rest(rest, "")
 
     def refuse(self, at: str, why: str) -> NoReturn:
         raise Unrepresentable(at, why)
@@ -70,8 +108,10 @@ class Ledger:
     def id_of(self, call: ToolUsePart) -> str:
         """The id of a call in a form that every target takes."""
         if call.id:
-            return self._fitting(call.id)
+            return fitting(call.id)
         self._unnamed += 1
+        while f"call_{self._unnamed}" in self._given:
+            self._unnamed += 1
         made = f"call_{self._unnamed}"
         self._open.setdefault(call.name, []).append(made)
         return made
@@ -79,34 +119,50 @@ class Ledger:
     def id_for(self, result: ToolResultPart) -> str:
         """The id of the call that this result answers; by name and order where the source has no ids."""
         if result.id:
-            return self._fitting(result.id)
+            return fitting(result.id)
         waiting = self._open.get(result.name)
         return waiting.pop(0) if waiting else f"call_{result.name}"
 
-    def _fitting(self, ident: str) -> str:
-        if len(ident) <= LONGEST_ID and _FREE.issuperset(ident):
-            return ident
-        return self._ids.setdefault(ident, f"call_{hashlib.sha256(ident.encode()).hexdigest()[:24]}")
+    @cached_property
+    def _given(self) -> frozenset[str]:
+        """The ids that the source has already."""
+        turns = self._conversation.turns
+        return frozenset(part.id for turn in turns for part in turn.parts if isinstance(part, ToolUsePart))
 
     # ---- how much to think ---------------------------------------------------------------------
 
-    def effort(self) -> Effort | None:
-        """The effort that was asked for, or that comes nearest to the budget."""
+    def effort(self, most: Effort = Effort.MAX) -> Effort | None:
+        """The effort that was asked for, or that comes nearest to the budget; None: none was, or a budget of 0."""
         thinking = self._conversation.thinking
-        if thinking.effort is not None or thinking.budget is None:
-            return thinking.effort
-        if 0 <= thinking.budget < LEAST_BUDGET:
-            return Effort.NONE if thinking.budget == 0 else Effort.MINIMAL
-        if thinking.budget < 0:  # Gemini's "as much as you like"
-            return Effort.MEDIUM
-        return max((e for e, b in BUDGETS.items() if b <= thinking.budget), key=BUDGETS.__getitem__)
+        wanted = thinking.effort
+        if wanted is None:
+            if not thinking.budget:
+                return None
+            if thinking.budget < 0:  # Gemini's "as much as you like"
+                return Effort.MEDIUM
+            fitting = [effort for effort, budget in BUDGETS.items() if budget <= thinking.budget]
+            return fitting[-1] if fitting else Effort.LOW
+        order = list(Effort)
+        if order.index(wanted) > order.index(most):
+            self.lose_field("thinking", "clamped")
+            return most
+        return wanted
 
     def budget(self) -> int | None:
         """The budget that was asked for, or that stands for the effort; 0: do not think."""
         thinking = self._conversation.thinking
         if thinking.budget is not None or thinking.effort is None:
             return thinking.budget
-        return BUDGETS.get(thinking.effort, 0)
+        if thinking.effort is Effort.MINIMAL:
+            self.lose_field("thinking", "clamped")  # there is no budget as small as that
+        return {**BUDGETS, **MORE}.get(thinking.effort, 0)
+
+
+def fitting(ident: str) -> str:
+    """An id of a call in a form that every dialect takes; the same for the same id, always."""
+    if len(ident) <= LONGEST_ID and _FREE.issuperset(ident):
+        return ident
+    return f"call_{hashlib.sha256(ident.encode()).hexdigest()[:24]}"
 
 
 def as_object(arguments: str) -> dict[str, Json] | None:
@@ -121,3 +177,31 @@ def as_object(arguments: str) -> dict[str, Json] | None:
 def merged(texts: Iterable[str]) -> str:
     """Texts that the target takes as one."""
     return "\n\n".join(text for text in texts if text)
+
+
+def strict_ready(schema: Json) -> bool:
+    """Does a schema meet what OpenAI demands of a strict one? Every object closed, every property required."""
+    if isinstance(schema, list):
+        return all(strict_ready(inner) for inner in schema)
+    if not isinstance(schema, dict):
+        return True
+    properties = schema.get("properties")
+    if isinstance(properties, dict) or schema.get("type") == "object":
+        named = set(properties or ())
+        if schema.get("additionalProperties") is not False or named != set(schema.get("required") or ()):
+            return False
+        return all(
+            strict_ready(inner)
+            for inner in (*(properties or {}).values(), *(v for k, v in schema.items() if k != "properties"))
+        )
+    return all(strict_ready(inner) for inner in schema.values())
+
+
+def is_object_schema(schema: Mapping[str, Json]) -> bool:
+    """Can only an object meet it, as far as its root says? Lists and texts are no answer everywhere."""
+    return schema.get("type", "object") == "object"
+
+
+def is_whole(arguments: str) -> bool:
+    """Are these the arguments of a call, all of them? An object that has ended takes no more pieces."""
+    return arguments.rstrip().endswith("}") and as_object(arguments) is not None
