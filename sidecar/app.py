@@ -51,10 +51,7 @@ class RealClock:
     """The loop's monotonic time, so that timers and arithmetic agree. Made inside the running loop."""
 
     def __init__(self) -> None:
-        self._time = asyncio.get_running_loop().time  # asked twenty times a call: found once
-
-    def now(self) -> float:
-        return self._time()
+        self.now = asyncio.get_running_loop().time  # asked twenty times a call: no frame in between
 
     def wall(self) -> float:
         return time.time()  # noqa: TID251  # the one place where wall time enters
@@ -66,8 +63,12 @@ class RealClock:
 class App:
     """One sidecar. `write` takes log lines; `pod` says where its configuration comes from."""
 
-    def __init__(self, settings: Settings, *, pod: Pod, write: Callable[[str], None]) -> None:
+    def __init__(
+        self, settings: Settings, *, pod: Pod, write: Callable[[str], None], file: Watched | None = None
+    ) -> None:
+        """`file` is the configuration's as it was when `settings` were read."""
         self.pod = pod
+        self._file = file or Watched(pod.path, seen=True)
         self.clock = RealClock()
         self.rng = random.Random()  # noqa: S311  # jitter, not secrets
         self.memory = stack.Memory(self.rng)
@@ -91,6 +92,7 @@ class App:
         self.switchboard = Switchboard(self.memory, lambda: self.router.routes, self.clock, self.tell)
         self.keeper = keeping.Keeper(self.memory, lambda: self.settings.state_dir, self.clock, self.tell)
         said = self.overrides.look()
+        self.pool.prepare(settings.providers.values())
         self.generation = self._generation(settings)
         self.listener = Listener(
             current=lambda: self.generation,
@@ -108,6 +110,8 @@ class App:
         )
         self.admin = Admin(view=self)
         self._steer(said)
+        if pod.unused:
+            self.tell(Reloaded(True, settings.digest, pod.unused))
 
     # ---- life
 
@@ -197,9 +201,8 @@ class App:
     # ---- configuration
 
     def _generation(self, settings: Settings) -> Generation:
-        """Build everything that one configuration needs. Raises nothing but bugs."""
+        """Build everything that one configuration needs, as the overrides want it."""
         router = self.router = Router(settings, self.overrides.held.shape)
-        self.pool.prepare(settings.providers.values())
         env = stack.Env(
             settings=settings,
             memory=self.memory,
@@ -251,19 +254,18 @@ class App:
             self.tell(Reloaded(False, self.settings.digest, problems))
             return
         try:
-            generation = self._generation(settings)
+            self.pool.prepare(settings.providers.values())
         except (ValueError, OSError) as error:  # a file it names is not as it was when it was checked
             self.tell(Reloaded(False, self.settings.digest, (str(error),)))
             return
-        self.generation = generation
-        self.tell(Reloaded(True, settings.digest))
+        self.generation = self._generation(settings)
+        self.tell(Reloaded(True, settings.digest, self.pod.unused))
         self._steer(False)
 
     async def _keep_looking(self) -> None:
-        file = Watched(self.pod.path, seen=True)
         while True:
             await self.clock.sleep(LOOK_EVERY)
-            if file.changed() and file.there:
+            if self._file.changed() and self._file.there:
                 self.reload()
             if self.overrides.look():
                 self.generation = self._generation(self.settings)

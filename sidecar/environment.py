@@ -6,7 +6,10 @@ address along. All of it is laid over the configuration as it was written, befor
 from it, so the rules for what is given here are those of the file. The command line wins over the
 variables, the variables over the configuration; only `state_dir` asks the configuration first.
 
-A wrong value stops the start, with the variable's name. Kubernetes itself writes variables about
+A wrong value stops the start, with the variable's name; but not a wrong upstream. That one is the
+application's own word, often read from a Secret that no webhook could look into, and a pod that starts
+with its provider's configured url is better than one that does not start: it is told, and left out.
+Kubernetes itself writes variables about
 Services into a pod: one named llm-sidecar makes LLM_SIDECAR_PORT=tcp://..., which is no word to us.
 """
 
@@ -31,6 +34,7 @@ T = TypeVar("T")
 UPSTREAM: Final = "LLM_SIDECAR_UPSTREAM_"
 CGROUP: Final = Path("/sys/fs/cgroup")
 _LEVELS: Final = ("debug", "info", "warning", "error")
+_MODES: Final = ("open", "closed")
 _LONGEST: Final = 86400.0
 
 # What `run --help` and docs/operations.md print; a test compares.
@@ -42,6 +46,7 @@ VARIABLES: Final[Mapping[str, str]] = {
     "LLM_SIDECAR_ADMIN_PORT": "wins over admin.port",
     "LLM_SIDECAR_ADMIN_HOSTS": "wins over admin.hosts, separated by commas",
     "LLM_SIDECAR_LOG_LEVEL": "wins over log_level",
+    "LLM_SIDECAR_FAIL_MODE": "wins over fail_mode",
     "LLM_SIDECAR_STATE_DIR": "state_dir, where the configuration names none",
     "LLM_SIDECAR_NATIVE": "true: SIGTERM comes when the application has gone; false: together with it",
     "LLM_SIDECAR_GRACE_SECONDS": "terminationGracePeriodSeconds of the pod",
@@ -65,6 +70,7 @@ class Pod:
     admin_port: int | None = None
     admin_hosts: tuple[str, ...] = ()
     log_level: str | None = None
+    fail_mode: str | None = None
     state_dir: str | None = None
     native: bool | None = None  # None: no pod
     grace: float | None = None  # seconds
@@ -74,6 +80,12 @@ class Pod:
     capture_port: int | None = None
     trust_dir: str | None = None
     cgroup: Path = CGROUP
+    _unused: dict[str, str] = field(default_factory=dict, compare=False)  # upstreams -> why, at the last load
+
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """What is left out since the configuration was read last, in sentences."""
+        return tuple(f"{name} is not used: {why}" for name, why in sorted(self._unused.items()))
 
     def load(self) -> Settings:
         """The settings as they are now; reads the file again. Raises ConfigError."""
@@ -81,7 +93,8 @@ class Pod:
 
     def check(self) -> tuple[str, int]:
         """What `llm-sidecar check` prints, and its exit status."""
-        return config.check_text(self.path, self.text, amend=self.amend)
+        text, status = config.check_text(self.path, self.text, amend=self.amend)
+        return "\n".join([text, *(f"  warning: {one}" for one in self.unused)]), status
 
     def amend(self, raw: Any, problems: Problems) -> Any:
         """A configuration's plain values with what the pod says laid over them."""
@@ -93,15 +106,18 @@ class Pod:
         _put(made, "capture", mode=self.capture, port=self.capture_port, trust_dir=self.trust_dir)
         if self.log_level is not None:
             made["log_level"] = self.log_level
+        if self.fail_mode is not None:
+            made["fail_mode"] = self.fail_mode
         if self.drain is not None:
             made["drain"] = self.drain
         if self.state_dir is not None and made.get("state_dir") is None:
             made["state_dir"] = self.state_dir
         if self.upstreams:
-            self._upstreams(made, problems)
+            self._upstreams(made)
         return made
 
-    def _upstreams(self, made: dict[str, Any], problems: Problems) -> None:
+    def _upstreams(self, made: dict[str, Any]) -> None:
+        self._unused.clear()
         own = made.get("providers") or {}
         if not isinstance(own, dict):
             return
@@ -113,11 +129,15 @@ class Pod:
             if name is None:
                 known = [known_name for known_name in names.values() if known_name]
                 hint = nearest(end.lower().replace("_", "-"), known)
-                problems.add((UPSTREAM + end,), f"names no provider{hint}")
+                self._unused[UPSTREAM + end] = f"names no provider{hint}"
                 continue
-            origin = parse_url(url, private=True)
+            try:
+                origin = parse_url(url, private=True)
+            except BadUrl as bad:
+                self._unused[UPSTREAM + end] = bad.message
+                continue
             if is_loopback(origin.host) and origin.port == port:
-                problems.add((UPSTREAM + end,), "is this sidecar itself: its calls would go round in circles")
+                self._unused[UPSTREAM + end] = "is this sidecar itself: its calls would go round in circles"
                 continue
             entry = providers.get(name) or {}
             if isinstance(entry, dict):
@@ -149,6 +169,7 @@ def read(
         ),
         admin_hosts=found.take("ADMIN_HOSTS", _hosts, "addresses such as 0.0.0.0,::") or (),
         log_level=found.take("LOG_LEVEL", _one_of(_LEVELS), f"one of {', '.join(_LEVELS)}"),
+        fail_mode=found.take("FAIL_MODE", _one_of(_MODES), f"one of {', '.join(_MODES)}"),
         state_dir=found.text("STATE_DIR"),
         native=found.take("NATIVE", _flag, "true or false"),
         grace=found.take("GRACE_SECONDS", _seconds, "a number of seconds such as 30"),
@@ -188,17 +209,11 @@ class _Variables:
         return taken
 
     def upstreams(self) -> dict[str, str]:
-        found: dict[str, str] = {}
-        for name, value in sorted(self._env.items()):
-            if not name.startswith(UPSTREAM) or not value.strip():
-                continue
-            try:
-                parse_url(value.strip(), private=True)
-            except BadUrl as bad:
-                self.problems.add((name,), bad.message)
-            else:
-                found[name.removeprefix(UPSTREAM)] = value.strip()
-        return found
+        return {
+            name.removeprefix(UPSTREAM): value.strip()
+            for name, value in sorted(self._env.items())
+            if name.startswith(UPSTREAM) and value.strip()
+        }
 
 
 def _put(made: dict[str, Any], section: str, **values: Any) -> None:

@@ -135,7 +135,7 @@ class CallEnded(Struct, frozen=True):
 class Reloaded(Struct, frozen=True):
     ok: bool
     digest: str
-    problems: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()  # why it was not taken, or what of the pod's word was left out
 
 
 class Overridden(Struct, frozen=True):

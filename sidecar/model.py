@@ -371,6 +371,7 @@ class RefusedBy(StrEnum):
     ADMISSION = "admission"
     NO_CREDENTIAL = "no_credential"
     NOT_ALLOWED = "not_allowed"
+    UNREPRESENTABLE = "unrepresentable"  # the target's dialect cannot say it
 
 
 class Refused(Struct, frozen=True):

@@ -32,6 +32,8 @@ def outline(settings: Settings, route: Route) -> Iterator[tuple[str, str]]:
     yield "Judge", f"commit {commit.mode}, {silence}; {', '.join(acting)}"
     if route.upstream_stream:
         yield "Assemble", "the stream becomes the whole answer that was asked for"
+    spoken = sorted({target.provider.dialect for target in route.chain})
+    yield "Translate", f"between {' and '.join(spoken)}" if len(spoken) > 1 else "one dialect: nothing to do"
     yield "Adapt", "only the model and the key are changed"
     yield (
         "Upstream",

@@ -64,7 +64,8 @@ class Overrides:
     @property
     def ends(self) -> float:
         """Unix time."""
-        return inf if self.until is None else _moment(self.until) or inf
+        moment = None if self.until is None else _moment(self.until)
+        return inf if moment is None else moment
 
     def active(self) -> tuple[tuple[str, int], ...]:
         """Which kinds are in it, and how many of each."""

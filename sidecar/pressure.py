@@ -19,6 +19,7 @@ TIGHT_AT = 0.70  # of the limit
 FULL_AT = 0.85
 RELIEF = 0.05  # below which share of the limit a level is left
 UNLIMITED = 2**60  # bytes; cgroup v1 says "no limit" with a number
+DIGITS = 20  # of a number; what is longer is none of the kernel's
 MEMBERSHIP = Path("/proc/self/cgroup")
 
 
@@ -108,7 +109,7 @@ def _number(file: Path) -> int | None:
         text = file.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError):
         return None
-    return int(text) if text.isdecimal() else None
+    return _whole(text)
 
 
 def _row(file: Path, name: str) -> int:
@@ -118,6 +119,10 @@ def _row(file: Path, name: str) -> int:
         return 0
     for line in lines:
         key, _, value = line.partition(" ")
-        if key == name and value.isdecimal():
-            return int(value)
+        if key == name:
+            return _whole(value) or 0
     return 0
+
+
+def _whole(text: str) -> int | None:
+    return int(text) if text.isdecimal() and len(text) <= DIGITS else None

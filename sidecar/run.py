@@ -14,18 +14,20 @@ from typing import Any
 from sidecar import config
 from sidecar.app import App
 from sidecar.environment import Pod
+from sidecar.watched import Watched
 
 LINES = 4096  # of the log that may wait for whoever reads it
 
 
 def run(pod: Pod) -> int:
     """Serve until told to stop. Raises ConfigError, or OSError if a port is taken."""
+    file = Watched(pod.path, seen=True)  # before it is read: what changes meanwhile is read again
     settings = pod.load()
     lines = _Lines()
 
     async def main() -> None:
         try:
-            app = App(settings, pod=pod, write=lines)
+            app = App(settings, pod=pod, write=lines, file=file)
         except ValueError as error:  # a file that it names, of certificates, is not what it should be
             name = "" if pod.path is None else pod.path.name
             raise config.ConfigError([config.Problem("", str(error))], name) from None

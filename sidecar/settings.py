@@ -38,7 +38,9 @@ Action = Annotated[str, Bound(choices=("off", "observe", "count", "reject"))]
 CommitMode = Annotated[str, Bound(choices=("first_content", "window", "complete"))]
 TraceMode = Annotated[str, Bound(choices=("off", "auto"))]
 GenAi = Annotated[str, Bound(choices=("attempts", "none"))]
+OnLoss = Annotated[str, Bound(choices=("allow", "skip_target"))]
 LogLevel = Annotated[str, Bound(choices=("debug", "info", "warning", "error"))]
+FailMode = Annotated[str, Bound(choices=("open", "closed"))]
 CaptureMode = Annotated[str, Bound(choices=("off", "proxy"))]
 Others = Annotated[str, Bound(choices=("tunnel", "refuse"))]
 Reach = Annotated[str, Bound(choices=("public", "private", "any"))]
@@ -189,6 +191,7 @@ class Route:
     baseline: Baseline = Baseline()
     commit: Commit = Commit()
     static: StaticAnswer | None = None
+    on_loss: OnLoss = "allow"  # of targets in another dialect that cannot be told all of a request
     upstream_stream: bool = False  # ask for streams where the client did not: silence shows at first content
     implicit: bool = False  # made for a provider without configuration: the SDK's timeout rules
 
@@ -294,6 +297,7 @@ class Settings:
     capture: Capture = Capture()
     drain: Pause = 20.0  # for calls in flight, after SIGTERM
     bypass: bool = False  # pass everything on, untouched by any policy
+    fail_mode: FailMode = "open"  # a call that meets a bug of ours goes straight to its provider; closed: it fails
     log_level: LogLevel = "info"
     state_dir: str | None = None  # a folder that outlives the process: what was learned is kept there
     providers: Mapping[str, Provider] = field(default_factory=dict)  # the well-known ones too

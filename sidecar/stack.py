@@ -34,6 +34,7 @@ from sidecar.layers.fallback import Fallback, Lane
 from sidecar.layers.guard import Guard
 from sidecar.layers.judge import Classify, Judge
 from sidecar.layers.retry import Retry, digest
+from sidecar.layers.translate import Translate
 from sidecar.layers.withhold import Withhold
 from sidecar.model import (
     BreakerState,
@@ -162,6 +163,8 @@ def build(route: Route, env: Env) -> Service:
         standing = memory.standing(route, target)
         s: Service = env.upstream(route.limits)  # the wire: connect, headers, bytes as they come
         s = Adapt(s, env.dialects, route.limits, clock)  # bytes become deltas: judges know no vendor
+        # a target of another dialect: below it everything is the target's, above it the client's
+        s = Translate(s, target, env.dialects, route.on_loss, env.classify, clock)
         if route.upstream_stream:
             s = Assemble(s, env.dialects, route.limits, clock)  # the Judge sees the stream, and holds a body
         s = Judge(  # a bad answer still held becomes a Failed, so that it can be repeated elsewhere

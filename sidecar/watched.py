@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 
 Signature = tuple[int, int, int]
@@ -24,12 +23,17 @@ class Watched:
 
     @property
     def there(self) -> bool:
-        """When it was looked at last."""
+        """When it was looked at last. What cannot be looked at (a loop of links, a closed folder) is there:
+        whoever reads it says why it cannot be read."""
         return self._seen is not None
 
     def _signature(self) -> Signature | None:
-        if self._path is not None:
-            with contextlib.suppress(OSError):
-                status = self._path.stat()  # follows the symlink that a ConfigMap swaps
-                return status.st_mtime_ns, status.st_ino, status.st_size
-        return None
+        if self._path is None:
+            return None
+        try:
+            status = self._path.stat()  # follows the symlink that a ConfigMap swaps
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            return error.errno or 0, 0, 0
+        return status.st_mtime_ns, status.st_ino, status.st_size

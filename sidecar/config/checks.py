@@ -15,6 +15,7 @@ from sidecar.config.problems import Path, Problem, Problems, nearest, quote, sho
 from sidecar.config.urls import BadUrl, check_proxy, is_loopback
 from sidecar.dialects import DIALECTS, find
 from sidecar.hosts import HOST, captured
+from sidecar.hub import TONGUES
 from sidecar.model import Operation
 from sidecar.secret import Secret
 from sidecar.settings import (
@@ -221,12 +222,19 @@ def _chains(route: Route, settings: Settings, path: Path, problems: Problems) ->
             if own is None or target.provider.name == own.name:
                 continue
             if target.provider.dialect != own.dialect:
-                problems.add(
-                    place,
-                    f"{target.provider.name} speaks {target.provider.dialect or 'a dialect of its own'}, "
-                    f"{own.name} speaks {own.dialect or 'a dialect of its own'}; "
-                    "fallback across dialects comes later, targets of one chain speak one dialect",
-                )
+                if not {target.provider.dialect, own.dialect} <= TONGUES.keys():
+                    problems.add(
+                        place,
+                        f"{target.provider.name} speaks {target.provider.dialect or 'a dialect of its own'}, "
+                        f"{own.name} speaks {own.dialect or 'a dialect of its own'}: "
+                        f"calls are translated between {', '.join(TONGUES)} only",
+                    )
+                elif target.model is None:
+                    problems.add(
+                        place,
+                        f"{target.provider.name} speaks another dialect than {own.name} and knows other "
+                        "models: say which `model` it shall be asked for",
+                    )
             elif not own.dialect:
                 problems.add(place, f"{own.name} is passed through only: nothing can take its calls over")
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import inf
+from typing import Self
 
 TIGHT_SHARE = 8  # the part of the room for answers that is left where memory is tight
 LARGE = 1024 * 1024  # bytes of a request body that finds no room where memory is full
@@ -30,9 +31,9 @@ class Admission:
     full: bool = False
     latest: float = inf  # when the last answer has to be over
 
-    def hold(self, size: int) -> Held:
-        """Room for `size` bytes of a request body while the frame lasts; False: there is none."""
-        return Held(self, size)
+    def hold(self) -> Held:
+        """Room for a request body, taken as it comes and given back at the end of the frame."""
+        return Held(self)
 
     def keep(self, size: int) -> bool:
         """Room for `size` bytes of an answer, to be given back through `let_go`; False: there is none."""
@@ -50,7 +51,8 @@ class Admission:
 
     def deadline(self, arrived: float, wanted: float) -> float:
         """When a call has to have its answer, if it may wait until `wanted`."""
-        return min(wanted, max(self.latest, arrived + LEAST))
+        latest = self.latest
+        return wanted if latest == inf else min(wanted, max(latest, arrived + LEAST))
 
     def slot(self) -> Slot:
         """A place among the calls in flight while the frame lasts; False: all are taken."""
@@ -63,15 +65,20 @@ class Admission:
 class Held:
     __slots__ = ("_admission", "_size")
 
-    def __init__(self, admission: Admission, size: int) -> None:
+    def __init__(self, admission: Admission) -> None:
         self._admission = admission
-        self._size = size
+        self._size = 0
 
-    def __enter__(self) -> bool:
-        if self._admission.held + self._size > self._admission.bytes:
-            self._size = 0
+    def __enter__(self) -> Self:
+        return self
+
+    def take(self, size: int) -> bool:
+        """So many bytes more; False: there is no room."""
+        admission = self._admission
+        if admission.held + size > admission.bytes:
             return False
-        self._admission.held += self._size
+        admission.held += size
+        self._size += size
         return True
 
     def __exit__(self, *_: object) -> None:

@@ -113,7 +113,11 @@ def _sidecar(given: argparse.Namespace, environ: Mapping[str, str]) -> tuple[_Fo
         providers={name: provider.dialect for name, provider in settings.providers.items()},
         hosts=frozenset(hosts.captured(settings)),
     )
-    return _Found(place, ()), settings
+    unused = [
+        Finding(Level.BROKEN, "configuration", said, "its calls go to the configured url")
+        for said in pod.unused
+    ]
+    return _Found(place, tuple(unused)), settings
 
 
 # ---- the applications -----------------------------------------------------------------------------

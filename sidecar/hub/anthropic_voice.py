@@ -1,14 +1,18 @@
 """An answer said as the events of an Anthropic message.
 
-One block is open at a time, as its clients expect. So when a second tool call begins while the first
-one is open, or words come in between, they are held until the first has ended: other dialects may
-interleave fragments, this one may not. `message_delta` is the last word: it waits for the usage.
+One block is open at a time, as its clients expect. So when something else begins while a call is open,
+it is held until the call has ended: other dialects may interleave fragments, this one may not. A call
+has ended when its arguments are an object that is closed, or when all is. `message_delta` is the last
+word: it waits for the usage.
+
+Thoughts are shown to who asked to see some. They have no signature of Anthropic's, and a client sends
+them back in its next request: whoever passes that on to Anthropic has to leave them out.
 """
 
 from __future__ import annotations
 
 from sidecar.hub.conversation import Json
-from sidecar.hub.writing import encode
+from sidecar.hub.writing import encode, fitting, is_whole
 from sidecar.model import (
     Answering,
     Delta,
@@ -31,30 +35,39 @@ REASONS = {
     FinishReason.FILTER: "refusal",
     FinishReason.REFUSAL: "refusal",
     FinishReason.CONTEXT_FULL: "model_context_window_exceeded",
-    FinishReason.ERROR: "end_turn",
+    FinishReason.ERROR: "max_tokens",  # there is no word for it; this one says at least: not all of it
 }
 
 
 class _Block:
     """A content block: what opens it, and the pieces that are still to be said."""
 
-    __slots__ = ("open", "pieces", "start")
+    __slots__ = ("arguments", "kind", "pieces", "start")
 
-    def __init__(self, start: dict[str, Json]) -> None:
+    def __init__(self, kind: str | int, start: dict[str, Json]) -> None:
+        self.kind = kind  # "text", "thinking", or the index of the call
         self.start = start
         self.pieces: list[dict[str, Json]] = []
-        self.open = False
+        self.arguments: list[str] = []
+
+    @property
+    def over(self) -> bool:
+        """Words end where something else begins; a call ends with its arguments."""
+        return isinstance(self.kind, str) or is_whole("".join(self.arguments))
 
 
 class AnthropicVoice:
     """Implements base.Voice."""
 
-    def __init__(self, *, ident: str, model: str) -> None:
+    def __init__(self, *, ident: str, model: str, thoughts: bool = True) -> None:
         self._ident = f"msg_{ident[:24]}"
         self._model = model
+        self._thoughts = thoughts
         self._started = False
         self._index = -1  # of the open block
-        self._blocks: dict[object, _Block] = {}  # not said whole yet, in the order they began
+        self._open: _Block | None = None
+        self._blocks: list[_Block] = []  # not closed yet, in the order they began; the first is open
+        self._told: set[int] = set()  # calls that have ended
         self._reason = FinishReason.STOP
         self._usage = Usage()
         self._losses: dict[str, None] = {}
@@ -83,11 +96,13 @@ class AnthropicVoice:
                 case Text(text) | Refusal(text):
                     if text:
                         start = {"type": "text", "text": ""}
-                        self._piece("text", start, {"type": "text_delta", "text": text}, said)
+                        self._words("text", start, {"type": "text_delta", "text": text}, said)
                 case Reasoning(text):
-                    if text:
+                    if text and self._thoughts:
                         start = {"type": "thinking", "thinking": "", "signature": ""}
-                        self._piece("thinking", start, {"type": "thinking_delta", "thinking": text}, said)
+                        self._words("thinking", start, {"type": "thinking_delta", "thinking": text}, said)
+                    elif text:
+                        self._losses["reasoning"] = None
                 case ToolCall():
                     self._call(delta, said)
         return b"".join(said)
@@ -95,8 +110,8 @@ class AnthropicVoice:
     def end(self) -> bytes:
         said: list[bytes] = []
         self._open_message(said)
-        for block in list(self._blocks.values()):
-            self._flush(block, said)
+        while self._blocks:
+            self._flush(said)
             self._close(said)
         reason = {"stop_reason": REASONS[self._reason], "stop_sequence": None}
         said.append(_event("message_delta", delta=reason, usage=usage_of(self._usage)))
@@ -105,38 +120,48 @@ class AnthropicVoice:
 
     # ---- one block at a time -------------------------------------------------------------------
 
+    def _words(self, kind: str, start: dict[str, Json], piece: dict[str, Json], said: list[bytes]) -> None:
+        if not self._blocks or self._blocks[-1].kind != kind:
+            self._begin(_Block(kind, start), said)
+        self._blocks[-1].pieces.append(piece)
+        self._flush(said)
+
     def _call(self, delta: ToolCall, said: list[bytes]) -> None:
-        ident = delta.id or f"toolu_{self._ident[-12:]}{delta.index}"
-        start = {"type": "tool_use", "id": ident, "name": delta.name, "input": {}}
-        piece = {"type": "input_json_delta", "partial_json": delta.arguments}
-        self._piece(delta.index, start, piece if delta.arguments else None, said)
-
-    def _piece(
-        self, key: object, start: dict[str, Json], piece: dict[str, Json] | None, said: list[bytes]
-    ) -> None:
-        self._open_message(said)
-        first = next(iter(self._blocks), None)
-        if first is not None and first != key and isinstance(first, str):
-            self._close(said)  # words and thoughts end where something else begins
-        block = self._blocks.get(key)
+        if delta.index in self._told:
+            return  # white space behind arguments that have ended
+        block = next((block for block in self._blocks if block.kind == delta.index), None)
         if block is None:
-            block = self._blocks[key] = _Block(start)
-        if piece is not None:
-            block.pieces.append(piece)
-        if next(iter(self._blocks)) == key:
-            self._flush(block, said)
+            ident = fitting(delta.id) if delta.id else f"toolu_{self._ident[-24:]}_{delta.index}"
+            start = {"type": "tool_use", "id": ident, "name": delta.name, "input": {}}
+            block = _Block(delta.index, start)
+            self._begin(block, said)
+        if delta.arguments:
+            block.pieces.append({"type": "input_json_delta", "partial_json": delta.arguments})
+            block.arguments.append(delta.arguments)
+        self._flush(said)
 
-    def _flush(self, block: _Block, said: list[bytes]) -> None:
-        if not block.open:
-            block.open = True
+    def _begin(self, block: _Block, said: list[bytes]) -> None:
+        """Put a block in line; those before it that are over have been said."""
+        self._open_message(said)
+        while self._blocks and self._blocks[0].over:
+            self._flush(said)
+            self._close(said)
+        self._blocks.append(block)
+
+    def _flush(self, said: list[bytes]) -> None:
+        """Say what there is of the first block in line."""
+        block = self._blocks[0]
+        if block is not self._open:
+            self._open = block
             self._index += 1
             said.append(_event("content_block_start", index=self._index, content_block=block.start))
         said += [_event("content_block_delta", index=self._index, delta=piece) for piece in block.pieces]
         block.pieces.clear()
 
     def _close(self, said: list[bytes]) -> None:
-        """End the open block; the next one in line may speak."""
-        self._blocks.pop(next(iter(self._blocks)))
+        block = self._blocks.pop(0)
+        if isinstance(block.kind, int):
+            self._told.add(block.kind)
         said.append(_event("content_block_stop", index=self._index))
 
     def _open_message(self, said: list[bytes]) -> None:
@@ -161,6 +186,8 @@ def usage_of(usage: Usage) -> dict[str, Json]:
         said["cache_read_input_tokens"] = read
     if usage.cache_write is not None:
         said["cache_creation_input_tokens"] = made
+    if usage.reasoning is not None:
+        said["output_tokens_details"] = {"thinking_tokens": usage.reasoning}
     return said
 
 

@@ -32,6 +32,8 @@ WORDS = frozenset(
         # how much to think
         "effort", "reasoning_effort", "thinkingLevel", "thinking_level", "budget_tokens", "thinkingBudget",
         "thinking_budget", "include_thoughts", "includeThoughts", "summary",
+        # an order, told by the order of what it names
+        "propertyOrdering", "property_ordering",
     }
 )  # fmt: skip
 OPENED = 64 * 1024  # characters of a string that may be JSON
@@ -54,6 +56,7 @@ def silent(source: bytes, target: bytes, losses: Iterable[Loss]) -> list[str]:
         if isinstance(leaf, str):
             held = data_url(leaf)  # its type is a word of each dialect's own
             found = leaf in exact or (leaf if held is None else held[1]).strip() in everything
+            found = found or (leaf.isdecimal() and float(leaf) in numbers)  # of protocol buffers
         else:
             found = leaf in numbers or f"{leaf:g}" in exact
         if not found and not any(_under(path, field) for field in named):

@@ -55,6 +55,7 @@ class MediaPart(Struct, frozen=True):
     url: str = ""
     file: str = ""
     name: str = ""  # of a document
+    name_at: str = ""  # where that stood
     rest: Rest = msgspec_field(default_factory=dict)  # as detail
     at: str = ""
 

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from sidecar.hub.base import Written
 from sidecar.hub.conversation import Choice, Conversation, Format, Role, Shape, TextPart, Tool, Turn
-from sidecar.hub.writing import JSON_ONLY, Ledger, is_object_schema
+from sidecar.hub.writing import JSON_ONLY, Ledger, is_object_schema, titled
 from sidecar.model import Delta, Finish, FinishReason, Reasoning, Text, ToolCall
 
 STAND_IN = "answer"  # the name of the tool
@@ -45,7 +45,7 @@ def by_tool(conversation: Conversation, ledger: Ledger) -> tuple[Conversation, s
     name = STAND_IN
     while name in taken:
         name += "_"
-    tool = Tool(name, form.description or _ABOUT, form.schema)
+    tool = Tool(name, form.description or _ABOUT, titled(form, ledger))
     if conversation.choice is Choice.NONE or not conversation.tools:
         return replace(bare, tools=(*bare.tools, tool), choice=Choice.NAMED, named=name), name
     return replace(bare, tools=(*bare.tools, tool), choice=Choice.REQUIRED), name

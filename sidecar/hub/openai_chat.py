@@ -14,7 +14,6 @@ from sidecar.hub.conversation import (
     Conversation,
     Effort,
     Format,
-    Json,
     MediaKind,
     MediaPart,
     OwnPart,
@@ -33,8 +32,8 @@ from sidecar.hub.conversation import (
     Turn,
 )
 from sidecar.hub.openai_chat_voice import ChatVoice
-from sidecar.hub.reading import Object, data_url, document, objects, strings, take, text_json
-from sidecar.hub.writing import Ledger, encode
+from sidecar.hub.openai_chat_writing import AUDIO, write
+from sidecar.hub.reading import Object, data_url, document, objects, others, strings, take, text_json
 
 NAMES = {
     "sampling.max_output": "max_completion_tokens",
@@ -49,14 +48,14 @@ NAMES = {
     "choice": "tool_choice",
     "parallel": "parallel_tool_calls",
     "format": "response_format",
+    "format.name": "response_format.json_schema.name",
+    "format.description": "response_format.json_schema.description",
     "thinking": "reasoning_effort",
     "user": "user",
     "tools": "tools",
 }
 _ROLES = {"system": Role.SYSTEM, "developer": Role.SYSTEM, "user": Role.USER, "assistant": Role.ASSISTANT}
-_AUDIO = {"wav": "audio/wav", "mp3": "audio/mpeg"}
 _CHOICES = {"auto": Choice.AUTO, "none": Choice.NONE, "required": Choice.REQUIRED}
-MOST_STOPS = 4  # of OpenAI's own reference
 
 
 class OpenAIChat:
@@ -101,30 +100,14 @@ class OpenAIChat:
         )
 
     def write(self, conversation: Conversation, facts: Facts) -> Written:
-        ledger = Ledger(conversation)
-        body: Object = {"model": conversation.model, "messages": _messages(conversation, ledger)}
-        if conversation.tools:
-            body["tools"] = [_tool(tool, ledger) for tool in conversation.tools]
-        if conversation.choice is Choice.NAMED:
-            body["tool_choice"] = {"type": "function", "function": {"name": conversation.named}}
-        elif conversation.choice is not None:
-            body["tool_choice"] = conversation.choice.value
-        if conversation.parallel is not None and conversation.tools:
-            body["parallel_tool_calls"] = conversation.parallel
-        if conversation.format.shape is not Shape.TEXT:
-            body["response_format"] = _response_format(conversation.format)
-        _sampling(body, conversation, facts, ledger)
-        if conversation.stream:
-            body["stream"] = True
-            body["stream_options"] = {"include_usage": True}  # the client's dialect may need the figures
-        if conversation.user:
-            body["user"] = conversation.user
-        ledger.own_fields()
-        return Written("/chat/completions", "", encode(body), ledger.losses)
+        return write(conversation, facts)
 
     def voice(self, conversation: Conversation, *, ident: str, created: int) -> ChatVoice:
         return ChatVoice(
-            ident=ident, created=created, model=conversation.model, usage=conversation.stream_usage
+            ident=ident,
+            created=created,
+            model=conversation.model,
+            usage=conversation.stream_usage or not conversation.stream,
         )
 
 
@@ -233,6 +216,7 @@ def _call(call: Object, at: str) -> Part:
         take(call, "id", str) or "",
         take(function, "name", str) or "",
         text_json(function.get("arguments") or "{}"),
+        rest=others(call, "type", "function", "index"),
         at=at,
     )
 
@@ -248,21 +232,21 @@ def _part(part: Object, at: str) -> Part:
     kind = part.get("type")
     inner = part.get(str(kind))
     if kind in {"text", "input_text"} and isinstance(part.get("text"), str):
-        return TextPart(part["text"], rest=_others(part, "type", "text"), at=at)
+        return TextPart(part["text"], rest=others(part, "type", "text"), at=at)
     if kind == "refusal" and isinstance(inner, str):
         return RefusalPart(inner, at=at)
     if kind == "image_url" and isinstance(inner, dict) and isinstance(inner.get("url"), str):
-        return _media(MediaKind.IMAGE, inner["url"], _others(inner, "url"), at)
+        return _media(MediaKind.IMAGE, inner["url"], others(inner, "url"), at)
     if kind == "input_audio" and isinstance(inner, dict) and isinstance(inner.get("data"), str):
         form = str(inner.get("format"))
-        return MediaPart(MediaKind.AUDIO, _AUDIO.get(form, f"audio/{form}"), data=inner["data"], at=at)
+        return MediaPart(MediaKind.AUDIO, AUDIO.get(form, f"audio/{form}"), data=inner["data"], at=at)
     if kind == "file" and isinstance(inner, dict):
-        name = str(inner.get("filename") or "")
+        name, named = str(inner.get("filename") or ""), f"{at}.file.filename"
         if isinstance(inner.get("file_data"), str):
             media = _media(MediaKind.DOCUMENT, inner["file_data"], {}, at)
-            return MediaPart(media.kind, media.type, media.data, media.url, name=name, at=at)
+            return MediaPart(media.kind, media.type, media.data, media.url, name=name, name_at=named, at=at)
         if isinstance(inner.get("file_id"), str):
-            return MediaPart(MediaKind.DOCUMENT, file=inner["file_id"], name=name, at=at)
+            return MediaPart(MediaKind.DOCUMENT, file=inner["file_id"], name=name, name_at=named, at=at)
     return OwnPart(str(kind), part, at=at)
 
 
@@ -270,155 +254,9 @@ def _media(kind: MediaKind, url: str, rest: Rest, at: str) -> MediaPart:
     held = data_url(url)
     if held is None:
         return MediaPart(kind, url=url, rest=rest, at=at)
+    if held[0] == "application/pdf":
+        kind = MediaKind.DOCUMENT
     return MediaPart(kind, held[0], data=held[1], rest=rest, at=at)
-
-
-def _others(fields: Object, *taken: str) -> Object:
-    return {key: value for key, value in fields.items() if key not in taken and value is not None}
-
-
-# ---- writing -------------------------------------------------------------------------------
-
-
-def _messages(conversation: Conversation, ledger: Ledger) -> list[Object]:
-    messages: list[Object] = []
-    for turn in conversation.turns:
-        ledger.rest(turn.rest, turn.at)
-        message: Object = {"role": turn.role.value}
-        if turn.name:
-            message["name"] = turn.name
-        content: list[Object] = []
-        calls: list[Object] = []
-        for part in turn.parts:
-            match part:
-                case TextPart(text=text):
-                    ledger.rest(part.rest, part.at)
-                    content.append({"type": "text", "text": text})
-                case MediaPart():
-                    content.append(_media_part(part, ledger))
-                case ToolUsePart():
-                    function = {"name": part.name, "arguments": part.arguments}
-                    calls.append({"id": ledger.id_of(part), "type": "function", "function": function})
-                case ToolResultPart():
-                    messages.append(_result(part, ledger))
-                case ThoughtPart():
-                    ledger.lose(part.at)
-                case RefusalPart(text=text):
-                    content.append({"type": "refusal", "refusal": text})
-                case OwnPart():
-                    ledger.refuse(part.at, f'no other dialect has "{part.name}"')
-        if not content and not calls and any(isinstance(p, ToolResultPart) for p in turn.parts):
-            continue
-        if turn.role is Role.ASSISTANT and turn.parts and not content and not calls:
-            continue  # thoughts only
-        message["content"] = _alone(content) or (None if calls else "")
-        if calls:
-            message["tool_calls"] = calls
-        messages.append(message)
-    return messages
-
-
-def _alone(content: list[Object]) -> Json:
-    """A text alone is said as a string, which every server of this dialect takes."""
-    return content[0]["text"] if [part["type"] for part in content] == ["text"] else content
-
-
-def _media_part(part: MediaPart, ledger: Ledger) -> Object:
-    if part.file:
-        ledger.refuse(part.at, "a file that only its own provider holds")
-    if part.kind is MediaKind.IMAGE:
-        rest = {k: v for k, v in part.rest.items() if k != "detail"}
-        ledger.rest(rest, part.at)
-        url = part.url or f"data:{part.type or 'image/png'};base64,{part.data}"
-        detail = {"detail": part.rest["detail"]} if "detail" in part.rest else {}
-        return {"type": "image_url", "image_url": {"url": url, **detail}}
-    ledger.rest(part.rest, part.at)
-    if part.kind is MediaKind.AUDIO and part.data:
-        form = next((name for name, kind in _AUDIO.items() if kind == part.type), None)
-        if form is None:
-            ledger.refuse(part.at, f"audio of type {part.type or 'unknown'}; only wav and mp3 are taken")
-        return {"type": "input_audio", "input_audio": {"data": part.data, "format": form}}
-    if part.kind is MediaKind.DOCUMENT and part.data:
-        file = {
-            "filename": part.name or "document.pdf",
-            "file_data": f"data:{part.type or 'application/pdf'};base64,{part.data}",
-        }
-        return {"type": "file", "file": file}
-    ledger.refuse(part.at, f"{part.kind} by address")
-    raise AssertionError
-
-
-def _result(part: ToolResultPart, ledger: Ledger) -> Object:
-    ledger.rest(part.rest, part.at)
-    texts = []
-    for inner in part.parts:
-        if isinstance(inner, MediaPart):
-            ledger.refuse(inner.at or part.at, "a tool's result holds text only")
-        ledger.rest(inner.rest, inner.at)
-        texts.append(inner)
-    said: Json = [{"type": "text", "text": inner.text} for inner in texts]
-    if len(said) <= 1:
-        said = said[0]["text"] if said else ""
-    if part.error:
-        ledger.lose(f"{part.at}.is_error", "merged")
-        said = f"Error: {said}" if isinstance(said, str) else [{"type": "text", "text": "Error:"}, *said]
-    return {"role": "tool", "tool_call_id": ledger.id_for(part), "content": said}
-
-
-def _tool(tool: Tool, ledger: Ledger) -> Object:
-    if not tool.name:
-        ledger.refuse(tool.at, "a tool that only its own provider runs")
-    ledger.rest(tool.rest, tool.at)
-    function: Object = {"name": tool.name}
-    if tool.description:
-        function["description"] = tool.description
-    if tool.schema is not None:
-        function["parameters"] = tool.schema
-    if tool.strict is not None:
-        function["strict"] = tool.strict
-    return {"type": "function", "function": function}
-
-
-def _response_format(form: Format) -> Object:
-    if form.shape is Shape.JSON:
-        return {"type": "json_object"}
-    schema: Object = {"name": form.name or "answer", "schema": form.schema or {}}
-    if form.description:
-        schema["description"] = form.description
-    if form.strict is not None:
-        schema["strict"] = form.strict
-    return {"type": "json_schema", "json_schema": schema}
-
-
-def _sampling(body: Object, conversation: Conversation, facts: Facts, ledger: Ledger) -> None:
-    sampling = conversation.sampling
-    for name in ("temperature", "top_p", "presence_penalty", "frequency_penalty"):
-        value = getattr(sampling, name)
-        if value is not None:
-            if facts.sampling is False:
-                ledger.lose_field(f"sampling.{name}")
-            else:
-                body[name] = value
-    if sampling.top_k is not None:
-        ledger.lose_field("sampling.top_k")
-    if sampling.stop:
-        body["stop"] = list(sampling.stop[:MOST_STOPS])
-        if len(sampling.stop) > MOST_STOPS:
-            ledger.lose_field("sampling.stop", "clamped")
-    if sampling.seed is not None:
-        body["seed"] = sampling.seed
-    if sampling.choices not in {None, 1}:
-        body["n"] = sampling.choices
-    if sampling.max_output is not None:
-        most = facts.max_output
-        if most is not None and sampling.max_output > most:
-            ledger.lose_field("sampling.max_output", "clamped")
-        body["max_completion_tokens"] = min(sampling.max_output, most or sampling.max_output)
-    effort = ledger.effort()
-    if effort is not None and facts.thinking is not False:
-        body["reasoning_effort"] = effort.value
-    elif effort is not None:
-        ledger.lose_field("thinking")
 
 
 OPENAI_CHAT = OpenAIChat()

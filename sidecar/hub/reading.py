@@ -6,6 +6,7 @@ of another dialect reports it as it reports every field it does not know.
 
 from __future__ import annotations
 
+import re
 from typing import TypeVar
 
 import msgspec
@@ -81,3 +82,74 @@ def data_url(url: str) -> tuple[str, str] | None:
     if not comma or not head.endswith(";base64"):
         return None
     return head[:-7].partition(";")[0], data
+
+
+class Fields:
+    """An object of a dialect that writes its names in either case, "topP" or "top_p"; asked in the first.
+
+    `path` is where it stands, in the words of the source.
+    """
+
+    __slots__ = ("_called", "fields", "path")
+
+    def __init__(self, fields: Object, path: str, called: str = "") -> None:
+        self.fields = fields
+        self.path = path
+        self._called = called  # its own name in the object around it
+
+    def _name(self, name: str) -> str:
+        if name in self.fields:
+            return name
+        other = re.sub("[A-Z]", lambda letter: "_" + letter[0].lower(), name)
+        return other if other in self.fields else name
+
+    def at(self, name: str) -> str:
+        """Where this field stands. Ask before it is taken."""
+        said = self._name(name)
+        return f"{self.path}.{said}" if self.path else said
+
+    def peek(self, name: str) -> Json:
+        return self.fields.get(self._name(name))
+
+    def drop(self, name: str) -> None:
+        self.fields.pop(self._name(name), None)
+
+    def take(self, name: str, kind: type[T]) -> T | None:
+        return take(self.fields, self._name(name), kind)
+
+    def whole(self, name: str) -> int | None:
+        """A whole number, which JSON of protocol buffers may write as 40.0 or as a string."""
+        value = self.peek(name)
+        if isinstance(value, float) and value.is_integer():
+            self.drop(name)
+            return int(value)
+        if isinstance(value, str) and re.fullmatch(r"-?\d{1,18}", value):
+            self.drop(name)
+            return int(value)
+        return self.take(name, int)
+
+    def strings(self, name: str) -> tuple[str, ...]:
+        return strings(self.fields, self._name(name))
+
+    def objects(self, name: str) -> list[Object]:
+        return objects(self.fields, self._name(name))
+
+    def inner(self, name: str) -> Fields:
+        """Remove and return an object in this one; an empty one where it is none."""
+        place, said = self.at(name), self._name(name)
+        return Fields(self.take(name, dict) or {}, place, said)
+
+    def put_back(self, inner: Fields) -> None:
+        """What is left of an object that was taken out."""
+        if inner.fields:
+            self.fields[inner._called] = inner.fields
+
+    def rest(self) -> Object:
+        """What is left, by names that say where it stood below the object around this one."""
+        prefix = f"{self._called}." if self._called else ""
+        return {f"{prefix}{key}": value for key, value in self.fields.items() if value is not None}
+
+
+def others(fields: Object, *taken: str) -> Object:
+    """What is left of an object when these are taken, nulls aside."""
+    return {key: value for key, value in fields.items() if key not in taken and value is not None}

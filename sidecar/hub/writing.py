@@ -16,6 +16,7 @@ import msgspec
 from sidecar.hub.conversation import (
     Conversation,
     Effort,
+    Format,
     Json,
     Loss,
     Rest,
@@ -132,7 +133,7 @@ class Ledger:
     # ---- how much to think ---------------------------------------------------------------------
 
     def effort(self, most: Effort = Effort.MAX) -> Effort | None:
-        """The effort that was asked for, or that comes nearest to the budget; None: none was, or a budget of 0."""
+        """The effort that was asked for, or the nearest to the budget; None: neither, or a budget of 0."""
         thinking = self._conversation.thinking
         wanted = thinking.effort
         if wanted is None:
@@ -180,7 +181,7 @@ def merged(texts: Iterable[str]) -> str:
 
 
 def strict_ready(schema: Json) -> bool:
-    """Does a schema meet what OpenAI demands of a strict one? Every object closed, every property required."""
+    """Is it what OpenAI demands of a strict schema? Every object closed, every property required."""
     if isinstance(schema, list):
         return all(strict_ready(inner) for inner in schema)
     if not isinstance(schema, dict):
@@ -197,9 +198,27 @@ def strict_ready(schema: Json) -> bool:
     return all(strict_ready(inner) for inner in schema.values())
 
 
+def titled(form: Format, ledger: Ledger) -> dict[str, Json]:
+    """The schema, with its name and description in it: for who has no other place for them."""
+    schema = dict(form.schema or {})
+    for key, said in (("title", form.name), ("description", form.description)):
+        if said and schema.setdefault(key, said) != said:
+            ledger.lose_field(f"format.{'name' if key == 'title' else key}")
+    return schema
+
+
+def schema_name(form: Format) -> str:
+    """A name for the schema that OpenAI takes."""
+    title = (form.schema or {}).get("title")
+    for name in (form.name, title):
+        if isinstance(name, str) and 0 < len(name) <= 64 and _FREE.issuperset(name):
+            return name
+    return "answer"
+
+
 def is_object_schema(schema: Mapping[str, Json]) -> bool:
     """Can only an object meet it, as far as its root says? Lists and texts are no answer everywhere."""
-    return schema.get("type", "object") == "object"
+    return bool(schema.get("type", "object") == "object")
 
 
 def is_whole(arguments: str) -> bool:

@@ -8,6 +8,9 @@ With override-env the value is replaced, and what it said becomes the upstream o
 private gateways stay where calls go. There is one sidecar and so one upstream per provider: a container
 that names another one keeps its value, since its key must not travel to the first one's gateway.
 
+A pod's own HTTP_PROXY would get the calls to us too, so its NO_PROXY is made to name loopback; nothing is
+taken out of it.
+
 envFrom cannot be seen here, and an explicit variable wins over it; see the page on injection.
 """
 
@@ -30,6 +33,8 @@ _VERSION: Final = re.compile(r"/v[0-9]+(alpha|beta)?$")
 
 _PROXY: Final = ("HTTPS_PROXY", "https_proxy")
 _PAST_PROXY: Final = ("NO_PROXY", "no_proxy")
+_PLAIN_PROXY: Final = ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
+_LOOPBACK: Final = "127.0.0.1,localhost"
 _BUNDLE: Final = (
     "SSL_CERT_FILE",
     "REQUESTS_CA_BUNDLE",
@@ -65,6 +70,8 @@ def lead(edit: Edit, at: Path, way: Way, upstreams: dict[str, Said], warnings: W
     _base_urls(edit, at, container, way, upstreams, warnings)
     if way.capture_port is not None:
         _proxy(edit, at, container, way.capture_port, warnings)
+    if any(_leads_here(row, way) for row in container.get("env") or []):
+        _past_proxy(edit, at, container, warnings)
 
 
 def _base_urls(
@@ -182,6 +189,32 @@ def _proxy(edit: Edit, at: Path, container: Mapping[str, Any], port: int, warnin
     edit.append((*at, "env"), rows)
     if not any(row.get("name") == mine for row in mounts):
         edit.append((*at, "volumeMounts"), [trust_mount()])
+
+
+def _past_proxy(edit: Edit, at: Path, container: Mapping[str, Any], warnings: Warnings) -> None:
+    """A proxy of the pod's own gets http://127.0.0.1 too, unless NO_PROXY names it: ours are added there."""
+    there = {row["name"]: (number, row) for number, row in enumerate(container.get("env") or [])}
+    if not any(_says(there[name][1]) for name in _PLAIN_PROXY if name in there):
+        return
+    said = ""
+    for name in _PAST_PROXY:
+        if name not in there:
+            continue
+        number, row = there[name]
+        if row.get("valueFrom"):
+            _left(warnings, container, name, "it must name 127.0.0.1")
+            return
+        said = row.get("value") or ""
+        if not {"127.0.0.1", "*"} & {part.strip() for part in said.split(",")}:
+            said = f"{said},{_LOOPBACK}" if said else _LOOPBACK
+            edit.replace((*at, "env"), number, {"name": name, "value": said})
+    # clients differ in which spelling wins: both say the same
+    missing = [{"name": name, "value": said or _LOOPBACK} for name in _PAST_PROXY if name not in there]
+    edit.append((*at, "env"), missing)
+
+
+def _says(row: Mapping[str, Any]) -> bool:
+    return bool(row.get("value") or row.get("valueFrom"))
 
 
 def _proxied(port: int) -> dict[str, str]:

@@ -11,6 +11,7 @@ body never is.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from dataclasses import dataclass
 
 from sidecar.events import (
@@ -84,9 +85,9 @@ class Copy:
         _open(self.said, head)
         await self.sink.start(head)
 
-    async def send(self, chunk: Chunk) -> None:
+    def send(self, chunk: Chunk) -> Awaitable[None]:
         _add(self.said, chunk.raw)
-        await self.sink.send(chunk)
+        return self.sink.send(chunk)
 
 
 def _rejected(said: Said, outcome: Outcome) -> None:

@@ -4,6 +4,9 @@ The frame asks `due()` only when its timer fires, and arms it again if the end h
 stream may push its gap limit on with every event at the cost of one attribute. An end that moves
 *nearer* must be announced with `nearer()`.
 
+When it is over it lets go of `due` and of the task: both hold the call, which holds the limit, and its
+bodies would stay until the collector of cycles comes by.
+
 Inside, a limit that fires is a cancellation of this frame's task, turned into TimeoutError on
 the way out, as asyncio.timeout does it; a cancellation from elsewhere (the client left) passes.
 """
@@ -41,10 +44,13 @@ class Limit:
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
+        task = self._task
+        self._due = _never
+        del self._task
         if not self._fired:
             return
         # ours, unless somebody else cancelled the task as well
-        ours = self._task.uncancel() <= self._before
+        ours = task.uncancel() <= self._before
         if ours and kind is not None and issubclass(kind, asyncio.CancelledError):
             raise TimeoutError from error
 
@@ -67,3 +73,7 @@ class Limit:
         self._handle = None
         self._fired = True
         self._task.cancel()
+
+
+def _never() -> float:
+    return inf

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import ExitStack
 from typing import NoReturn
 
 from aiohttp.streams import StreamReader
 
-from sidecar.core.admission import Admission
+from sidecar.core.admission import Admission, Held
 from sidecar.listener.http_strict import RequestError
 from sidecar.model import Clock
 from sidecar.settings import Listen
@@ -40,7 +39,7 @@ def arrived(body: StreamReader) -> bytes | None:
 async def read_held(
     body: StreamReader,
     announced: int | None,
-    room: ExitStack,
+    room: Held,
     admission: Admission,
     listen: Listen,
     clock: Clock,
@@ -50,7 +49,7 @@ async def read_held(
     if announced is not None and announced > largest:
         raise _too_large(listen) if announced > listen.max_body else NoRoomError
     taken = min(announced or 0, STEP)  # what is announced and does not come takes nobody's room
-    if not room.enter_context(admission.hold(taken)):
+    if not room.take(taken):
         raise NoRoomError
     whole = arrived(body)
     if whole is not None and len(whole) <= taken:
@@ -67,7 +66,7 @@ async def read_held(
                     step = max(STEP, taken, size - taken)
                     if announced is not None:
                         step = min(step, announced - taken)
-                    if not room.enter_context(admission.hold(step)):
+                    if not room.take(step):
                         raise NoRoomError
                     taken += step
                 limit.reschedule(_due(listen, started, clock.now(), size))

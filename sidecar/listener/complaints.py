@@ -66,6 +66,7 @@ _BY: Mapping[RefusedBy, str] = {
     RefusedBy.ADMISSION: "llm-sidecar has no room for this call",
     RefusedBy.NO_CREDENTIAL: "there is no key for the provider",
     RefusedBy.NOT_ALLOWED: "configuration does not allow this call",
+    RefusedBy.UNREPRESENTABLE: "no target can be asked for this",
 }
 _STATUS: Mapping[RefusedBy, int] = {
     RefusedBy.KNOWN_WAIT: 429,

@@ -13,11 +13,12 @@ the application hears from us and not from its own timer.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from hashlib import blake2b
 from math import inf, isfinite
 from urllib.parse import unquote_to_bytes
+
+from msgspec import Struct
 
 from sidecar.listener.http_strict import RequestError
 from sidecar.model import Headers, Options, Traffic
@@ -66,9 +67,12 @@ PROTECTED = frozenset(
 CREDENTIALS = frozenset((b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key"))
 OURS = b"x-llm-sidecar-"
 
+_TIMEOUTS = frozenset((b"x-server-timeout", b"x-stainless-read-timeout", b"x-stainless-timeout"))
+
 _READ = (
     CREDENTIALS
     | HOP_BY_HOP
+    | _TIMEOUTS
     | {
         b"content-encoding",
         b"content-length",
@@ -77,10 +81,7 @@ _READ = (
         b"idempotency-key",
         b"origin",
         b"traceparent",
-        b"x-server-timeout",
-        b"x-stainless-read-timeout",
         b"x-stainless-retry-count",
-        b"x-stainless-timeout",
     }
 )
 _TRACEPARENT = re.compile(
@@ -89,8 +90,7 @@ _TRACEPARENT = re.compile(
 _SWITCHES = {b"off": False, b"on": True}
 
 
-@dataclass(frozen=True, slots=True)
-class Intake:
+class Intake(Struct, frozen=True):
     """A request's headers, sorted: those that go on, and what the others said."""
 
     kept: Headers
@@ -222,12 +222,11 @@ def check_path(path: str) -> None:
 # ---- what the request's own headers change ---------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Wishes:
+class Wishes(Struct, frozen=True):
     """What x-llm-sidecar-* asked for, where configuration lets it."""
 
     route: str | None = None
-    options: Options = field(default_factory=Options)
+    options: Options = Options()
     deadline: float | None = None
     traffic: Traffic | None = None
 
@@ -280,8 +279,7 @@ def _seconds(value: bytes) -> float | None:
     return seconds if isfinite(seconds) and seconds > 0 else None
 
 
-@dataclass(frozen=True, slots=True)
-class Times:
+class Times(Struct, frozen=True):
     """How long a call may wait, in seconds from its arrival, and how long in silence."""
 
     deadline: float
@@ -291,8 +289,10 @@ class Times:
 
 def times(said: Intake, wish: Wishes, route: Route, rules: Deadlines) -> Times:
     """R6, for one call."""
-    read = _seconds(said.get(b"x-stainless-read-timeout"))
-    sdk = read or _seconds(said.get(b"x-stainless-timeout")) or _seconds(said.get(b"x-server-timeout"))
+    read = sdk = None
+    if not _TIMEOUTS.isdisjoint(said.said):
+        read = _seconds(said.get(b"x-stainless-read-timeout"))
+        sdk = read or _seconds(said.get(b"x-stainless-timeout")) or _seconds(said.get(b"x-server-timeout"))
     traffic = wish.traffic or route.traffic
     by_class = rules.background if traffic is Traffic.BACKGROUND else rules.interactive
     if wish.deadline is not None:
@@ -321,7 +321,7 @@ def trace_context(said: Intake) -> tuple[str, str, bool | None]:
     valid.
     """
     value = said.said.get(b"traceparent")
-    match = None if value is None else _TRACEPARENT.fullmatch(value)
+    match = _TRACEPARENT.fullmatch(value) if value else None
     if match is None:
         return "", "", None
     return match[1].decode(), match[2].decode(), bool(int(match[3], 16) & 1)
@@ -329,8 +329,8 @@ def trace_context(said: Intake) -> tuple[str, str, bool | None]:
 
 def retry_count(said: Intake) -> int:
     """How often the SDK has retried this call already."""
-    value = said.get(b"x-stainless-retry-count")
-    return int(value) if value.isdigit() and len(value) < 4 else 0
+    value = said.said.get(b"x-stainless-retry-count")
+    return int(value) if value is not None and value.isdigit() and len(value) < 4 else 0
 
 
 # ---- what an error answer may say about retrying ---------------------------------------------

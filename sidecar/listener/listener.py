@@ -7,7 +7,7 @@ the pass-through service: unknown paths, encoded bodies, all calls while the byp
 
 Three promises. An answer that was broken off never looks complete. A bug of ours costs a call its
 policy, not its answer: as long as the client has seen nothing, the call goes once more, straight to
-its provider. And each call that became a `Call` is told to have ended exactly once.
+its provider (with `fail_mode: closed` it fails instead). And each call that became a `Call` is told to have ended exactly once.
 """
 
 from __future__ import annotations
@@ -15,13 +15,12 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass
 
 from aiohttp import http_parser
 from msgspec.structs import replace
 
-from sidecar.core.admission import Admission
+from sidecar.core.admission import Admission, Held
 from sidecar.dialects.base import BadBody, Dialect, Wire
 from sidecar.events import (
     Bug,
@@ -54,6 +53,7 @@ from sidecar.model import (
     Refused,
     RefusedBy,
     Service,
+    Sink,
     Stage,
 )
 from sidecar.routing import UnknownRoute, split_path
@@ -64,6 +64,7 @@ __all__ = ["Generation", "Listener", "PortInUse"]
 UNWIND = 2.0  # seconds for stopped calls to write their last words
 
 _DRAINING = "draining"
+_OUR_FAULT = "llm-sidecar itself failed"
 _OPAQUE = Ask(operation=Operation.OTHER, model="")
 _PASSTHROUGH = Route(name="passthrough", implicit=True)
 
@@ -206,7 +207,7 @@ class Listener:
                 return await self._hello(request)
             if self._closing:
                 raise _draining()
-            with ExitStack() as room:
+            with self._admission.hold() as room:
                 body, upload = await self._receive(asked, room)
                 return await self._start(asked, body, upload)
         except NoRoomError as error:
@@ -218,7 +219,7 @@ class Listener:
             self._tell(complaints.turned(error))
             return await self._refuse(request, error)
 
-    async def _receive(self, asked: Asked, room: ExitStack) -> tuple[bytes, bool]:
+    async def _receive(self, asked: Asked, room: Held) -> tuple[bytes, bool]:
         """The body, and whether it is still to be streamed instead."""
         body = asked.request.body
         if asked.operation is None:
@@ -242,6 +243,8 @@ class Listener:
         except Exception as error:  # noqa: BLE001  # the bypass after a bug of ours
             call, route, service = self._pass(asked, body)
             self._tell(Bug(call, type(error).__name__))
+            if asked.generation.settings.fail_mode == "closed":
+                service = _fail
         task = asyncio.current_task()
         assert task is not None
         running = _Running(task)
@@ -350,12 +353,13 @@ class Listener:
             return await service(call, sink)
         except Exception as error:  # noqa: BLE001  # the one place where a bug is caught
             self._tell(Bug(call, type(error).__name__))
-        if sink.stage is Stage.UNTOUCHED and call.upload is None and service is not generation.passthrough:
+        again = generation.settings.fail_mode == "open" and service is not generation.passthrough
+        if again and sink.stage is Stage.UNTOUCHED and call.upload is None:
             try:
                 return await generation.passthrough(replace(call, ask=_OPAQUE), sink)
             except Exception as error:  # noqa: BLE001  # as above
                 self._tell(Bug(call, type(error).__name__))
-        return Failed(Fault.UNKNOWN, detail="llm-sidecar itself failed")
+        return await _fail(call, sink)
 
     async def _finish(
         self,
@@ -390,7 +394,7 @@ class Listener:
             case Failed() | Refused():
                 return complaints.wire(complaints.of_outcome(outcome, call, self._clock.now()), dialect)
             case Answered():
-                told = Failed(Fault.UNKNOWN, detail="llm-sidecar itself failed")
+                told = Failed(Fault.UNKNOWN, detail=_OUR_FAULT)
                 return complaints.wire(complaints.of_outcome(told, call, self._clock.now()), dialect)
             case None:
                 assert stopped is not None
@@ -453,6 +457,10 @@ class Listener:
     async def _write(self, sink: ClientSink, answer: Wire) -> None:
         await sink.start(answer.head)
         await sink.send(Chunk(answer.body))
+
+
+async def _fail(_call: Call, _sink: Sink) -> Outcome:
+    return Failed(Fault.UNKNOWN, detail=_OUR_FAULT)
 
 
 def _draining() -> RequestError:

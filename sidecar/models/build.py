@@ -1,4 +1,4 @@
-"""Makes models.json of the model file inside litellm's wheel: `python -m sidecar.models.build [WHEEL | VERSION]`.
+"""Makes models.json of the model file in litellm's wheel: `python -m sidecar.models.build [WHEEL | VERSION]`.
 
 For whoever maintains the catalogue; nothing at run time imports this. The wheel is downloaded and opened
 as an archive, never installed. The same wheel gives the same bytes, so that a refresh reads as a diff
@@ -73,6 +73,8 @@ FLAGS = {
     "supports_adaptive_thinking": Ability.ADAPTIVE,
     "supports_none_reasoning_effort": Ability.NO_EFFORT,
     "supports_minimal_reasoning_effort": Ability.MINIMAL_EFFORT,
+    "supports_xhigh_reasoning_effort": Ability.XHIGH_EFFORT,
+    "supports_max_reasoning_effort": Ability.MAX_EFFORT,
     "supports_assistant_prefill": Ability.PREFILL,
     "supports_system_messages": Ability.SYSTEM,
     "supports_mid_conversation_system": Ability.SYSTEM_ANYWHERE,
@@ -96,7 +98,7 @@ def reduced(models: Mapping[str, Any]) -> dict[str, tuple[Row, ...]]:
     taken: set[tuple[str, str]] = set()
     for name in sorted(models, key=lambda name: (name.count("/"), name)):  # the plainest spelling first
         entry = models[name]
-        owner = owners.get(entry.get("litellm_provider")) if isinstance(entry, dict) else None
+        owner = owners.get(str(entry.get("litellm_provider"))) if isinstance(entry, dict) else None
         if owner is None or entry.get("mode") not in MODES:
             continue
         provider, prefix = owner
@@ -200,7 +202,7 @@ def read(wheel: Path) -> Data:
         source=f"litellm, {SOURCE}, reduced and renamed",
         version=wheel.name.split("-")[1],
         digest=hashlib.sha256(raw).hexdigest(),
-        units="limits in tokens; rates in pico-dollars a token: input, output, cache read, cache write, reasoning",
+        units="tokens; rates: pico-dollars a token of input, output, cache read, cache write, reasoning",
         licence=licence[start:].strip(),
     )
     return Data(about, reduced(msgspec.json.decode(raw)))

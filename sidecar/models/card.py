@@ -34,6 +34,8 @@ class Ability(StrEnum):
     ADAPTIVE = "adaptive"  # efforts instead of budgets
     NO_EFFORT = "no_effort"  # thinking can be switched off by effort
     MINIMAL_EFFORT = "minimal_effort"
+    XHIGH_EFFORT = "xhigh_effort"
+    MAX_EFFORT = "max_effort"
     PREFILL = "prefill"  # goes on with a turn of its own
     SYSTEM = "system"
     SYSTEM_ANYWHERE = "system_anywhere"  # after the first turn too

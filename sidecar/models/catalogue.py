@@ -112,9 +112,3 @@ def _spellings(provider: str, model: str) -> Iterable[str]:
 def shipped() -> Data:
     """The file of the package; read once, when it is first asked for."""
     return msgspec.json.decode(files("sidecar.models").joinpath("models.json").read_bytes(), type=Data)
-
-
-@cache
-def catalogue(overrides: tuple[Override, ...] = ()) -> Catalogue:
-    """The shipped catalogue under these overrides."""
-    return Catalogue(shipped(), overrides)

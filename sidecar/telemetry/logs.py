@@ -53,7 +53,7 @@ from sidecar.model import (
     Tier,
 )
 from sidecar.telemetry import words
-from sidecar.telemetry.words import Ended, Path
+from sidecar.telemetry.words import Path
 
 Value = str | int | float | bool | None
 Fields = dict[str, Value]
@@ -148,9 +148,10 @@ def level_of(event: Event) -> Level:
         case AttemptEnded() | RetryPlanned() | RetryDenied() | TargetSkipped():
             return Level.DEBUG
         case CallEnded(call=call, outcome=outcome):
-            clean = words.ended(outcome) is Ended.SUCCESS and words.tier(outcome) is Tier.FULL
+            if words.tier(outcome) is not Tier.FULL:
+                return Level.INFO
             straight = words.path(call.record.attempts, outcome) is Path.DIRECT
-            return Level.DEBUG if clean and straight else Level.INFO
+            return Level.DEBUG if straight else Level.INFO
         case FellBack() | NestedRetry() | WouldOpen() | Turned():
             return Level.INFO
         case Judged(done=done):
@@ -161,8 +162,8 @@ def level_of(event: Event) -> Level:
             return Level.WARNING
         case OperatorAlert() | Bug():
             return Level.ERROR
-        case Reloaded(ok=ok):
-            return Level.INFO if ok else Level.ERROR
+        case Reloaded(ok=ok, problems=problems):
+            return Level.ERROR if not ok else Level.WARNING if problems else Level.INFO
         case Restored(ok=ok) | Delivered(ok=ok):
             return Level.INFO if ok else Level.WARNING
         case Overridden(ok=ok, active=active):

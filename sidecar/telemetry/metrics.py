@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from math import ceil
 from typing import assert_never
 
-from prometheus_client import CollectorRegistry, ProcessCollector, disable_created_metrics
+from prometheus_client import CollectorRegistry, Histogram, ProcessCollector, disable_created_metrics
 
 import sidecar
 from sidecar.events import (
@@ -45,6 +45,7 @@ from sidecar.events import (
 )
 from sidecar.faults import HANDLING
 from sidecar.model import (
+    Answered,
     Attempt,
     Call,
     Failed,
@@ -59,10 +60,10 @@ from sidecar.settings import Route, Settings
 from sidecar.telemetry import catalog, words
 from sidecar.telemetry.breakers import Breakers
 from sidecar.telemetry.catalog import OTHER
-from sidecar.telemetry.exposition import Exposition
+from sidecar.telemetry.exposition import Exposition, add, observe
 from sidecar.telemetry.genai import GenAi
 from sidecar.telemetry.instruments import Instruments
-from sidecar.telemetry.labels import Key, Labels, targets_of
+from sidecar.telemetry.labels import Family, Key, Labels, targets_of
 from sidecar.telemetry.words import Ended, Path, Went
 
 _BREAKERS = (RefusedBy.BREAKER, RefusedBy.QUALITY_BREAKER)
@@ -313,20 +314,22 @@ class Metrics:
 
     def _attempt_ended(self, call: Call, attempt: Attempt) -> None:
         outcome = attempt.outcome
-        went = words.went(outcome, own_key=words.own_key(call))
+        if isinstance(outcome, Answered) and outcome.status < 400:  # nearly always: a few frames less
+            went, fault = Went.SUCCESS, ""
+        else:
+            went, fault = words.went(outcome, own_key=words.own_key(call)), words.error_type(outcome)
         ok = went is Went.SUCCESS
         key = self._labels.target(attempt.provider, attempt.model, answered=ok)
         if key[0] not in self._met:  # nobody configured it: from its first call on it is known
             self._declare_target(key[0], OTHER)
-        fault = words.error_type(outcome)
-        self._attempts[(*key, attempt.kind, went, fault)].inc()
+        add(self._attempts[(*key, attempt.kind, went, fault)])
         if self._genai is not None:
             self._genai.ended(call, attempt, key, fault)
         if attempt.ended is not None and went is not Went.CANCELLED:
             about, took = (*key, "success" if ok else "failure"), attempt.ended - attempt.started
-            self._attempt_duration[about].observe(took, self._exemplar(call, about, took, attempt.ended))
+            self._time(self._attempt_duration, call, about, took, attempt.ended)
         if attempt.first_content is not None and call.ask.stream:
-            self._first_token[key].observe(attempt.first_content - attempt.started)
+            observe(self._first_token[key], attempt.first_content - attempt.started)
 
     def _call_ended(self, event: CallEnded) -> None:
         call, outcome = event.call, event.outcome
@@ -334,23 +337,26 @@ class Metrics:
         route = labels.route(call.route)
         own_key = not attempts or attempts[-1].target not in labels.keyed
         ended, path = words.ended(outcome, own_key=own_key), words.path(attempts, outcome)
-        self._requests[
-            route, call.ask.operation, labels.primary(call), ended, words.tier(outcome), path
-        ].inc()
+        add(
+            self._requests[
+                route, call.ask.operation, labels.primary(call), ended, words.tier(outcome), path
+            ]
+        )
         if ended is Ended.SUCCESS or ended is Ended.ERROR:
-            about, took = (route, path, ended), event.ended - call.arrived
-            self._request_duration[about].observe(took, self._exemplar(call, about, took, event.ended))
+            took = event.ended - call.arrived
+            self._time(self._request_duration, call, (route, path, ended), took, event.ended)
         ours = words.overhead(call, event.ended)
         if ours is not None:
-            self._overhead[("true" if call.ask.stream else "false",)].observe(ours)
+            observe(self._overhead[("true" if call.ask.stream else "false",)], ours)
         got = words.served(attempts, outcome)
         for attempt in attempts:
-            self._interrupted(attempt, ended)
+            if isinstance(attempt.outcome, Failed):
+                self._interrupted(attempt, attempt.outcome, ended)
             if attempt.usage is not None:
                 self._count_tokens(attempt, attempt.usage, "served" if attempt is got else "overhead")
 
-    def _interrupted(self, attempt: Attempt, ended: Ended) -> None:
-        if isinstance(attempt.outcome, Failed) and attempt.outcome.fault in words.INTERRUPTED:
+    def _interrupted(self, attempt: Attempt, failed: Failed, ended: Ended) -> None:
+        if failed.fault in words.INTERRUPTED:
             self._interruptions[
                 self._labels.provider(attempt.provider),
                 "before_first" if attempt.first_content is None else "mid",
@@ -367,7 +373,7 @@ class Metrics:
             ("reasoning", usage.reasoning),
         ):
             if tokens is not None and tokens > 0:  # a negative count is a provider's mistake
-                self._tokens[(*key, kind, purpose)].inc(tokens)
+                add(self._tokens[(*key, kind, purpose)], tokens)
 
     def _reloaded(self, *, ok: bool) -> None:
         self._reloads[("ok" if ok else "failed",)].inc()
@@ -378,14 +384,14 @@ class Metrics:
     def _overflow(self, label: str) -> None:
         self._overflows[(label,)].inc()
 
-    def _exemplar(self, call: Call, about: Key, took: float, now: float) -> dict[str, str] | None:
-        """What leads from a bucket to a trace, where there is one; of each bucket once a second, because
-        to keep one costs more than to count.
+    def _time(self, family: Family[Histogram], call: Call, about: Key, took: float, now: float) -> None:
+        """Of a sampled call with what leads from its bucket to its trace; of each bucket once a second,
+        because to keep an exemplar costs more than to count.
         """
-        if not call.sampled or not call.trace_id:
-            return None
-        which = (*about, bisect_left(catalog.DURATION, took))
-        if now < self._shown_until.get(which, now):
-            return None
-        self._shown_until[which] = now + 1.0
-        return {"trace_id": call.trace_id}
+        if call.sampled and call.trace_id:
+            which = (*about, bisect_left(catalog.DURATION, took))
+            if now >= self._shown_until.get(which, now):
+                self._shown_until[which] = now + 1.0
+                family[about].observe(took, {"trace_id": call.trace_id})
+                return
+        observe(family[about], took)

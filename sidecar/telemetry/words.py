@@ -94,9 +94,7 @@ def _failure_went(failed: Failed, *, own_key: bool) -> Went:
 
 
 def _status_went(status: int) -> Went:
-    """Of an answer that was only passed on: nobody classified it."""
-    if status < 400:
-        return Went.SUCCESS
+    """Of an error that was only passed on: nobody classified it."""
     if status == 429:
         return Went.THROTTLED
     return Went.PROVIDER_ERROR if status >= 500 else Went.CALLER_ERROR
@@ -105,7 +103,7 @@ def _status_went(status: int) -> Went:
 def went(outcome: Outcome | None, *, own_key: bool = False) -> Went:
     match outcome:
         case Answered(status=status):
-            return _status_went(status)
+            return Went.SUCCESS if status < 400 else _status_went(status)
         case Failed():
             return _failure_went(outcome, own_key=own_key)
         case Refused() | None:
@@ -129,6 +127,8 @@ def error_type(outcome: Outcome | None) -> str:
 
 def ended(outcome: Outcome | None, *, own_key: bool = False) -> Ended:
     match outcome:
+        case Answered(status=status) if status < 400:
+            return Ended.SUCCESS
         case Refused() | Failed(fault=Fault.LOCAL_OVERLOAD):
             return Ended.ERROR
         case Answered() | Failed() | None:

@@ -35,7 +35,7 @@ MISTAKES = [
     ("digest: abc", "line 1: digest: unknown key; known: admin, admission, bypass, capture, deadlines, defaults, drain, "
      "listen, log_level, providers, request_headers, routes, state_dir, telemetry"),
     (ONE % "implicit: true", "line 1: routes[0].implicit: unknown key; known: baseline, breaker, budget, chain, chains, class, commit, deadline, "
-     "limits, match, name, quality_breaker, retry, signals, static, strict, traffic, upstream_stream"),
+     "limits, match, name, on_loss, quality_breaker, retry, signals, static, strict, traffic, upstream_stream"),
     (ONE % "class: background, traffic: background",
      'line 1: routes[0].traffic: is another name of "traffic", which stands here too'),
     (ONE % "chains: {contextwindow: [openai]}",
@@ -106,11 +106,14 @@ MISTAKES = [
     (ONE % "chain: [openai, openai]",
      'line 1: routes[0].chain[1]: a second target named "openai"; give one of them another `name`'),
     (ONE % "chain: [openai, anthropic]",
-     "line 1: routes[0].chain[1]: anthropic speaks anthropic, openai speaks openai_chat; "
-     "fallback across dialects comes later, targets of one chain speak one dialect"),
+     "line 1: routes[0].chain[1]: anthropic speaks another dialect than openai and knows other models: "
+     "say which `model` it shall be asked for"),
     (ONE % "chains: {timeout: [anthropic]}",
-     "line 1: routes[0].chains.timeout[0]: anthropic speaks anthropic, openai speaks openai_chat; "
-     "fallback across dialects comes later, targets of one chain speak one dialect"),
+     "line 1: routes[0].chains.timeout[0]: anthropic speaks another dialect than openai and knows other models: "
+     "say which `model` it shall be asked for"),
+    (ONE % "chain: [openai, {provider: cohere, model: command}]",
+     "line 1: routes[0].chain[1]: cohere speaks a dialect of its own, openai speaks openai_chat: "
+     "calls are translated between openai_chat, openai_responses, anthropic, gemini only"),
     ("providers: {mine: {vendor: cohere}}\nroutes: [{name: r, match: {provider: cohere}, chain: [cohere, mine]}]",
      "line 2: routes[0].chain[1]: cohere is passed through only: nothing can take its calls over"),
     (ONE % 'chain: [{provider: openai, model: "a b"}]',

@@ -507,3 +507,49 @@ def test_what_is_no_pod_is_refused(given: dict[str, object], said: str):
         inject(given, namespace="shop", profiles=PROFILES, cluster_native=True)
 
     assert said in str(caught.value)
+
+
+# ---- a proxy of the pod's own --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("own", "upper", "lower"),
+    [
+        ({}, None, None),
+        ({"HTTPS_PROXY": "http://p:3128"}, None, None),
+        ({"HTTP_PROXY": ""}, None, None),
+        ({"HTTP_PROXY": "http://p:3128"}, "127.0.0.1,localhost", "127.0.0.1,localhost"),
+        ({"http_proxy": "http://p:3128"}, "127.0.0.1,localhost", "127.0.0.1,localhost"),
+        ({"ALL_PROXY": "http://p:3128", "NO_PROXY": ""}, "127.0.0.1,localhost", "127.0.0.1,localhost"),
+        ({"HTTP_PROXY": "http://p", "NO_PROXY": ".corp"}, *[".corp,127.0.0.1,localhost"] * 2),
+        ({"HTTP_PROXY": "http://p", "no_proxy": ".corp"}, *[".corp,127.0.0.1,localhost"] * 2),
+        ({"HTTP_PROXY": "http://p", "NO_PROXY": "a, 127.0.0.1"}, *["a, 127.0.0.1"] * 2),
+        ({"HTTP_PROXY": "http://p", "NO_PROXY": "*", "no_proxy": "b"}, "*", "b,127.0.0.1,localhost"),
+    ],
+)
+def test_calls_to_the_sidecar_go_past_a_proxy_of_the_pods_own(
+    own: dict[str, str], upper: str | None, lower: str | None
+):
+    made, after = injection(pod(container(env=env(**own))))
+    got = values(after)
+
+    assert (upper, lower) == (got.get("NO_PROXY"), got.get("no_proxy"))
+    assert all(got[name] == value for name, value in own.items() if "no_proxy" not in name.lower())
+    assert made.warnings == ()
+    assert () == injection(after)[0].patch
+
+
+def test_a_list_of_places_past_the_proxy_that_cannot_be_read_is_left_alone_and_said():
+    source = {"configMapKeyRef": {"name": "proxy", "key": "no"}}
+    rows = [*env(HTTP_PROXY="http://p:3128"), {"name": "NO_PROXY", "valueFrom": source}]
+    made, after = injection(pod(container(env=rows)))
+
+    assert source == values(after)["NO_PROXY"]
+    assert "no_proxy" not in values(after)
+    assert made.warnings == ("llm-sidecar: app sets NO_PROXY, left alone: it must name 127.0.0.1",)
+
+
+def test_a_container_that_does_not_lead_to_the_sidecar_keeps_its_proxy_as_it_is():
+    _, after = injection(pod(container(env=env(HTTP_PROXY="http://p:3128")), annotations={"capture": "none"}))
+
+    assert {"HTTP_PROXY": "http://p:3128"} == values(after)

@@ -47,6 +47,7 @@ def test_variables_win_over_the_configuration_and_the_command_line_over_both():
         "LLM_SIDECAR_ADMIN_PORT": "4200",
         "LLM_SIDECAR_ADMIN_HOSTS": "0.0.0.0, ::",
         "LLM_SIDECAR_LOG_LEVEL": "debug",
+        "LLM_SIDECAR_FAIL_MODE": "closed",
         "LLM_SIDECAR_DRAIN_SECONDS": "12.5",
         "LLM_SIDECAR_STATE_DIR": "/pods",
         "LLM_SIDECAR_NATIVE": "true",
@@ -59,7 +60,7 @@ def test_variables_win_over_the_configuration_and_the_command_line_over_both():
     assert (4100, 9) == (settings.listen.port, settings.listen.max_connections)
     assert (4200, ("0.0.0.0", "::")) == (settings.admin.port, settings.admin.hosts)
     assert ("debug", 12.5, "/own") == (settings.log_level, settings.drain, settings.state_dir)
-    assert (True, 30.0) == (pod.native, pod.grace)
+    assert (True, 30.0, "closed") == (pod.native, pod.grace, settings.fail_mode)
     assert 5 == read(env, port=5).load().listen.port
     assert "/pods" == read(env | {"LLM_SIDECAR_CONFIG_TEXT": ""}).load().state_dir
 
@@ -77,15 +78,12 @@ def test_ports_that_collide_only_without_the_pods_word_do_not_collide():
         ("LLM_SIDECAR_ADMIN_PORT", "x"),
         ("LLM_SIDECAR_ADMIN_HOSTS", "all"),
         ("LLM_SIDECAR_LOG_LEVEL", "loud"),
+        ("LLM_SIDECAR_FAIL_MODE", "shut"),
         ("LLM_SIDECAR_NATIVE", "yes"),
         ("LLM_SIDECAR_GRACE_SECONDS", "-1"),
         ("LLM_SIDECAR_DRAIN_SECONDS", "soon"),
         ("LLM_SIDECAR_CAPTURE", "iptables"),
         ("LLM_SIDECAR_CAPTURE_PORT", "99999"),
-        ("LLM_SIDECAR_UPSTREAM_OPENAI", "ftp://gateway"),
-        ("LLM_SIDECAR_UPSTREAM_OPENAI", "http://169.254.169.254/v1"),
-        ("LLM_SIDECAR_UPSTREAM_OPNAI", "https://gateway.example.com/v1"),
-        ("LLM_SIDECAR_UPSTREAM_OPENAI", "http://127.0.0.1:4000/openai/v1"),
     ],
 )
 def test_a_wrong_value_is_refused_with_the_variables_name(name: str, value: str):
@@ -96,13 +94,40 @@ def test_a_wrong_value_is_refused_with_the_variables_name(name: str, value: str)
     assert 1 == len(caught.value.problems)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("OPENAI", "ftp://gateway", "expected a url"),
+        ("OPENAI", "not-a-url", "expected a url"),
+        ("OPENAI", "http://169.254.169.254/v1", "metadata service"),
+        ("OPENAI", "http://127.0.0.1:4000/openai/v1", "is this sidecar itself"),
+        ("OPNAI", "https://gateway.example.com/v1", 'did you mean "openai"?'),
+    ],
+)
+def test_a_wrong_upstream_is_told_and_left_out(name: str, value: str, said: str):
+    pod = read({UPSTREAM + name: value, UPSTREAM + "GROQ": "https://gateway.example.com/v1"})
+    providers = pod.load().providers
+
+    assert ("api.openai.com", "gateway.example.com") == (providers["openai"].host, providers["groq"].host)
+    (told,) = pod.unused
+    assert told.startswith(f"{UPSTREAM}{name} is not used: ")
+    assert said in told
+    text, status = pod.check()
+    assert 0 == status
+    assert f"  warning: {told}" in text.splitlines()
+
+
 def test_no_message_shows_a_key():
     key = "sk-abcdefghijklmnop1234"
     with pytest.raises(ConfigError) as caught:
-        read({"LLM_SIDECAR_LOG_LEVEL": key, "LLM_SIDECAR_UPSTREAM_OPENAI": f"https://u:{key}@x/v1"})
+        read({"LLM_SIDECAR_LOG_LEVEL": key})
+    pod = read({UPSTREAM + "OPENAI": f"https://u:{key}@x/v1"})
+    pod.load()
 
-    assert 2 == len(caught.value.problems)
+    assert 1 == len(caught.value.problems)
     assert key not in str(caught.value)
+    assert 1 == len(pod.unused)
+    assert key not in repr(pod.unused)
 
 
 def test_what_kubernetes_says_about_a_service_of_our_name_is_not_for_us():

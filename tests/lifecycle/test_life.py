@@ -65,6 +65,14 @@ def test_the_applications_own_gateway_becomes_the_upstream(world: World):
         assert b"from the gateway" in ask(world, process, "openai").body
 
 
+def test_a_gateways_address_that_is_none_stops_no_pod():
+    with pod(LLM_SIDECAR_UPSTREAM_OPENAI="${GATEWAY}/v1") as process:
+        assert 200 == process.look("readyz").status
+        (line,) = process.lines("reload")
+        assert "warning" == line["level"]
+        assert "LLM_SIDECAR_UPSTREAM_OPENAI is not used" in line["problems"]
+
+
 # ---- what is mounted changes ------------------------------------------------------------------------
 
 

@@ -243,3 +243,26 @@ def test_a_folder_that_is_not_mounted_is_no_mistake(tmp_path: Path):
 
     assert (False, ()) == (watch.look(), watch.problems)
     assert overrides.load(tmp_path / "nowhere" / "overrides.yaml") is None
+
+
+def test_a_moment_at_the_beginning_of_time_is_over(tmp_path: Path):
+    file = tmp_path / "overrides.yaml"
+    file.write_text("until: 1970-01-01T00:00:00Z\nbypass: true\n")
+    watch = Watch(file, lambda: 1.0)
+
+    watch.look()
+    assert NONE == watch.held
+
+
+def test_a_file_that_cannot_be_looked_at_is_told_and_the_last_good_one_holds(tmp_path: Path):
+    file = tmp_path / "overrides.yaml"
+    file.symlink_to(file)
+    watch = Watch(file, lambda: 0.0)
+
+    assert (True, ("cannot be read: Too many levels of symbolic links",)) == (watch.look(), watch.problems)
+    file.unlink()
+    file.write_text("bypass: true\n")
+    assert (True, True, ()) == (watch.look(), watch.held.bypass, watch.problems)
+    file.unlink()
+    file.symlink_to(file)
+    assert (True, True) == (watch.look(), watch.held.bypass)

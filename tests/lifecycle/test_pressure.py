@@ -102,3 +102,14 @@ def test_full_lets_no_large_body_in_and_small_ones_as_before():
     assert 32 * MIB == admission.largest(32 * MIB)
     admission.full = True
     assert (LARGE, 1000) == (admission.largest(32 * MIB), admission.largest(1000))
+
+
+@pytest.mark.parametrize("limit", ["9" * 5000, "", "max", "-1", "\u0661", "1e9"])
+def test_what_is_no_number_is_no_limit(tmp_path: Path, limit: str):
+    (tmp_path / "memory.max").write_text(limit, encoding="utf-8")
+    (tmp_path / "memory.current").write_text("5", encoding="utf-8")
+    (tmp_path / "memory.stat").write_text("inactive_file " + "9" * 5000, encoding="utf-8")
+
+    assert None is Cgroup(tmp_path, NOBODY).read()
+    (tmp_path / "memory.max").write_text("10", encoding="utf-8")
+    assert Reading(5, 10) == Cgroup(tmp_path, NOBODY).read()

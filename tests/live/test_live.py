@@ -35,8 +35,8 @@ RULES = 300 / SHORTER  # seconds of the alerts' five minutes
 RATE = 20.0  # seconds that stand for $__rate_interval
 HEALTHY, ILL = 40.0, 42.0
 
-# queries that need something this incident does not have
-OPTIONAL: frozenset[str] = frozenset()
+# queries that need something this incident does not have: interception is off unless asked for
+OPTIONAL = frozenset({"Connections to the proxy port"})
 
 FIRE = {
     "LLMBreakerOpen",

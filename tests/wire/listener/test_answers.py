@@ -27,11 +27,12 @@ from sidecar.model import (
     Sink,
     Tier,
 )
-from sidecar.settings import Route
+from sidecar.settings import Listen, Route, Settings
 from tests.wire.listener.house import (
     CHAT,
     EVENTS,
     JSON,
+    PROVIDERS,
     Reply,
     Script,
     answering,
@@ -390,6 +391,22 @@ def test_a_bug_in_reading_the_request_costs_it_its_policy_only():
         ) as home:
             assert (await home.ask(post())).body == b"past"  # the script knows no route for openai: KeyError
             assert [event.error for event in home.events if isinstance(event, Bug)] == ["KeyError"]
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("reading", [False, True])
+def test_where_the_configuration_says_closed_a_bug_fails_its_call(reading: bool):
+    async def scenario() -> None:
+        listen = Listen(hosts=("127.0.0.1",), port=0)
+        closed = Settings(listen=listen, providers=PROVIDERS, fail_mode="closed")
+        routes = {"anthropic": Route(name="anthropic")} if reading else None
+        async with house(_bug, passthrough=answering(b"past"), settings=closed, routes=routes) as home:
+            reply = await home.ask(post())
+            assert 502 == reply.status
+            assert b"itself failed" in reply.body
+            assert 1 == len([event for event in home.events if isinstance(event, Bug)])
+            assert 1 == len(home.ended)
 
     run(scenario())
 

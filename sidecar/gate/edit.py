@@ -1,0 +1,87 @@
+"""Members of a JSON object set and removed, at any depth; a value that is not touched keeps its bytes.
+
+Members of the objects on the way are written anew without spacing; of a key that is there twice the last
+one stays, which is the one that readers take.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from enum import Enum
+
+import msgspec
+
+from sidecar.dialects.base import BadBody
+from sidecar.hub.conversation import Json
+
+Path = tuple[str, ...]
+_Members = dict[str, msgspec.Raw]
+
+
+class Absent(Enum):
+    """The value of a member that is to go."""
+
+    ABSENT = 0
+
+
+ABSENT = Absent.ABSENT
+
+
+def edited(body: bytes, changes: Mapping[Path, Json | Absent], *, snake: bool = False) -> bytes:
+    """The body with these members set or gone. What is asked to go and is not there changes nothing.
+
+    `snake`: names in camelCase are met in snake_case too (protocol buffers read both). Raises BadBody.
+    """
+    members = _members(body)
+    changed = False
+    for path, value in changes.items():
+        changed |= _change(members, path, value, snake=snake)
+    return msgspec.json.encode(members) if changed else body
+
+
+def member(body: bytes, path: Path, *, snake: bool = False) -> Json | Absent:
+    """The value of this member. Raises BadBody."""
+    members = _members(body)
+    for name in path[:-1]:
+        inner = members.get(_spelled(members, name, snake=snake))
+        if inner is None or bytes(inner).lstrip()[:1] != b"{":
+            return ABSENT
+        members = _members(inner)
+    found = members.get(_spelled(members, path[-1], snake=snake))
+    return ABSENT if found is None else msgspec.json.decode(found)
+
+
+def _change(members: _Members, path: Path, value: Json | Absent, *, snake: bool) -> bool:
+    name = _spelled(members, path[0], snake=snake)
+    if len(path) == 1:
+        if value is ABSENT:
+            return members.pop(name, None) is not None
+        members[name] = msgspec.Raw(msgspec.json.encode(value))
+        return True
+    held = members.get(name)
+    known = held is not None and bytes(held).lstrip()[:1] == b"{"
+    if value is ABSENT and not known:
+        return False
+    inner = _members(held) if known and held is not None else {}
+    if not _change(inner, path[1:], value, snake=snake):
+        return False
+    if inner:
+        members[name] = msgspec.Raw(msgspec.json.encode(inner))
+    else:
+        del members[name]
+    return True
+
+
+def _spelled(members: _Members, name: str, *, snake: bool) -> str:
+    if name in members or not snake:
+        return name
+    other = re.sub("[A-Z]", lambda letter: "_" + letter[0].lower(), name)
+    return other if other in members else name
+
+
+def _members(raw: bytes | msgspec.Raw) -> _Members:
+    try:
+        return msgspec.json.decode(raw, type=_Members)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise BadBody(f"the body is no readable JSON object: {type(error).__name__}") from None

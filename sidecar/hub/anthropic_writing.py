@@ -1,0 +1,249 @@
+"""A conversation asked of Anthropic.
+
+Where this dialect is stricter than the others: turns alternate, so neighbours are merged; tool results
+stand first in the user's turn; a token limit is demanded; one system prompt stands in front, so later
+ones are hoisted (and told as such) unless the model takes them in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sidecar.hub.base import Facts, Written
+from sidecar.hub.conversation import (
+    Choice,
+    Conversation,
+    Effort,
+    MediaKind,
+    MediaPart,
+    OwnPart,
+    Part,
+    RefusalPart,
+    Role,
+    Shape,
+    TextPart,
+    ThoughtPart,
+    Tool,
+    ToolResultPart,
+    ToolUsePart,
+    Turn,
+)
+from sidecar.hub.emulation import constrained
+from sidecar.hub.reading import Object
+from sidecar.hub.writing import LEAST_BUDGET, Ledger, as_object, encode, merged, titled
+
+_SAID = {Choice.AUTO: "auto", Choice.REQUIRED: "any", Choice.NONE: "none"}
+_IMAGES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
+DEFAULT_OUTPUT = 8192  # tokens, where neither the client nor the catalogue names a limit
+
+
+def write(conversation: Conversation, facts: Facts) -> Written:
+    ledger = Ledger(conversation)
+    sampling = conversation.sampling
+    if sampling.choices is not None and sampling.choices > 1:
+        ledger.refuse(conversation.named_as("sampling.choices"), "one answer is all that can be asked for")
+    conversation, emulated, words = constrained(conversation, ledger, schema=facts.schema is True, json=False)
+    system, messages = _messages(conversation, facts, ledger)
+    limit = sampling.max_output or facts.max_output or DEFAULT_OUTPUT
+    if facts.max_output is not None and limit > facts.max_output:
+        limit = facts.max_output
+        ledger.lose_field("sampling.max_output", "clamped")
+    body: Object = {"model": conversation.model, "max_tokens": limit, "messages": messages}
+    tools = [_tool(tool, ledger) for tool in conversation.tools]
+    choice = _choice(conversation)
+    if conversation.format.shape is Shape.SCHEMA:
+        body["output_config"] = {
+            "format": {"type": "json_schema", "schema": titled(conversation.format, ledger)}
+        }
+    if system:
+        body["system"] = merged(system)
+    if tools:
+        body["tools"] = tools
+    if choice is not None:
+        body["tool_choice"] = choice
+    _sampling(
+        body, conversation, facts, ledger, forced=choice is not None and choice["type"] in {"any", "tool"}
+    )
+    if conversation.stream:
+        body["stream"] = True
+    if conversation.user:
+        body["metadata"] = {"user_id": conversation.user}
+    ledger.own_fields()
+    return Written("/messages", "", encode(body), ledger.losses, emulated, words)
+
+
+def _messages(conversation: Conversation, facts: Facts, ledger: Ledger) -> tuple[list[str], list[Object]]:
+    system: list[str] = []
+    messages: list[Object] = []
+    for turn in conversation.turns:
+        ledger.rest(turn.rest, turn.at)
+        if turn.name:
+            ledger.lose(f"{turn.at}.name")
+        if turn.role is Role.SYSTEM and (not messages or facts.system_anywhere is not True):
+            if messages:
+                ledger.lose(turn.at, "hoisted")
+            system += _texts(turn, ledger)
+            continue
+        blocks = [block for part in turn.parts for block in _written(part, turn, facts, ledger)]
+        if not blocks:
+            continue  # said nothing: an empty turn is refused there
+        if messages and messages[-1]["role"] == turn.role.value:
+            messages[-1]["content"] += blocks
+        else:
+            messages.append({"role": turn.role.value, "content": blocks})
+    for message in messages:  # results first: what else the user says comes after them
+        message["content"].sort(key=lambda block: block["type"] != "tool_result")
+    if not messages or messages[0]["role"] != Role.USER:
+        first = next((t for t in conversation.turns if t.role is not Role.SYSTEM and t.parts), None)
+        ledger.refuse(first.parts[0].at if first else "messages", "no user begins it")
+    return system, messages
+
+
+def _texts(turn: Turn, ledger: Ledger) -> Iterable[str]:
+    for part in turn.parts:
+        if isinstance(part, TextPart):
+            ledger.rest(part.rest, part.at)
+            yield part.text
+        else:
+            ledger.refuse(part.at, "a system prompt of text only")
+
+
+def _written(part: Part, turn: Turn, facts: Facts, ledger: Ledger) -> Iterable[Object]:
+    match part:
+        case TextPart(text=text):
+            ledger.rest(part.rest, part.at)
+            if text.strip():
+                yield {"type": "text", "text": text}
+        case RefusalPart(text=text):
+            if text.strip():
+                yield {"type": "text", "text": text}
+        case MediaPart():
+            if turn.role is not Role.USER:
+                ledger.refuse(part.at, f"{part.kind} outside of a user's turn")
+            yield _media(part, ledger)
+        case ToolUsePart():
+            ledger.rest(part.rest, part.at)
+            given = as_object(part.arguments)
+            if given is None:
+                ledger.refuse(part.at, "arguments that are no JSON object")
+            yield {"type": "tool_use", "id": ledger.id_of(part), "name": part.name, "input": given}
+        case ToolResultPart():
+            ledger.rest(part.rest, part.at)
+            content = [block for inner in part.parts for block in _written(inner, turn, facts, ledger)]
+            result: Object = {"type": "tool_result", "tool_use_id": ledger.id_for(part), "content": content}
+            if part.error:
+                result["is_error"] = True
+            yield result
+        case ThoughtPart(text=text, sealed=sealed):
+            if facts.same_provider and sealed.get("type") in {"thinking", "redacted_thinking"}:
+                yield {**sealed, "thinking": text} if sealed.get("type") == "thinking" else dict(sealed)
+            else:
+                ledger.lose(part.at)
+        case OwnPart():
+            ledger.refuse(part.at, f'no other dialect has "{part.name}"')
+
+
+def _media(part: MediaPart, ledger: Ledger) -> Object:
+    if part.file:
+        ledger.refuse(part.at, "a file that only its own provider holds")
+    if part.kind not in {MediaKind.IMAGE, MediaKind.DOCUMENT}:
+        ledger.refuse(part.at, f"it takes no {part.kind}")
+    ledger.rest(part.rest, part.at)
+    source: Object = {"type": "url", "url": part.url}
+    if part.data:
+        image = part.kind is MediaKind.IMAGE
+        usual = "image/png" if image else "application/pdf"
+        if part.type and part.type not in (_IMAGES if image else {usual}):
+            ledger.refuse(part.at, f"it takes no {part.type}")
+        source = {"type": "base64", "media_type": part.type or usual, "data": part.data}
+    said: Object = {"type": part.kind.value, "source": source}
+    if part.name and part.kind is MediaKind.DOCUMENT:
+        said["title"] = part.name
+    elif part.name:
+        ledger.lose(part.name_at)
+    return said
+
+
+def _tool(tool: Tool, ledger: Ledger) -> Object:
+    if not tool.name:
+        ledger.refuse(tool.at, "a tool that only its own provider runs")
+    ledger.rest(tool.rest, tool.at)
+    if tool.strict:
+        ledger.lose(f"{tool.at}.strict")
+    schema = {"type": "object", **(tool.schema or {"properties": {}})}
+    said: Object = {"name": tool.name, "input_schema": schema}
+    if tool.description:
+        said["description"] = tool.description
+    return said
+
+
+def _choice(conversation: Conversation) -> Object | None:
+    choice: Object | None = None
+    if not conversation.tools:
+        return None
+    if conversation.choice is Choice.NAMED:
+        choice = {"type": "tool", "name": conversation.named}
+    elif conversation.choice is not None:
+        choice = {"type": _SAID[conversation.choice]}
+    if conversation.parallel is False and conversation.choice is not Choice.NONE:
+        choice = {**(choice or {"type": "auto"}), "disable_parallel_tool_use": True}
+    return choice
+
+
+def _sampling(
+    body: Object, conversation: Conversation, facts: Facts, ledger: Ledger, *, forced: bool
+) -> None:
+    sampling = conversation.sampling
+    thinks = _think(body, conversation, facts, ledger, forced=forced)
+    for name in ("temperature", "top_p", "top_k"):
+        value = getattr(sampling, name)
+        if value is None:
+            continue
+        if facts.sampling is False or (thinks and not (name == "temperature" and value == 1)):
+            ledger.lose_field(f"sampling.{name}")
+        else:
+            body[name] = value
+    if sampling.temperature is not None and sampling.temperature > 1 and "temperature" in body:
+        body["temperature"] = 1.0
+        ledger.lose_field("sampling.temperature", "clamped")
+    stops = [stop for stop in sampling.stop if stop.strip()]
+    if stops:
+        body["stop_sequences"] = stops
+    if len(stops) < len(sampling.stop):
+        ledger.lose_field("sampling.stop")  # white space alone is refused there
+    for name in ("seed", "presence_penalty", "frequency_penalty"):
+        if getattr(sampling, name) not in {None, 0}:
+            ledger.lose_field(f"sampling.{name}")
+
+
+def _think(body: Object, conversation: Conversation, facts: Facts, ledger: Ledger, *, forced: bool) -> bool:
+    """Set the thinking; True where it is on. Off where the dialect forbids it: beside a forced tool,
+    and in the middle of a tool loop whose thoughts another provider had."""
+    budget = ledger.budget()
+    if budget is None:
+        return False
+    if budget != 0 and budget < LEAST_BUDGET:
+        budget = 0 if budget > 0 else LEAST_BUDGET * 4
+        if budget == 0:
+            ledger.lose_field("thinking", "clamped")
+    if budget == 0:
+        if facts.thinking is True:  # some think unless they are told not to
+            body["thinking"] = {"type": "disabled"}
+        return False
+    last = conversation.turns[-1].parts if conversation.turns else ()
+    looping = any(isinstance(part, ToolResultPart) for part in last) and not facts.same_provider
+    room = body["max_tokens"] - LEAST_BUDGET
+    if forced or looping or facts.thinking is False or room < LEAST_BUDGET:
+        ledger.lose_field("thinking")
+        return False
+    if facts.adaptive_thinking:
+        effort = ledger.effort() or Effort.LOW
+        if effort is Effort.MINIMAL:
+            effort = Effort.LOW  # told as clamped where the budget was
+        body["thinking"] = {"type": "adaptive"}
+        body.setdefault("output_config", {})["effort"] = effort.value
+        return True
+    if budget > room:
+        ledger.lose_field("thinking", "clamped")
+    body["thinking"] = {"type": "enabled", "budget_tokens": min(budget, room)}
+    return True

@@ -1,0 +1,294 @@
+"""Gemini's generateContent in the hub: its requests read, and who writes and speaks it.
+
+The path says the model, and whether the answer is streamed. Every name may be written in either
+case, so what a field is called in the source is noted while it is read.
+
+Calls have no ids here, as a rule. A result then belongs to the oldest call of its name that has
+none yet; that is looked up while reading, so that a client may give ids, or some, or none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from urllib.parse import unquote
+
+import msgspec
+
+from sidecar.dialects.base import BadBody
+from sidecar.hub.base import Facts, Written
+from sidecar.hub.conversation import (
+    Choice,
+    Conversation,
+    Effort,
+    Format,
+    Json,
+    MediaKind,
+    MediaPart,
+    OwnPart,
+    Part,
+    Rest,
+    Role,
+    Sampling,
+    Shape,
+    TextPart,
+    Thinking,
+    ThoughtPart,
+    Tool,
+    ToolResultPart,
+    ToolUsePart,
+    Turn,
+)
+from sidecar.hub.gemini_schema import as_json_schema
+from sidecar.hub.gemini_voice import GeminiVoice
+from sidecar.hub.gemini_writing import write
+from sidecar.hub.reading import Fields, Object, document
+
+_PATH = re.compile(r"/(?P<kind>models|tunedModels|endpoints)/(?P<model>[^/:]+?)(?::|%3[aA])(?P<verb>\w+)$")
+_MODES = {"AUTO": Choice.AUTO, "NONE": Choice.NONE, "ANY": Choice.REQUIRED}
+_ROLES = {"user": Role.USER, "model": Role.ASSISTANT, "function": Role.USER, "tool": Role.USER, "": Role.USER}
+_KINDS = {"image": MediaKind.IMAGE, "audio": MediaKind.AUDIO, "video": MediaKind.VIDEO}
+_SAMPLING = {
+    "temperature": "temperature", "top_p": "topP", "top_k": "topK", "stop": "stopSequences", "seed": "seed",
+    "presence_penalty": "presencePenalty", "frequency_penalty": "frequencyPenalty",
+    "choices": "candidateCount", "max_output": "maxOutputTokens",
+}  # fmt: skip
+
+
+class Gemini:
+    """Implements base.Tongue."""
+
+    name = "gemini"
+
+    def read(self, path: str, body: bytes) -> Conversation:
+        found = _PATH.search(path)
+        if found is None:
+            raise BadBody("the path names no model and no method")
+        model = unquote(found["model"])
+        top = Fields(document(body), "")
+        config = top.inner("generationConfig")
+        names = {f"sampling.{ours}": config.at(theirs) for ours, theirs in _SAMPLING.items()}
+        forms = ("responseJsonSchema", "_responseJsonSchema", "responseSchema", "responseMimeType")
+        names["format"] = config.at(next((form for form in forms if config.peek(form)), forms[-1]))
+        names["thinking"] = config.at("thinkingConfig")
+        names["choice"] = top.at("toolConfig")
+        form = _format(config)
+        thinking = _thinking(config)
+        sampling = Sampling(
+            temperature=config.take("temperature", float),
+            top_p=config.take("topP", float),
+            top_k=config.whole("topK"),
+            stop=config.strings("stopSequences"),
+            seed=config.whole("seed"),
+            presence_penalty=config.take("presencePenalty", float),
+            frequency_penalty=config.take("frequencyPenalty", float),
+            choices=config.whole("candidateCount"),
+            max_output=config.whole("maxOutputTokens"),
+        )
+        tools = tuple(_tools(top))
+        choice, named = _choice(top)
+        return Conversation(
+            model=model if found["kind"] == "models" else f"{found['kind']}/{model}",
+            stream=found["verb"] == "streamGenerateContent",
+            stream_usage=True,
+            tools=tools,
+            choice=choice,
+            named=named,
+            format=form,
+            thinking=thinking,
+            sampling=sampling,
+            turns=(*_system(top), *_turns(top)),
+            rest={**config.rest(), **top.rest()},
+            names=names,
+        )
+
+    def write(self, conversation: Conversation, facts: Facts) -> Written:
+        return write(conversation, facts)
+
+    def voice(self, conversation: Conversation, *, ident: str, created: int) -> GeminiVoice:
+        return GeminiVoice(
+            ident=ident, model=conversation.model, thoughts=conversation.thinking.shown is True
+        )
+
+
+def _format(config: Fields) -> Format:
+    kind = config.peek("responseMimeType")
+    if kind == "text/plain":
+        config.drop("responseMimeType")
+        return Format()
+    if kind != "application/json":
+        return Format()  # another type stays where it is, and is told
+    config.drop("responseMimeType")
+    for name in ("responseJsonSchema", "_responseJsonSchema"):
+        schema = config.take(name, dict)
+        if schema is not None:
+            return Format(Shape.SCHEMA, schema=schema)
+    schema = config.peek("responseSchema")
+    if isinstance(schema, dict):
+        known = as_json_schema(schema)
+        if known is not None:
+            config.drop("responseSchema")
+            return Format(Shape.SCHEMA, schema=known)
+    return Format(Shape.JSON)
+
+
+def _thinking(config: Fields) -> Thinking:
+    said = config.inner("thinkingConfig")
+    level = said.peek("thinkingLevel")
+    effort = None
+    if isinstance(level, str) and level.lower() in set(Effort):
+        said.drop("thinkingLevel")
+        effort = Effort(level.lower())
+    thinking = Thinking(
+        effort=effort, budget=said.whole("thinkingBudget"), shown=said.take("includeThoughts", bool)
+    )
+    config.put_back(said)
+    return thinking
+
+
+def _choice(top: Fields) -> tuple[Choice | None, str]:
+    config = top.inner("toolConfig")
+    calling = config.inner("functionCallingConfig")
+    mode = calling.peek("mode")
+    choice = _MODES.get(mode.upper()) if isinstance(mode, str) else None
+    named = ""
+    if choice is not None:
+        calling.drop("mode")
+        allowed = calling.peek("allowedFunctionNames")
+        if choice is Choice.REQUIRED and isinstance(allowed, list) and len(allowed) == 1:
+            calling.drop("allowedFunctionNames")
+            choice, named = Choice.NAMED, str(allowed[0])
+    config.put_back(calling)
+    top.put_back(config)
+    return choice, named
+
+
+def _tools(top: Fields) -> Iterable[Tool]:
+    place = top.at("tools")
+    for index, said in enumerate(top.objects("tools")):
+        tool = Fields(said, f"{place}[{index}]")
+        where = tool.at("functionDeclarations")
+        for number, declared in enumerate(tool.objects("functionDeclarations")):
+            yield _tool(Fields(declared, f"{where}[{number}]"))
+        if tool.fields:  # what the provider runs itself
+            yield Tool(name="", rest=tool.fields, at=tool.path)
+
+
+def _tool(said: Fields) -> Tool:
+    schema = said.take("parametersJsonSchema", dict)
+    if schema is None:
+        older = said.peek("parameters")
+        schema = as_json_schema(older) if isinstance(older, dict) else None
+        if schema is not None:
+            said.drop("parameters")
+    return Tool(
+        name=said.take("name", str) or "",
+        description=said.take("description", str) or "",
+        schema=schema,
+        rest=said.fields,
+        at=said.path,
+    )
+
+
+def _system(top: Fields) -> Iterable[Turn]:
+    place = top.at("systemInstruction")
+    said = top.peek("systemInstruction")
+    if isinstance(said, str):
+        top.drop("systemInstruction")
+        yield Turn(Role.SYSTEM, (TextPart(said, at=place),), at=place)
+    elif isinstance(said, dict):
+        content = top.inner("systemInstruction")
+        content.drop("role")
+        yield Turn(Role.SYSTEM, tuple(_parts(content, {})), rest=content.fields, at=place)
+
+
+def _turns(top: Fields) -> Iterable[Turn]:
+    place = top.at("contents")
+    waiting: dict[str, list[str]] = {}  # ids of the calls without a result, by the function's name
+    for index, said in enumerate(top.objects("contents")):
+        content = Fields(said, f"{place}[{index}]")
+        role = _ROLES.get(str(content.take("role", str) or ""))
+        if role is None:
+            raise BadBody(f'{content.path}.role is neither "user" nor "model"')
+        if role is Role.ASSISTANT:
+            waiting.clear()
+        yield Turn(role, tuple(_parts(content, waiting)), rest=content.fields, at=content.path)
+
+
+def _parts(content: Fields, waiting: dict[str, list[str]]) -> Iterable[Part]:
+    place = content.at("parts")
+    for number, said in enumerate(content.objects("parts")):
+        yield _part(Fields(said, f"{place}[{number}]"), waiting)
+
+
+def _part(part: Fields, waiting: dict[str, list[str]]) -> Part:
+    if isinstance(part.peek("text"), str):
+        text = part.take("text", str) or ""
+        if part.take("thought", bool):
+            return ThoughtPart(text, sealed=part.fields, at=part.path)
+        return TextPart(text, rest=part.fields, at=part.path)
+    if isinstance(part.peek("functionCall"), dict):
+        call = part.inner("functionCall")
+        ident, name = call.take("id", str) or "", call.take("name", str) or ""
+        arguments = call.peek("args")
+        call.drop("args")
+        waiting.setdefault(name, []).append(ident)
+        text = msgspec.json.encode(arguments or {}).decode()
+        return ToolUsePart(ident, name, text, rest={**call.rest(), **part.fields}, at=part.path)
+    if isinstance(part.peek("functionResponse"), dict):
+        return _result(part, waiting)
+    for field, address in (("inlineData", False), ("fileData", True)):
+        if isinstance(part.peek(field), dict):
+            return _media(part, field, address=address)
+    return OwnPart(next(iter(part.fields), "part"), part.fields, at=part.path)
+
+
+def _result(part: Fields, waiting: dict[str, list[str]]) -> Part:
+    said = part.inner("functionResponse")
+    ident, name = said.take("id", str) or "", said.take("name", str) or ""
+    unanswered = waiting.get(name, [])
+    if ident in unanswered:
+        unanswered.remove(ident)
+    elif unanswered:  # one of the two sides has no id: by order
+        ident = unanswered.pop(0)
+    response: Json = said.peek("response")
+    said.drop("response")
+    error = isinstance(response, dict) and list(response) == ["error"]
+    if isinstance(response, dict) and len(response) == 1 and set(response) <= {"output", "result", "error"}:
+        (response,) = response.values()
+    text = response if isinstance(response, str) else msgspec.json.encode(response or {}).decode()
+    media: list[Part] = []
+    place = said.at("parts")
+    for number, inner in enumerate(said.objects("parts")):
+        media.append(_part(Fields(inner, f"{place}[{number}]"), {}))
+    if not all(isinstance(each, MediaPart) for each in media):
+        return OwnPart("functionResponse", said.fields, at=part.path)
+    shown = [each for each in media if isinstance(each, MediaPart)]
+    parts: tuple[TextPart | MediaPart, ...] = (TextPart(text, at=part.path), *shown)
+    return ToolResultPart(ident, name, parts, error, rest={**said.rest(), **part.fields}, at=part.path)
+
+
+def _media(part: Fields, field: str, *, address: bool) -> Part:
+    said = part.inner(field)
+    kind = (said.take("mimeType", str) or "").lower()
+    name_at = said.at("displayName")
+    name = said.take("displayName", str) or ""
+    form = _KINDS.get(kind.partition("/")[0], MediaKind.DOCUMENT)
+    rest: Rest = {**said.rest(), **part.fields}
+    if not address:
+        data = said.take("data", str) or ""
+        return MediaPart(
+            form, kind, data=data, name=name, name_at=name_at, rest=_without(rest, "data"), at=part.path
+        )
+    uri = said.take("fileUri", str) or ""
+    rest = _without(rest, "fileUri", "file_uri")
+    if uri.startswith("https://") and "generativelanguage.googleapis.com" not in uri:
+        return MediaPart(form, kind, url=uri, name=name, name_at=name_at, rest=rest, at=part.path)
+    return MediaPart(form, kind, file=uri, name=name, name_at=name_at, rest=rest, at=part.path)
+
+
+def _without(rest: Rest, *names: str) -> Object:
+    return {key: value for key, value in rest.items() if key.rpartition(".")[2] not in names}
+
+
+GEMINI = Gemini()

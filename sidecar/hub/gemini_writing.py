@@ -1,0 +1,291 @@
+"""A conversation asked of Gemini.
+
+Where this dialect is stricter than the others: turns alternate, so neighbours are merged; the results of
+one turn's calls stand together in one user turn, first and in the order of the calls, because no id
+ties them; pictures come as bytes, an address on the open web is not fetched; stop sequences are five
+at the most. Gemini 3 wants a signature with every first call of a turn: for calls that another model
+made, Google documents a word that says so.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from urllib.parse import quote
+
+from sidecar.hub.base import Facts, Written
+from sidecar.hub.conversation import (
+    Choice,
+    Conversation,
+    Effort,
+    MediaPart,
+    OwnPart,
+    Part,
+    RefusalPart,
+    Role,
+    Shape,
+    TextPart,
+    ThoughtPart,
+    Tool,
+    ToolResultPart,
+    ToolUsePart,
+    Turn,
+)
+from sidecar.hub.emulation import constrained
+from sidecar.hub.reading import Object
+from sidecar.hub.writing import Ledger, as_object, encode, titled
+
+MOST_STOPS = 5  # of Google's own reference
+UNSIGNED = "skip_thought_signature_validator"  # of Google's page on thought signatures
+_USUAL = {"image": "image/png", "document": "application/pdf", "audio": "audio/wav", "video": "video/mp4"}
+_MODES = {Choice.AUTO: "AUTO", Choice.NONE: "NONE", Choice.REQUIRED: "ANY", Choice.NAMED: "ANY"}
+_NEWER = re.compile(r"gemini-(?:[3-9]|\d\d)")
+_SAMPLING = (
+    ("temperature", "temperature"), ("top_p", "topP"), ("top_k", "topK"), ("seed", "seed"),
+    ("presence_penalty", "presencePenalty"), ("frequency_penalty", "frequencyPenalty"),
+)  # fmt: skip
+_ALWAYS = ("temperature", "topP", "topK")  # of these some models take none
+
+
+def write(conversation: Conversation, facts: Facts) -> Written:
+    ledger = Ledger(conversation)
+    newer = _NEWER.search(conversation.model) is not None
+    # before Gemini 3 a form of the answer and tools exclude each other
+    native = facts.schema is not False and (newer or not conversation.tools)
+    source = conversation
+    conversation, emulated, instructed = constrained(conversation, ledger, schema=native, json=native)
+    system, contents = _contents(conversation, facts, ledger, newer=newer)
+    body: Object = {"contents": contents}
+    if system:
+        body["systemInstruction"] = {"parts": system}
+    if conversation.tools:
+        body["tools"] = [{"functionDeclarations": [_tool(tool, ledger) for tool in conversation.tools]}]
+    if conversation.choice is not None and conversation.tools:
+        calling: Object = {"mode": _MODES[conversation.choice]}
+        if conversation.choice is Choice.NAMED:
+            calling["allowedFunctionNames"] = [conversation.named]
+        body["toolConfig"] = {"functionCallingConfig": calling}
+    if source.parallel is False and source.tools:
+        ledger.lose_field("parallel")
+    config = _config(conversation, facts, ledger)
+    thinking = _thinking(conversation, facts, ledger, newer=newer)
+    if thinking:
+        config["thinkingConfig"] = thinking
+    if config:
+        body["generationConfig"] = config
+    if conversation.user:
+        ledger.lose_field("user")
+    ledger.own_fields()
+    kind, _, name = conversation.model.rpartition("/")
+    kind = kind if kind in {"tunedModels", "endpoints"} else "models"
+    verb = "streamGenerateContent" if conversation.stream else "generateContent"
+    path = f"/{kind}/{quote(name, safe='')}:{verb}"
+    query = "alt=sse" if conversation.stream else ""
+    return Written(path, query, encode(body), ledger.losses, emulated, instructed)
+
+
+# ---- turns ---------------------------------------------------------------------------------
+
+
+def _contents(
+    conversation: Conversation, facts: Facts, ledger: Ledger, *, newer: bool
+) -> tuple[list[Object], list[Object]]:
+    system: list[Object] = []
+    contents: list[Object] = []
+    order: dict[str, int] = {}  # ids of the calls of the last model turn
+    calls = 0
+    for turn in conversation.turns:
+        ledger.rest(turn.rest, turn.at)
+        if turn.name:
+            ledger.lose(f"{turn.at}.name")
+        if turn.role is Role.SYSTEM:
+            if contents:
+                ledger.lose(turn.at, "hoisted")
+            system += _texts(turn, ledger)
+            continue
+        role = "model" if turn.role is Role.ASSISTANT else "user"
+        if role == "model" and not (contents and contents[-1]["role"] == role):
+            order, calls = {}, 0
+        parts: list[Object] = []
+        for part in turn.parts:
+            for said in _part(part, facts, ledger):
+                if isinstance(part, ToolUsePart):
+                    if newer and not calls and "thought_signature" not in said:
+                        said.setdefault("thoughtSignature", UNSIGNED)
+                    order[part.id] = calls
+                    calls += 1
+                parts.append(said)
+        if not parts:
+            continue  # said nothing
+        if contents and contents[-1]["role"] == role:
+            contents[-1]["parts"] += parts
+        else:
+            contents.append({"role": role, "parts": parts})
+        if any("#" in part for part in parts):
+            _sort(contents[-1]["parts"], order)
+    if not contents:
+        ledger.refuse("messages", "there is nothing to answer")
+    for content in contents:
+        for part in content["parts"]:
+            part.pop("#", None)
+    return system, contents
+
+
+def _sort(parts: list[Object], order: dict[str, int]) -> None:
+    """Results first, in the order of their calls; what has no id keeps the order of its coming."""
+    last = len(order)
+    parts.sort(key=lambda part: (0, order.get(part["#"], last)) if "#" in part else (1, 0))
+
+
+def _texts(turn: Turn, ledger: Ledger) -> Iterable[Object]:
+    for part in turn.parts:
+        if isinstance(part, TextPart):
+            ledger.rest(part.rest, part.at)
+            yield {"text": part.text}
+        else:
+            ledger.refuse(part.at, "a system prompt of text only")
+
+
+def _part(part: Part, facts: Facts, ledger: Ledger) -> Iterable[Object]:
+    match part:
+        case TextPart(text=text):
+            ledger.rest(part.rest, part.at)
+            if text:
+                yield {"text": text}
+        case RefusalPart(text=text):
+            if text:
+                yield {"text": text}
+        case MediaPart():
+            yield _media(part, ledger, facts)
+        case ToolUsePart():
+            given = as_object(part.arguments)
+            if given is None:
+                ledger.refuse(part.at, "arguments that are no JSON object")
+            said: Object = {"functionCall": {"name": part.name, "args": given}}
+            yield {**said, **_signed(part, facts, ledger)}
+        case ToolResultPart():
+            yield _result(part, ledger)
+        case ThoughtPart(text=text, sealed=sealed):
+            if facts.same_provider and ("thoughtSignature" in sealed or "thought_signature" in sealed):
+                yield {"text": text, "thought": True, **sealed}
+            else:
+                ledger.lose(part.at)
+        case OwnPart():
+            ledger.refuse(part.at, f'no other dialect has "{part.name}"')
+
+
+def _signed(part: ToolUsePart, facts: Facts, ledger: Ledger) -> Object:
+    """The call's signature, for the provider who made it; all else beside the call is lost."""
+    kept = {k: v for k, v in part.rest.items() if k in {"thoughtSignature", "thought_signature"}}
+    if not facts.same_provider:
+        kept = {}
+    ledger.rest({k: v for k, v in part.rest.items() if k not in kept}, part.at)
+    return kept
+
+
+def _result(part: ToolResultPart, ledger: Ledger) -> Object:
+    ledger.rest(part.rest, part.at)
+    if not part.name:
+        ledger.refuse(part.at, "the result of a call that the conversation does not hold")
+    texts: list[str] = []
+    for inner in part.parts:
+        if isinstance(inner, MediaPart):
+            ledger.refuse(inner.at or part.at, "a tool's result holds text only")
+        ledger.rest(inner.rest, inner.at)
+        texts.append(inner.text)
+    word = "error" if part.error else "output"
+    said = {"name": part.name, "response": {word: "\n\n".join(texts)}}
+    return {"functionResponse": said, "#": part.id}
+
+
+def _media(part: MediaPart, ledger: Ledger, facts: Facts) -> Object:
+    ledger.rest(part.rest, part.at)
+    if part.name:
+        ledger.lose(part.name_at)
+    if part.data:
+        return {"inlineData": {"mimeType": part.type or _USUAL[part.kind], "data": part.data}}
+    if part.file and facts.same_provider:
+        return {"fileData": {"mimeType": part.type or _USUAL[part.kind], "fileUri": part.file}}
+    if part.file:
+        ledger.refuse(part.at, "a file that only its own provider holds")
+    ledger.refuse(part.at, f"{part.kind} by address: it has to come as bytes")
+    raise AssertionError
+
+
+# ---- the rest of the request ---------------------------------------------------------------
+
+
+def _tool(tool: Tool, ledger: Ledger) -> Object:
+    if not tool.name:
+        ledger.refuse(tool.at, "a tool that only its own provider runs")
+    ledger.rest(tool.rest, tool.at)
+    if tool.strict:
+        ledger.lose(f"{tool.at}.strict")
+    said: Object = {"name": tool.name}
+    if tool.description:
+        said["description"] = tool.description
+    if tool.schema is not None:
+        said["parametersJsonSchema"] = tool.schema
+    return said
+
+
+def _config(conversation: Conversation, facts: Facts, ledger: Ledger) -> Object:
+    sampling = conversation.sampling
+    config: Object = {}
+    for ours, theirs in _SAMPLING:
+        value = getattr(sampling, ours)
+        if value is None:
+            continue
+        if facts.sampling is False and theirs in _ALWAYS:
+            ledger.lose_field(f"sampling.{ours}")
+        else:
+            config[theirs] = value
+    if sampling.stop:
+        config["stopSequences"] = list(sampling.stop[:MOST_STOPS])
+        if len(sampling.stop) > MOST_STOPS:
+            ledger.lose_field("sampling.stop", "clamped")
+    if sampling.choices is not None and sampling.choices > 1:
+        if sampling.choices > 8:
+            ledger.refuse(conversation.named_as("sampling.choices"), "eight answers are the most")
+        config["candidateCount"] = sampling.choices
+    if sampling.max_output is not None:
+        most = facts.max_output
+        if most is not None and sampling.max_output > most:
+            ledger.lose_field("sampling.max_output", "clamped")
+        config["maxOutputTokens"] = min(sampling.max_output, most or sampling.max_output)
+    form = conversation.format
+    if form.shape is not Shape.TEXT:
+        config["responseMimeType"] = "application/json"
+    if form.shape is Shape.SCHEMA:
+        config["responseJsonSchema"] = titled(form, ledger)
+    return config
+
+
+def _thinking(conversation: Conversation, facts: Facts, ledger: Ledger, *, newer: bool) -> Object:
+    said: Object = {}
+    wanted = conversation.thinking
+    if wanted.effort is None and wanted.budget is None:
+        return {"includeThoughts": True} if wanted.shown and facts.thinking is not False else {}
+    if facts.thinking is False:
+        if wanted.budget != 0 and wanted.effort is not Effort.NONE:
+            ledger.lose_field("thinking")
+        return {}
+    if facts.adaptive_thinking if facts.adaptive_thinking is not None else newer:
+        effort = ledger.effort(Effort.HIGH)
+        if effort is None or effort is Effort.NONE:  # it cannot be turned off
+            ledger.lose_field("thinking", "clamped")
+            effort = Effort.LOW
+        said["thinkingLevel"] = effort.value
+    else:
+        budget = ledger.budget()
+        if budget == 0 and "pro" in conversation.model:
+            ledger.lose_field("thinking", "clamped")
+            budget = 128  # as little as it takes
+        most = 24576
+        if budget is not None and budget > most:
+            ledger.lose_field("thinking", "clamped")
+            budget = most
+        said["thinkingBudget"] = budget
+    if wanted.shown:
+        said["includeThoughts"] = True
+    return said

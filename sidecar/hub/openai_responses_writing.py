@@ -1,0 +1,208 @@
+"""A conversation asked of OpenAI responses.
+
+Nothing is left at the provider: `store` is off, since nobody who asks in another dialect could look
+for it. A tool whose strictness nobody named is not strict here either, which has to be said.
+"""
+
+from __future__ import annotations
+
+from sidecar.hub.base import Facts, Written
+from sidecar.hub.conversation import (
+    Choice,
+    Conversation,
+    Json,
+    MediaKind,
+    MediaPart,
+    OwnPart,
+    RefusalPart,
+    Role,
+    Shape,
+    TextPart,
+    ThoughtPart,
+    Tool,
+    ToolResultPart,
+    ToolUsePart,
+    Turn,
+)
+from sidecar.hub.emulation import constrained, instructed, says_json
+from sidecar.hub.openai_writing import (
+    data_of,
+    effort_of,
+    limited,
+    only_users,
+    sampled,
+    schema_of,
+    shared_fields,
+)
+from sidecar.hub.reading import Object
+from sidecar.hub.writing import Ledger, encode
+
+LEAST_OUTPUT = 16  # tokens; less is an error
+
+
+def write(conversation: Conversation, facts: Facts) -> Written:
+    ledger = Ledger(conversation)
+    sampling = conversation.sampling
+    if sampling.choices is not None and sampling.choices > 1:
+        ledger.refuse(conversation.named_as("sampling.choices"), "one answer is all that can be asked for")
+    conversation, emulated, words = constrained(
+        conversation, ledger, schema=facts.schema is not False, json=facts.schema is not False
+    )
+    if conversation.format.shape is Shape.JSON and not says_json(conversation):
+        conversation = instructed(conversation)
+    body: Object = {"model": conversation.model}
+    turns = conversation.turns
+    if turns and turns[0].role is Role.SYSTEM and all(isinstance(p, TextPart) for p in turns[0].parts):
+        body["instructions"] = _instructions(turns[0], ledger)
+        turns = turns[1:]
+    body["input"] = [item for turn in turns for item in _items(turn, facts, ledger)]
+    if conversation.tools:
+        body["tools"] = [_tool(tool, ledger) for tool in conversation.tools]
+    if conversation.choice is Choice.NAMED:
+        body["tool_choice"] = {"type": "function", "name": conversation.named}
+    elif conversation.choice is not None and conversation.tools:
+        body["tool_choice"] = conversation.choice.value
+    if conversation.parallel is not None and conversation.tools:
+        body["parallel_tool_calls"] = conversation.parallel
+    form = conversation.format.shape
+    if form is Shape.JSON:
+        body["text"] = {"format": {"type": "json_object"}}
+    elif form is Shape.SCHEMA:
+        body["text"] = {"format": {"type": "json_schema", **schema_of(conversation, ledger)}}
+    sampled(body, conversation, facts, ledger, "temperature", "top_p")
+    if sampling.stop:
+        ledger.lose_field("sampling.stop")
+    limited(body, "max_output_tokens", conversation, facts, ledger, LEAST_OUTPUT)
+    effort = effort_of(conversation, facts, ledger)
+    shown = conversation.thinking.shown is True and facts.thinking is not False
+    if effort is not None or shown:
+        said = {"effort": effort, "summary": "auto" if shown else None}
+        body["reasoning"] = {key: value for key, value in said.items() if value is not None}
+    if conversation.stream:
+        body["stream"] = True
+    body["store"] = False
+    if conversation.user:
+        body["user"] = conversation.user
+    shared_fields(body, conversation, facts, ledger)
+    return Written("/responses", "", encode(body), ledger.losses, emulated, words)
+
+
+def _instructions(turn: Turn, ledger: Ledger) -> str:
+    ledger.rest(turn.rest, turn.at)
+    if turn.name:
+        ledger.lose(f"{turn.at}.name")
+    texts = []
+    for part in turn.parts:
+        assert isinstance(part, TextPart)
+        ledger.rest(part.rest, part.at)
+        texts.append(part.text)
+    return "\n\n".join(texts)
+
+
+def _items(turn: Turn, facts: Facts, ledger: Ledger) -> list[Object]:
+    ledger.rest(turn.rest, turn.at)
+    if turn.name:
+        ledger.lose(f"{turn.at}.name")
+    before: list[Object] = []  # results answer what was called: they stand in front
+    items: list[Object] = []
+    content: list[Object] = []
+
+    def message() -> None:
+        if content:
+            items.append({"role": turn.role.value, "content": _alone(content)})
+            content.clear()
+
+    for part in turn.parts:
+        match part:
+            case TextPart(text=text):
+                ledger.rest(part.rest, part.at)
+                if text:
+                    kind = "output_text" if turn.role is Role.ASSISTANT else "input_text"
+                    content.append({"type": kind, "text": text})
+            case RefusalPart(text=text):
+                content.append({"type": "refusal", "refusal": text})
+            case MediaPart():
+                only_users(turn, part, ledger)
+                content.append(_media(part, ledger))
+            case ToolUsePart():
+                ledger.rest(part.rest, part.at)
+                message()
+                call = {"call_id": ledger.id_of(part), "name": part.name, "arguments": part.arguments}
+                items.append({"type": "function_call", **call})
+            case ToolResultPart():
+                before.append(_result(part, ledger))
+            case ThoughtPart(text=text, sealed=sealed):
+                if facts.same_provider and "encrypted_content" in sealed:
+                    message()
+                    summary = [{"type": "summary_text", "text": text}] if text else []
+                    items.append({"type": "reasoning", "summary": summary, **sealed})
+                else:
+                    ledger.lose(part.at)
+            case OwnPart():
+                ledger.refuse(part.at, f'no other dialect has "{part.name}"')
+    message()
+    if not turn.parts or (not items and not before and _was_text(turn)):
+        items.append({"role": turn.role.value, "content": ""})  # an empty turn is a turn
+    return [*before, *items]
+
+
+def _was_text(turn: Turn) -> bool:
+    return any(isinstance(part, TextPart) for part in turn.parts)
+
+
+def _alone(content: list[Object]) -> Json:
+    """A text alone is said as a string."""
+    if len(content) == 1 and "text" in content[0]:
+        return content[0]["text"]
+    return list(content)
+
+
+def _media(part: MediaPart, ledger: Ledger) -> Object:
+    if part.file:
+        ledger.refuse(part.at, "a file that only its own provider holds")
+    if part.kind is MediaKind.IMAGE:
+        ledger.rest({key: value for key, value in part.rest.items() if key != "detail"}, part.at)
+        if part.name:
+            ledger.lose(part.name_at)
+        url = part.url or data_of(part, "image/png")
+        return {"type": "input_image", "image_url": url, "detail": part.rest.get("detail", "auto")}
+    ledger.rest(part.rest, part.at)
+    if part.kind is not MediaKind.DOCUMENT:
+        ledger.refuse(part.at, f"it takes no {part.kind}")
+    if part.url:
+        if part.name:
+            ledger.lose(part.name_at)
+        return {"type": "input_file", "file_url": part.url}
+    data = data_of(part, "application/pdf")
+    return {"type": "input_file", "filename": part.name or "document.pdf", "file_data": data}
+
+
+def _result(part: ToolResultPart, ledger: Ledger) -> Object:
+    ledger.rest(part.rest, part.at)
+    said: list[Object] = []
+    for inner in part.parts:
+        if isinstance(inner, MediaPart):
+            said.append(_media(inner, ledger))
+        else:
+            ledger.rest(inner.rest, inner.at)
+            said.append({"type": "input_text", "text": inner.text})
+    if part.error:
+        ledger.lose(f"{part.at}.is_error", "merged")
+        if len(said) == 1 and "text" in said[0]:
+            said[0]["text"] = f"Error: {said[0]['text']}"
+        else:
+            said.insert(0, {"type": "input_text", "text": "Error:"})
+    output: Json = _alone(said) if said else ""
+    return {"type": "function_call_output", "call_id": ledger.id_for(part), "output": output}
+
+
+def _tool(tool: Tool, ledger: Ledger) -> Object:
+    if not tool.name:
+        ledger.refuse(tool.at, "a tool that only its own provider runs")
+    ledger.rest(tool.rest, tool.at)
+    said: Object = {"type": "function", "name": tool.name}
+    if tool.description:
+        said["description"] = tool.description
+    said["parameters"] = tool.schema or {"type": "object", "properties": {}}
+    said["strict"] = tool.strict is True
+    return said

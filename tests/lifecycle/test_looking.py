@@ -1,0 +1,65 @@
+"""The process looks at its files again and again, and nothing in them can stop it from looking."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import certifi
+import pytest
+
+from sidecar import app
+from sidecar.app import App
+from sidecar.environment import read
+from sidecar.watched import Watched
+
+
+async def looking(one: App, holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+        task = group.create_task(one._keep_looking())
+        while not holds():
+            await one.clock.sleep(0)
+        task.cancel()
+
+
+def test_overrides_hold_although_a_file_of_certificates_has_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(app, "LOOK_EVERY", 0.0)
+    certificates, words = tmp_path / "ca.pem", tmp_path / "overrides.yaml"
+    certificates.write_bytes(Path(certifi.where()).read_bytes())
+    route = "{name: r, match: {provider: openai}, chain: [openai, groq]}"
+    text = f"providers: {{openai: {{ca_file: {certificates}}}}}\nroutes: [{route}]"
+    pod = read({"LLM_SIDECAR_CONFIG_TEXT": text, "LLM_SIDECAR_OVERRIDES": str(words)})
+
+    async def scenario() -> None:
+        one = App(pod.load(), pod=pod, write=lambda _: None)
+        certificates.unlink()
+        words.write_text("bypass: true\nchains: {r: [groq]}\n")
+        await looking(one, lambda: one.bypass)
+        assert "r: " in one.stack_text()
+        assert ["groq"] == [target.name for target in one.router.routes[0].chain]
+
+    asyncio.run(scenario())
+
+
+def test_a_configuration_that_changes_while_the_process_starts_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(app, "LOOK_EVERY", 0.0)
+    file = tmp_path / "sidecar.yaml"
+    file.write_text("drain: 7s\n")
+    pod = read({}, path=file)
+    lines: list[str] = []
+
+    async def scenario() -> None:
+        seen = Watched(file, seen=True)
+        settings = pod.load()
+        file.write_text("drain: 8.5s\n")
+        one = App(settings, pod=pod, write=lines.append, file=seen)
+        await looking(one, lambda: one.settings.drain == 8.5)
+
+    asyncio.run(scenario())
+    assert ["reload"] == [json.loads(line)["event"] for line in lines]
