@@ -99,6 +99,7 @@ def _configured() -> tuple[Alert, ...]:
 
 def _overridden() -> tuple[Alert, ...]:
     by_kind = ", ".join((*APP, "kind"))
+    passed_by = events(catalog.CAPTURED, "15m", APP, 'reason="distrusted"')
     return (
         Alert(
             name="LLMSidecarBypassed",
@@ -130,6 +131,16 @@ def _overridden() -> tuple[Alert, ...]:
             description=f"{{{{ $value }}}} sidecars of {_WHO} could not take the overrides on disk, "
             "because they have mistakes; what was good before still holds.",
         ),
+        Alert(
+            name="LLMSidecarDistrusted",
+            area=Area.SELF,
+            severity=Severity.WARNING,
+            expr=f"{passed_by} > 0",
+            wait="5m",
+            summary="Clients of {{ $labels.app }} do not trust their sidecar, and go past it.",
+            description=f"{{{{ $value | humanize }}}} connections of {_WHO} to a provider were tunnelled "
+            "in 15 minutes, because a client had refused the certificates of its pod: no policy, no metrics.",
+        ),
     )
 
 
@@ -159,7 +170,7 @@ def _doors(t: Thresholds) -> tuple[Alert, ...]:
             expr=f"{events(catalog.BUGS, '15m', APP)} > 0",
             summary="A sidecar of {{ $labels.app }} met an error of its own.",
             description=f"{{{{ $value | humanize }}}} calls of {_WHO} met a bug of the sidecar in 15 minutes "
-            "and went straight to their provider.",
+            "and went straight to their provider, or failed where fail_mode is closed.",
         ),
         Alert(
             name="LLMSidecarSaturated",

@@ -146,8 +146,8 @@ ROWS: Final[tuple[Row, ...]] = (
     ),
     Value(
         "config",
-        "",
-        {"type": ["string", "object"]},
+        None,  # Helm complains of a map in the place of a text, and of the reverse
+        {"type": ["string", "object", "null"]},
         "The sidecar's configuration, as YAML or as text. Empty: every well-known provider works by its "
         "prefix, without fallback.",
     ),

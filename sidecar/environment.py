@@ -172,7 +172,7 @@ def read(
         fail_mode=found.take("FAIL_MODE", _one_of(_MODES), f"one of {', '.join(_MODES)}"),
         state_dir=found.text("STATE_DIR"),
         native=found.take("NATIVE", _flag, "true or false"),
-        grace=found.take("GRACE_SECONDS", _seconds, "a number of seconds such as 30"),
+        grace=found.take("GRACE_SECONDS", _period, "a number of seconds such as 30"),
         drain=found.take("DRAIN_SECONDS", _seconds, "a number of seconds such as 20"),
         upstreams=found.upstreams(),
         capture=found.take("CAPTURE", _one_of(("proxy",)), "proxy, or no such variable"),
@@ -240,6 +240,11 @@ def _seconds(text: str) -> float | None:
     number = re.fullmatch(r"[0-9]{1,6}(?:\.[0-9]{1,6})?", text)
     seconds = float(text) if number else parse_duration(text)
     return seconds if seconds is not None and seconds <= _LONGEST else None
+
+
+def _period(text: str) -> float | None:
+    """Kubernetes takes any; beyond a day it makes no difference to us."""
+    return min(float(text), _LONGEST) if re.fullmatch(r"[0-9]{1,19}", text) else _seconds(text)
 
 
 def _hosts(text: str) -> tuple[str, ...] | None:

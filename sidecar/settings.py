@@ -297,7 +297,7 @@ class Settings:
     capture: Capture = Capture()
     drain: Pause = 20.0  # for calls in flight, after SIGTERM
     bypass: bool = False  # pass everything on, untouched by any policy
-    fail_mode: FailMode = "open"  # a call that meets a bug of ours goes straight to its provider; closed: it fails
+    fail_mode: FailMode = "open"  # after a bug of ours a call goes straight to its provider; closed: it fails
     log_level: LogLevel = "info"
     state_dir: str | None = None  # a folder that outlives the process: what was learned is kept there
     providers: Mapping[str, Provider] = field(default_factory=dict)  # the well-known ones too

@@ -106,10 +106,13 @@ class Lengths:
     count: int = 0
     mean: float = 0.0
     variance: float = 0.0
+    _asked: tuple[float | None, ...] = ()  # what `_shortest` is the answer to, until the next sample
+    _shortest: float | None = None
 
     def observe(self, tokens: float) -> None:
         """Learn one good answer."""
         self.count += 1
+        self._asked = ()
         pace = max(_PACE, 1 / self.count)  # the first ones average, else the very first would rule
         off = math.log1p(tokens) - self.mean
         self.mean += pace * off
@@ -117,6 +120,12 @@ class Lengths:
 
     def shortest(self, prior: float | None, *, enough: int, deviations: float, share: float) -> float | None:
         """The length below which an answer is neither near the mean nor a fair share of the usual one."""
+        asked = (prior, enough, deviations, share)
+        if self._asked != asked:
+            self._asked, self._shortest = asked, self._below(*asked)
+        return self._shortest
+
+    def _below(self, prior: float | None, enough: int, deviations: float, share: float) -> float | None:
         if self.count >= enough:
             usual, spread = within(math.expm1(self.mean), prior), math.sqrt(self.variance)
         elif prior is not None:
@@ -133,6 +142,7 @@ class Lengths:
         """Raises ValueError or TypeError for what no snapshot says."""
         count, mean, variance = (_number(saved[key]) for key in ("count", "mean", "variance"))
         self.count, self.mean, self.variance = int(count), min(mean, 20.0), min(variance, 20.0)
+        self._asked = ()
 
 
 Kind = tuple[str, int, bool, bool]

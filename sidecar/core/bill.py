@@ -28,7 +28,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from sidecar.model import Kind, Usage
+from sidecar.model import Answered, Attempt, Failed, Fault, Kind, Usage
 from sidecar.models.card import PICO, Card, Price
 
 
@@ -125,6 +125,40 @@ def cost(card: Card | None, usage: Usage | None, seen: Seen) -> Cost:
         )
         return Cost(priced(card.price, usage), estimated=True)
     return Cost(priced(card.price, usage), estimated=not card.exact)
+
+
+# faults of who was silent: the request was written, and the answer may be in the making still
+_SILENT = frozenset({Fault.TIMEOUT, Fault.TTFT_TIMEOUT, Fault.STREAM_STALL, Fault.CLIENT_CANCELLED})
+
+
+def seen_of(attempt: Attempt, *, sent: int, said: int) -> Seen:
+    """`sent`, `said`: tokens of the request and of what came of the answer, guessed from bytes."""
+    outcome = attempt.outcome
+    silent = outcome is None or (isinstance(outcome, Failed) and outcome.fault in _SILENT)
+    return Seen(
+        worked=200 <= attempt.status < 300 or (attempt.status == 0 and silent),
+        whole=isinstance(outcome, Answered) or _rejected(attempt),
+        sent=sent,
+        said=said,
+    )
+
+
+def paid_for(attempt: Attempt, card: Card | None, *, sent: int, said: int, hedge: bool = False) -> Paid:
+    """An attempt as its bill wants it, once it is over."""
+    return Paid(
+        number=attempt.number,
+        kind=attempt.kind,
+        provider=attempt.provider,
+        model=attempt.model,
+        cost=cost(card, attempt.usage, seen_of(attempt, sent=sent, said=said)),
+        rejected=_rejected(attempt),
+        hedge=hedge,
+    )
+
+
+def _rejected(attempt: Attempt) -> bool:
+    outcome = attempt.outcome
+    return isinstance(outcome, Failed) and any(finding.action == "reject" for finding in outcome.findings)
 
 
 def bill(attempts: Sequence[Paid], served: int | None) -> tuple[Line, ...]:

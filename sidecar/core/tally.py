@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from math import inf
 
 from sidecar.core.breaker import Breaker, Denied
 from sidecar.faults import Charge
@@ -32,12 +33,13 @@ class Pace:
     at: float = 0.0
 
     def take(self, now: float) -> bool:
-        self.tokens = min(self.burst, self.tokens + max(0.0, now - self.at) * self.rate)
+        tokens = self.tokens
+        if now > self.at:
+            tokens = min(self.burst, tokens + (now - self.at) * self.rate)
         self.at = now
-        if self.tokens < 1.0:
-            return False
-        self.tokens -= 1.0
-        return True
+        taken = tokens >= 1.0
+        self.tokens = tokens - 1.0 if taken else tokens
+        return taken
 
 
 @dataclass(slots=True)
@@ -68,9 +70,9 @@ class Shadow:
         permit = breaker.allow(now)
         if isinstance(permit, Denied):
             return None
-        sampled = permit.probe or self.pace.take(now)
-        charge = (Charge.BAD if bad else Charge.GOOD) if sampled else Charge.NEUTRAL
-        breaker.record(permit, charge, now, call=call, body=body)
+        if not permit.probe and not self.pace.take(now):
+            return None
+        breaker.record(permit, Charge.BAD if bad else Charge.GOOD, now, call=call, body=body)
         for moved in breaker.moves():
             if moved.old is BreakerState.CLOSED:
                 return moved
@@ -85,23 +87,29 @@ class Tally:
     told: int = 0  # evaluations that metrics know of
     _older: Counts = field(default_factory=Counts)
     _slices: deque[tuple[int, Counts]] = field(default_factory=deque)
+    _now: Counts = field(default_factory=Counts)  # of the last slice
+    _at: float = inf  # when that began
 
     def add(self, fired: bool, now: float, *, call: str, body: int) -> Transition | None:
-        moved = None
-        if self.shadow is not None:
-            moved = self.shadow.add(fired, now, call=call, body=body)
-        slices, number = self._slices, now // _WIDTH
-        if not slices or slices[-1][0] != number:
-            slices.append((int(number), Counts()))
-            if len(slices) > _SLICES:
-                self._older.add(slices.popleft()[1])
-        counts = slices[-1][1]
+        if not self._at <= now < self._at + _WIDTH:
+            self._begin(int(now // _WIDTH))
+        counts = self._now
         counts.evaluated += 1
         if fired:
             counts.fired += 1
+        if self.shadow is None:
+            return None
+        moved = self.shadow.add(fired, now, call=call, body=body)
         if moved is not None:
             counts.opened += 1
         return moved
+
+    def _begin(self, number: int) -> None:
+        """The next slice."""
+        self._at, self._now = number * _WIDTH, Counts()
+        self._slices.append((number, self._now))
+        if len(self._slices) > _SLICES:
+            self._older.add(self._slices.popleft()[1])
 
     def watch(self, rules: BreakerRules, rng: Rng, *, observed: bool) -> None:
         """Have a shadow while the signal only observes."""

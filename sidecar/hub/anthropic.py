@@ -129,7 +129,7 @@ def _thinking(fields: Object, config: Object) -> Thinking:
         kind, budget = said.get("type"), said.get("budget_tokens")
         display = said.get("display")
         shown = display != "omitted"
-        if kind in {"enabled", "adaptive", "disabled"}:
+        if kind in ("adaptive", "disabled") or (kind == "enabled" and isinstance(budget, int)):
             fields.pop("thinking")
             if display is not None:
                 fields["thinking.display"] = display

@@ -229,8 +229,8 @@ def _content(message: Object, at: str) -> list[Part]:
 
 
 def _part(part: Object, at: str) -> Part:
-    kind = part.get("type")
-    inner = part.get(str(kind))
+    kind = str(part.get("type"))
+    inner = part.get(kind)
     if kind in {"text", "input_text"} and isinstance(part.get("text"), str):
         return TextPart(part["text"], rest=others(part, "type", "text"), at=at)
     if kind == "refusal" and isinstance(inner, str):
@@ -247,7 +247,7 @@ def _part(part: Object, at: str) -> Part:
             return MediaPart(media.kind, media.type, media.data, media.url, name=name, name_at=named, at=at)
         if isinstance(inner.get("file_id"), str):
             return MediaPart(MediaKind.DOCUMENT, file=inner["file_id"], name=name, name_at=named, at=at)
-    return OwnPart(str(kind), part, at=at)
+    return OwnPart(kind, part, at=at)
 
 
 def _media(kind: MediaKind, url: str, rest: Rest, at: str) -> MediaPart:

@@ -187,7 +187,7 @@ def _free_ports(pod: Mapping[str, Any], profile: Profile, warnings: Warnings) ->
 
 def _grace(edit: Edit, ask: Wanted, warnings: Warnings) -> int:
     given = edit.pod["spec"].get("terminationGracePeriodSeconds")
-    grace = GRACE if given is None else int(given)
+    grace = GRACE if given is None else max(0, int(given))
     if ask.grace is not None and ask.grace > grace:
         grace = ask.grace
         edit.set(("spec", "terminationGracePeriodSeconds"), grace)

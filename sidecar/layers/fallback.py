@@ -17,9 +17,10 @@ likelier cause, and the first target's samples are charged to it (core/breaker).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import inf
 
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from sidecar.core.deadline import share
@@ -54,8 +55,7 @@ class Lane:
     service: Service
 
 
-@dataclass(slots=True)
-class _Walk:
+class _Walk(Struct):
     """What a call has met on its way along the chain."""
 
     failed: list[tuple[Lane, Failed]] = field(default_factory=list)

@@ -35,7 +35,9 @@ class Limit:
         self._task = task
         self._loop = task.get_loop()
         self._before = task.cancelling()
-        self._arm(self._due())
+        due = self._due()
+        if due != inf:
+            self._handle = self._loop.call_at(due, self._fire)
         return self
 
     def __exit__(

@@ -190,6 +190,11 @@ class Connection(RequestHandler):
             self._head_came()
 
     @override
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        if self._reading_paused:  # called after every read; it costs two trips through the parser
+            super().resume_reading(resume_parser)
+
+    @override
     def force_close(self) -> None:
         """The connection is given up. What its client did not read by now it will not read: closing
         politely would wait for it."""

@@ -7,7 +7,8 @@ the pass-through service: unknown paths, encoded bodies, all calls while the byp
 
 Three promises. An answer that was broken off never looks complete. A bug of ours costs a call its
 policy, not its answer: as long as the client has seen nothing, the call goes once more, straight to
-its provider (with `fail_mode: closed` it fails instead). And each call that became a `Call` is told to have ended exactly once.
+its provider (with `fail_mode: closed` it fails instead). And each call that became a `Call` is told
+to have ended exactly once.
 """
 
 from __future__ import annotations
@@ -459,7 +460,7 @@ class Listener:
         await sink.send(Chunk(answer.body))
 
 
-async def _fail(_call: Call, _sink: Sink) -> Outcome:
+async def _fail(call: Call, sink: Sink) -> Outcome:  # noqa: ARG001  # a Service
     return Failed(Fault.UNKNOWN, detail=_OUR_FAULT)
 
 

@@ -100,20 +100,23 @@ class Door:
         self._host = place.host.strip("[]")
         self._proxy = read_proxy(place.proxy) if place.proxy else None
 
-    async def open(self, *, connect: float, tls: float, fresh: bool = False) -> Wire:
-        """A connection of one's own, to be given back with `leave`. Limits in seconds.
+    def kept(self) -> Wire | None:
+        """A connection of one's own that was used before, to be given back with `leave`."""
+        oldest = self._clock.now() - self._keepalive
+        while self.idle:
+            wire = self.idle.pop()
+            if wire.idle_since >= oldest and not wire.heard and wire.reusable():
+                wire.reused = True
+                self.busy.add(wire)
+                return wire
+            wire.abort()
+        return None
+
+    async def open(self, *, connect: float, tls: float) -> Wire:
+        """A new one. Limits in seconds.
 
         Raises Forbidden, Crowded, Late, OSError.
         """
-        if not fresh:
-            oldest = self._clock.now() - self._keepalive
-            while self.idle:
-                wire = self.idle.pop()
-                if wire.idle_since >= oldest and not wire.heard and wire.reusable():
-                    wire.reused = True
-                    self.busy.add(wire)
-                    return wire
-                wire.abort()
         if len(self.busy) + self._opening >= self._limit:
             raise Crowded(f"{self._limit} connections are in use")
         self._opening += 1

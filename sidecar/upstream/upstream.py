@@ -148,17 +148,18 @@ class Upstream:
     ) -> tuple[Wire, RawResponseMessage, StreamReader] | Failed:
         """Up to the headers of the answer; the connection is the caller's if they came."""
         for fresh in (False, True):
-            most = self._left(call)
-            try:
-                wire = await door.open(
-                    connect=min(self.limits.connect * call.stretch, most),
-                    tls=min(self.limits.tls * call.stretch, most),
-                    fresh=fresh,
-                )
-            except Late as exc:
-                return _failed(Fault.NETWORK, str(exc))
-            except FOREIGN as exc:
-                return failed(exc)
+            wire = None if fresh else door.kept()
+            if wire is None:
+                most = self._left(call)
+                try:
+                    wire = await door.open(
+                        connect=min(self.limits.connect * call.stretch, most),
+                        tls=min(self.limits.tls * call.stretch, most),
+                    )
+                except Late as exc:
+                    return _failed(Fault.NETWORK, str(exc))
+                except FOREIGN as exc:
+                    return failed(exc)
             asked = None
             began = self.clock.now()
             wire.ask(request.head, call.body, bodiless=request.bodiless)
@@ -183,9 +184,9 @@ class Upstream:
         raise AssertionError("a fresh connection is never a reused one")
 
     async def _headers(self, call: Call, wire: Wire) -> tuple[RawResponseMessage, StreamReader]:
-        limit = self._headers_limit(call)
-        loop = asyncio.get_running_loop()
-        timer = None if limit == inf else loop.call_later(limit, wire.expire, "headers", limit)
+        limit, timer = self._headers_limit(call), None
+        if limit != inf:
+            timer = asyncio.get_running_loop().call_later(limit, wire.expire, "headers", limit)
         try:
             for _ in range(INTERIM):
                 message, body = await wire.read()
@@ -203,16 +204,17 @@ class Upstream:
     def _headers_limit(self, call: Call) -> float:
         if call.ask.operation is Operation.OTHER:
             return PASSED_IDLE
-        own = inf
-        if call.ask.stream:
-            own = self.limits.reasoning if call.ask.reasoning else self.limits.headers
+        if not call.ask.stream:
+            return inf
+        own = self.limits.reasoning if call.ask.reasoning else self.limits.headers
         return min(own * call.stretch, self._left(call))
 
     def _left(self, call: Call) -> float:
         """How long an attempt may be silent at all, whatever its phase. Seconds."""
         if call.ask.operation is Operation.OTHER:
             return inf
-        return max(0.0, min(min(call.deadline, call.leave_at) - self.clock.now(), call.patience))
+        now = self.clock.now()
+        return max(0.0, min(call.deadline - now, call.leave_at - now, call.patience))
 
     # ---- the answer ----------------------------------------------------------------------
 

@@ -427,6 +427,17 @@ SELF_CASES = (
         quiet=(of(c.OVERRIDES_OK, 1.0),),
     ),
     Case(
+        alert="LLMSidecarDistrusted",
+        labels=APP,
+        fires=(of(c.CAPTURED, bad(1), how="tunnelled", reason="distrusted"),),
+        under=(
+            of(c.CAPTURED, bad(50), how="tunnelled", reason="new_host"),
+            of(c.CAPTURED, 50.0, how="tunnelled", reason=""),
+            of(c.CAPTURED, bad(1), how="failed", reason="untrusted"),
+        ),
+        quiet=(of(c.CAPTURED, 0.0, how="tunnelled", reason="distrusted"),),
+    ),
+    Case(
         alert="LLMSidecarInternalErrors",
         labels=APP,
         fires=(of(c.BUGS, bad(0.1)),),

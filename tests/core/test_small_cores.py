@@ -239,7 +239,8 @@ def test_slots_and_bytes_are_given_back():
 
     with admission.slot() as first, admission.slot() as second:
         assert (True, False) == (first, second)
-    with admission.hold(8) as room, admission.hold(8) as no_room:
-        assert (True, False) == (room, no_room)
+    with admission.hold() as room, admission.hold() as no_room:
+        assert (True, False, True) == (room.take(8), no_room.take(8), room.take(2))
+        assert 10 == admission.held
 
     assert (0, 0) == (admission.in_flight, admission.held)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 Json = dict[str, Any]
 
 CHAT, RESPONSES, ANTHROPIC, GEMINI = "openai_chat", "openai_responses", "anthropic", "gemini"
@@ -72,8 +74,6 @@ def _said(dialect: str, text: str) -> Json:
 
 
 def _called(dialect: str, *calls: tuple[str, str, Json], text: str = "") -> list[Json]:
-    import msgspec
-
     written = [(ident, name, msgspec.json.encode(given).decode(), given) for ident, name, given in calls]
     if dialect == CHAT:
         tool_calls = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise, permutations, product
 from typing import Any
 
@@ -213,8 +214,6 @@ values = st.recursive(
 @st.composite
 def answers(draw: st.DrawFn) -> list[Delta]:
     """Words, thoughts and calls, the calls' pieces in any order that keeps each call's own."""
-    import json
-
     lanes: list[list[Delta]] = []
     for index in range(draw(st.integers(0, 3))):
         arguments = json.dumps(draw(st.dictionaries(words, values, max_size=2)), ensure_ascii=False)

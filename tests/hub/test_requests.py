@@ -9,8 +9,8 @@ import pytest
 
 from sidecar.hub import TONGUES, Facts
 from sidecar.hub.audit import silent
-from sidecar.hub.conversation import Conversation, Unrepresentable
-from tests.hub.cases import CHAT, DIALECTS, MODELS, cases, path_of
+from sidecar.hub.conversation import Conversation, TextPart, ToolResultPart, ToolUsePart, Unrepresentable
+from tests.hub.cases import CHAT, DIALECTS, GEMINI, MODELS, cases, path_of
 from tests.hub.golden import FOLDER, told
 
 NAMES = sorted(cases(CHAT))
@@ -46,9 +46,8 @@ def test_what_does_not_arrive_is_named(name: str, source: str, target: str, fact
     body = msgspec.json.encode(cases(source)[name])
     try:
         written = TONGUES[target].write(read(source, body, MODELS[target]), facts)
-    except Unrepresentable as refusal:
-        assert refusal.field
-        return
+    except Unrepresentable:
+        return  # by name: the golden files have it
 
     assert [] == silent(body, written.body, written.losses)
 
@@ -81,11 +80,16 @@ def test_a_result_has_the_id_of_its_call_in_a_form_that_everybody_takes(source: 
     written = TONGUES[target].write(read(source, body, MODELS[target]), Facts())
     again = read(target, written.body)
 
-    calls = [part for turn in again.turns for part in turn.parts if type(part).__name__ == "ToolUsePart"]
-    results = [part for turn in again.turns for part in turn.parts if type(part).__name__ == "ToolResultPart"]
-    said = {part.id: [inner.text for inner in part.parts] for part in results}  # type: ignore[attr-defined]
-    if target == "gemini":  # no ids: the order is that of the calls
-        assert [["06:12"], ["07:40"]] == [[i.text for i in part.parts] for part in results]  # type: ignore[attr-defined]
+    parts = [part for turn in again.turns for part in turn.parts]
+    calls = [part.id for part in parts if isinstance(part, ToolUsePart)]
+    results = [
+        (part.id, [inner.text for inner in part.parts if isinstance(inner, TextPart)])
+        for part in parts
+        if isinstance(part, ToolResultPart)
+    ]
+    if target == GEMINI:  # no ids: the order is that of the calls
+        assert [["06:12"], ["07:40"]] == [texts for _, texts in results]
         return
-    assert [["06:12"], ["07:40"]] == [said[call.id] for call in calls]  # type: ignore[attr-defined]
+    said = dict(results)
+    assert [["06:12"], ["07:40"]] == [said[ident] for ident in calls]
     assert all(len(ident) <= 40 and ident.replace("_", "").replace("-", "").isalnum() for ident in said)

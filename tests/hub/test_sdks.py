@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import permutations
 from typing import Any
 
@@ -51,8 +52,6 @@ def of(client: str) -> list[tuple[str, str, bool]]:
 
 @pytest.mark.parametrize(("target", "client", "stream"), of(CHAT))
 def test_openai_parses_a_completion(target: str, client: str, stream: bool) -> None:
-    import json
-
     asked: Any = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "tools": TOOLS}
     with crossed(target, client, stream=stream) as http:
         completions = openai_over(http).chat.completions
@@ -80,8 +79,6 @@ def test_openai_parses_a_completion(target: str, client: str, stream: bool) -> N
 
 @pytest.mark.parametrize(("target", "client", "stream"), of(RESPONSES))
 def test_openai_parses_a_response(target: str, client: str, stream: bool) -> None:
-    import json
-
     with crossed(target, client, stream=stream) as http:
         responses = openai_over(http).responses
         if stream:

@@ -553,3 +553,9 @@ def test_a_container_that_does_not_lead_to_the_sidecar_keeps_its_proxy_as_it_is(
     _, after = injection(pod(container(env=env(HTTP_PROXY="http://p:3128")), annotations={"capture": "none"}))
 
     assert {"HTTP_PROXY": "http://p:3128"} == values(after)
+
+
+def test_a_grace_that_is_no_length_of_time_stops_no_sidecar():
+    _, after = injection(pod(terminationGracePeriodSeconds=-5))
+
+    assert "0" == values(after, "llm-sidecar")["LLM_SIDECAR_GRACE_SECONDS"]

@@ -20,6 +20,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sidecar.injector import server
 from sidecar.injector.annotations import LONGEST
 from sidecar.injector.api import Api
 from sidecar.injector.certificates import CA_LIFE, DAY, LEAF_LIFE, OVERLAP
@@ -338,6 +339,36 @@ def test_it_is_ready_only_when_it_is_trusted_and_not_while_it_ends(tmp_path: Pat
             assert status == 200  # those who have not heard of it yet are served
 
     play(work, tmp_path)
+
+
+def test_whoever_fills_the_ports_with_idle_connections_keeps_nobody_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(server, "CONNECTIONS", 8)
+
+    async def scenario(folder: Path, cluster: Cluster, clock: Clock) -> None:
+        async with injector(folder, cluster, clock) as work, aiohttp.ClientSession() as session:
+            await work.certificates()
+            tls = trust(cluster)
+            held: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+            doors: list[tuple[int, dict[str, Any]]] = [
+                (work.server.port, {"ssl": tls, "server_hostname": HOST}),
+                (work.server.metrics_port, {}),
+            ]
+            for port, rules in doors:
+                for _ in range(30):
+                    held.append(await asyncio.open_connection("127.0.0.1", port, **rules))
+                    held[-1][1].write(b"POST /inject HTTP/1.1\r\nho")
+            status, answer = await post(session, work, tls, review(pod()))
+            assert (200, True) == (status, answer["response"]["allowed"])
+            assert 200 == (await get(work, "/livez"))[0]
+            for oldest, _ in (*held[:20], *held[30:50]):
+                with contextlib.suppress(ConnectionError):
+                    assert b"" == await oldest.read()
+            for _, writer in held:
+                writer.transport.abort()
+
+    play(scenario, tmp_path)
 
 
 def test_a_rotation_under_load_loses_no_review(tmp_path: Path):

@@ -65,6 +65,12 @@ def test_variables_win_over_the_configuration_and_the_command_line_over_both():
     assert "/pods" == read(env | {"LLM_SIDECAR_CONFIG_TEXT": ""}).load().state_dir
 
 
+def test_a_pod_may_have_any_grace():
+    said = ("0", "30", "604800", "9223372036854775807")
+
+    assert [0.0, 30.0, 86400.0, 86400.0] == [read({"LLM_SIDECAR_GRACE_SECONDS": one}).grace for one in said]
+
+
 def test_ports_that_collide_only_without_the_pods_word_do_not_collide():
     env = {"LLM_SIDECAR_CONFIG_TEXT": "admin: {port: 4000}", "LLM_SIDECAR_ADMIN_PORT": "9901"}
 

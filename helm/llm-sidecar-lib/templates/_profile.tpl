@@ -14,8 +14,10 @@
 {{- if and (eq $profile.capture "proxy") (or (eq (toString $profile.native) "false") (semverCompare "<1.29.0-0" .Capabilities.KubeVersion.Version)) -}}
 {{- fail "llmSidecar.capture: proxy needs a native sidecar (Kubernetes 1.29), which is ready before the application" -}}
 {{- end -}}
-{{- if kindIs "map" $profile.config -}}
-{{- $_ := set $profile "config" (ternary "" (toYaml $profile.config) (empty $profile.config)) -}}
+{{- if not $profile.config -}}
+{{- $_ := set $profile "config" "" -}}
+{{- else if kindIs "map" $profile.config -}}
+{{- $_ := set $profile "config" (toYaml $profile.config) -}}
 {{- end -}}
 {{- range $kind, $amounts := $profile.resources -}}
 {{- range $name, $amount := $amounts }}{{ $_ := set $amounts $name (toString $amount) }}{{ end -}}

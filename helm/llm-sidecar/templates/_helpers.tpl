@@ -113,7 +113,8 @@ true
 {{- fail (printf "%s: port, adminPort and capturePort must differ" $who) -}}
 {{- end -}}
 {{- if not $profile.image }}{{ $_ := set $profile "image" (include "llm-sidecar.image" $context) }}{{ end -}}
-{{- if kindIs "map" $profile.config }}{{ $_ := set $profile "config" (ternary "" (toYaml $profile.config) (empty $profile.config)) }}{{ end -}}
+{{- if not $profile.config }}{{ $_ := set $profile "config" "" }}{{ end -}}
+{{- if kindIs "map" $profile.config }}{{ $_ := set $profile "config" (toYaml $profile.config) }}{{ end -}}
 {{- $_ := set $profile "native" (toString $profile.native) -}}
 {{- $_ := set $profile "securityContext" (include "llm-sidecar.security" (list $context $profile.securityContext) | fromYaml) -}}
 {{- toYaml $profile -}}

@@ -49,7 +49,7 @@ otlp:
 overridesConfigMap: llm-sidecar-overrides
 configMap: ''
 secret: ''
-config: ''
+config: null
 owner:
   kind: ''
   name: ''
