@@ -1,7 +1,8 @@
 """`llm-sidecar explain --request FILE`: which route a request gets, why, and what then happens to it.
 
 The file is a raw HTTP/1.1 request (head, empty line, body) or a JSON object with `method`, `path`,
-`headers` and `body`. Nothing of its content but the model's name is shown: prompts and keys stay in it.
+`headers` and `body`. A path that is a whole url, https://api.openai.com/v1/..., is explained as an
+intercepted request. Nothing of its content but the model's name is shown: prompts and keys stay in it.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from sidecar.config.convert import format_duration, format_value, hints
 from sidecar.config.problems import looks_like_key
 from sidecar.dialects import DIALECTS, BadBody, find
+from sidecar.hosts import base_of, captured
 from sidecar.model import Ask, Provider, Target, Traffic
 from sidecar.outline import outline
 from sidecar.routing import Router, own_path, split_path, upstream_path
@@ -65,7 +68,7 @@ def _from_http(data: bytes) -> Sample:
         head, _, body = data.partition(b"\n\n")
     lines = head.decode("latin-1").splitlines()
     parts = lines[0].split() if lines else []
-    if len(parts) not in {2, 3} or not parts[1].startswith("/"):
+    if len(parts) not in {2, 3} or not parts[1].startswith(("/", "https://")):
         raise BadRequest("expected a first line such as: POST /openai/v1/chat/completions HTTP/1.1")
     headers = {}
     for line in lines[1:]:
@@ -80,6 +83,8 @@ def explain_text(settings: Settings, request: bytes) -> str:
     """Raises BadRequest, UnknownProvider, UnknownRoute; their texts are for people."""
     sample = read_request(request)
     router = Router(settings)
+    if sample.path.startswith("https://"):
+        return _explain_captured(settings, sample, router)
     prefix, named, rest = split_path(sample.path)
     provider = router.provider(prefix)
     if named is not None and not settings.request_headers.route:
@@ -92,6 +97,56 @@ def explain_text(settings: Settings, request: bytes) -> str:
         raise BadRequest(str(error)) from None
     ask, doubt = _ask(provider, sample, path)
     where = _origin(provider) + upstream_path(provider, rest, ask is not None).partition("?")[0]
+    return _explained(settings, sample, router, _Meant(provider, path, named, ask, doubt, where))
+
+
+def _explain_captured(settings: Settings, sample: Sample, router: Router) -> str:
+    """As the proxy port would have it."""
+    try:
+        url = urlsplit(sample.path)
+        host, port = (url.hostname or "").removesuffix("."), url.port or 443
+    except ValueError:
+        raise BadRequest("the url cannot be read") from None
+    capture = settings.capture
+    if capture.mode == "off":
+        raise BadRequest("nothing is intercepted: capture.mode is off")
+    name = captured(settings).get(host) if port == 443 else None
+    if name is None:
+        fate = "tunnelled unseen" if capture.others == "tunnel" else "refused (capture.others)"
+        return f"a connection to {host}:{port}: {fate}; no route, no policy"
+    provider = settings.providers[name]
+    exact = provider.host == host
+    path, base = url.path or "/", base_of(host)
+    if exact and provider.key is not None and not path.startswith(provider.base_path + "/"):
+        raise BadRequest(f"the path is not below the url of {name}, whose key llm-sidecar puts in: 403")
+    if not exact and path.startswith(base + "/"):
+        path = path[len(base) :]
+    named = sample.headers.get(_ROUTE_HEADER) if settings.request_headers.route else None
+    try:
+        own_path(provider, path)
+        ask, doubt = _ask(provider, sample, path)
+        sent = path if exact else upstream_path(provider, path, ask is not None)
+    except ValueError as error:
+        raise BadRequest(str(error)) from None
+    said = _Meant(provider, path, named, ask, doubt, _origin(provider) + sent)
+    return f"intercepted at {host}\n" + _explained(settings, sample, router, said)
+
+
+@dataclass(frozen=True, slots=True)
+class _Meant:
+    """What a request turned out to be."""
+
+    provider: Provider
+    path: str
+    named: str | None  # a route
+    ask: Ask | None
+    doubt: str
+    where: str  # the url that its own provider is asked for
+
+
+def _explained(settings: Settings, sample: Sample, router: Router, meant: _Meant) -> str:
+    provider, path, named = meant.provider, meant.path, meant.named
+    ask, doubt, where, prefix = meant.ask, meant.doubt, meant.where, meant.provider.name
     lines = [f"{sample.method} {path} for {provider.name}"]
     if ask is None:
         lines += [f"passed through to {where}: {doubt}; no route, no policy, only metrics"]

@@ -9,7 +9,8 @@ port and other containers' private ones stand. Private networks are allowed unle
 says otherwise: turning capture on must not cut an application off from its own services. Names are
 resolved here, each address is judged, and the connection goes to the judged one.
 
-A tunnel ends when both sides have ended, when one breaks, or when nothing moved for `idle` seconds.
+A tunnel ends when both sides have ended, when one breaks, or when nothing moved for `idle` seconds; for
+`HALF` once a side has ended: a client that has gone looks like one that has only said all it had to say.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from sidecar.upstream.addresses import Lookup, Names, Unresolved, is_address, is
 from sidecar.upstream.egress import ProxyRefused, addr_info, read_proxy, tunnel
 
 CONNECT = 10.0  # seconds for names, address and an outer proxy together
+HALF = 60.0  # seconds of silence that are granted to the side that has not ended
 PIECE = 32 * 1024  # bytes held of each direction
 
 
@@ -76,12 +78,20 @@ async def _dial(asked: Asked, rules: Capture, clock: Clock, lookup: Lookup) -> s
 async def carry(near: socket.socket, far: socket.socket, idle: float) -> None:
     """Until it ends, however it ends."""
     loop = asyncio.get_running_loop()
+    patience = idle
+
+    def moved() -> None:
+        if not limit.expired():  # both can happen in one round of the loop
+            limit.reschedule(loop.time() + patience)
 
     async def pump(source: socket.socket, sink: socket.socket) -> None:
+        nonlocal patience
         while data := await loop.sock_recv(source, PIECE):
-            limit.reschedule(loop.time() + idle)
+            moved()
             await loop.sock_sendall(sink, data)
         sink.shutdown(socket.SHUT_WR)
+        patience = min(idle, HALF)
+        moved()
 
     try:
         async with asyncio.timeout(idle) as limit, asyncio.TaskGroup() as both:

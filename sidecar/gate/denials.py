@@ -282,13 +282,15 @@ def obeyed(dialect: str, body: bytes, denials: Iterable[Denial]) -> tuple[bytes,
     made: dict[edit.Path, Any] = {}
     changes = []
     snake = dialect == "gemini"
-    for denial in denials:
-        if not denial.field:
-            continue
-        held = edit.member(body, denial.path, snake=snake)
+    fields = [denial for denial in denials if denial.field]
+    if not fields:
+        return body, ()
+    look = edit.members(body, snake=snake)
+    for denial in fields:
+        held = look(denial.path)
         if held is edit.ABSENT or (denial.value and held != denial.value):
             continue
-        if denial.beside and edit.member(body, tuple(denial.beside.split(".")), snake=snake) is edit.ABSENT:
+        if denial.beside and look(tuple(denial.beside.split("."))) is edit.ABSENT:
             continue
         made[denial.path] = edit.ABSENT
         if denial.instead:

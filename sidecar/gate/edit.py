@@ -7,7 +7,7 @@ one stays, which is the one that readers take.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 
 import msgspec
@@ -33,33 +33,43 @@ def edited(body: bytes, changes: Mapping[Path, Json | Absent], *, snake: bool = 
 
     `snake`: names in camelCase are met in snake_case too (protocol buffers read both). Raises BadBody.
     """
-    members = _members(body)
+    top = _members(body)
     changed = False
     for path, value in changes.items():
-        changed |= _change(members, path, value, snake=snake)
-    return msgspec.json.encode(members) if changed else body
+        changed |= _change(top, path, value, snake=snake)
+    return msgspec.json.encode(top) if changed else body
 
 
 def member(body: bytes, path: Path, *, snake: bool = False) -> Json | Absent:
     """The value of this member. Raises BadBody."""
-    members = _members(body)
-    for name in path[:-1]:
-        inner = members.get(_spelled(members, name, snake=snake))
-        if inner is None or bytes(inner).lstrip()[:1] != b"{":
-            return ABSENT
-        members = _members(inner)
-    found = members.get(_spelled(members, path[-1], snake=snake))
-    return ABSENT if found is None else msgspec.json.decode(found)
+    return members(body, snake=snake)(path)
 
 
-def _change(members: _Members, path: Path, value: Json | Absent, *, snake: bool) -> bool:
-    name = _spelled(members, path[0], snake=snake)
+def members(body: bytes, *, snake: bool = False) -> Callable[[Path], Json | Absent]:
+    """As `member`, for several looks at one body. Raises BadBody."""
+    top = _members(body)
+
+    def look(path: Path) -> Json | Absent:
+        around = top
+        for name in path[:-1]:
+            inner = around.get(_spelled(around, name, snake=snake))
+            if inner is None or bytes(inner).lstrip()[:1] != b"{":
+                return ABSENT
+            around = _members(inner)
+        found = around.get(_spelled(around, path[-1], snake=snake))
+        return ABSENT if found is None else msgspec.json.decode(found)
+
+    return look
+
+
+def _change(around: _Members, path: Path, value: Json | Absent, *, snake: bool) -> bool:
+    name = _spelled(around, path[0], snake=snake)
     if len(path) == 1:
         if value is ABSENT:
-            return members.pop(name, None) is not None
-        members[name] = msgspec.Raw(msgspec.json.encode(value))
+            return around.pop(name, None) is not None
+        around[name] = msgspec.Raw(msgspec.json.encode(value))
         return True
-    held = members.get(name)
+    held = around.get(name)
     known = held is not None and bytes(held).lstrip()[:1] == b"{"
     if value is ABSENT and not known:
         return False
@@ -67,17 +77,17 @@ def _change(members: _Members, path: Path, value: Json | Absent, *, snake: bool)
     if not _change(inner, path[1:], value, snake=snake):
         return False
     if inner:
-        members[name] = msgspec.Raw(msgspec.json.encode(inner))
+        around[name] = msgspec.Raw(msgspec.json.encode(inner))
     else:
-        del members[name]
+        del around[name]
     return True
 
 
-def _spelled(members: _Members, name: str, *, snake: bool) -> str:
-    if name in members or not snake:
+def _spelled(around: _Members, name: str, *, snake: bool) -> str:
+    if name in around or not snake:
         return name
     other = re.sub("[A-Z]", lambda letter: "_" + letter[0].lower(), name)
-    return other if other in members else name
+    return other if other in around else name
 
 
 def _members(raw: bytes | msgspec.Raw) -> _Members:

@@ -89,7 +89,8 @@ def of_conversation(conversation: Conversation, size: int) -> Features:
         elif started:
             late = late or turn.at
         for part in turn.parts:
-            seen.part(part)
+            if type(part) is not TextPart:  # most are
+                seen.part(part)
     sampling, thinking = conversation.sampling, conversation.thinking
     named = conversation.named_as
     last = conversation.turns[-1] if conversation.turns else None

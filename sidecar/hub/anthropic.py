@@ -32,7 +32,7 @@ from sidecar.hub.conversation import (
     ToolUsePart,
     Turn,
 )
-from sidecar.hub.reading import Object, document, objects, strings, take, text_json
+from sidecar.hub.reading import Object, document, leave, objects, others, strings, take, text_json
 
 NAMES = {
     "sampling.max_output": "max_tokens",
@@ -111,9 +111,11 @@ def _choice(fields: Object) -> tuple[Choice | None, str, bool | None]:
     kind, name = said.get("type"), said.get("name")
     if kind == "tool" and isinstance(name, str):
         fields.pop("tool_choice")
+        leave(fields, "tool_choice", said, "type", "name", "disable_parallel_tool_use")
         return Choice.NAMED, name, parallel
     if isinstance(kind, str) and kind in _CHOICES:
         fields.pop("tool_choice")
+        leave(fields, "tool_choice", said, "type", "disable_parallel_tool_use")
         return _CHOICES[kind], "", parallel
     return None, "", None
 
@@ -131,8 +133,7 @@ def _thinking(fields: Object, config: Object) -> Thinking:
         shown = display != "omitted"
         if kind in ("adaptive", "disabled") or (kind == "enabled" and isinstance(budget, int)):
             fields.pop("thinking")
-            if display is not None:
-                fields["thinking.display"] = display
+            leave(fields, "thinking", said, "type", "budget_tokens")
         if kind == "enabled" and isinstance(budget, int):
             return Thinking(effort=wanted, budget=budget, shown=shown)
         if kind == "disabled":
@@ -146,6 +147,7 @@ def _format(config: Object) -> Format:
     said = config.get("format")
     if isinstance(said, dict) and said.get("type") == "json_schema" and isinstance(said.get("schema"), dict):
         config.pop("format")
+        leave(config, "format", said, "type", "schema")
         return Format(Shape.SCHEMA, schema=said["schema"])
     return Format()
 
@@ -231,7 +233,8 @@ def _block(block: Object, at: str, names: dict[str, str] | None = None) -> Part:
 def _source(kind: str, block: Object, at: str) -> Part:
     source: Object = block.pop("source")
     name, named = take(block, "title", str) or "", f"{at}.title"
-    kept = {key: value for key, value in block.items() if value is not None}
+    kept = others(block)
+    leave(kept, "source", source, "type", "media_type", "data", "url", "file_id")
     form, media = _KINDS[kind], str(source.get("media_type") or "")
     match source.get("type"):
         case "base64":

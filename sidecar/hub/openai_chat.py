@@ -33,7 +33,7 @@ from sidecar.hub.conversation import (
 )
 from sidecar.hub.openai_chat_voice import ChatVoice
 from sidecar.hub.openai_chat_writing import AUDIO, write
-from sidecar.hub.reading import Object, data_url, document, objects, others, strings, take, text_json
+from sidecar.hub.reading import Object, data_url, document, leave, objects, others, strings, take, text_json
 
 NAMES = {
     "sampling.max_output": "max_completion_tokens",
@@ -123,6 +123,8 @@ def _choice(fields: Object) -> tuple[Choice | None, str]:
         name = said["function"].get("name")
         if isinstance(name, str):
             fields.pop("tool_choice")
+            leave(fields, "tool_choice", said, "type", "function")
+            leave(fields, "tool_choice.function", said["function"], "name")
             return Choice.NAMED, name
     return None, ""
 
@@ -141,7 +143,7 @@ def _tools(fields: Object) -> Iterable[Tool]:
             description=take(function, "description", str) or "",
             schema=take(function, "parameters", dict),
             strict=take(function, "strict", bool),
-            rest={k: v for k, v in function.items() if v is not None},
+            rest={**others(said, "type", "function"), **{f"function.{k}": v for k, v in function.items()}},
             at=at,
         )
 
@@ -153,19 +155,24 @@ def _format(fields: Object) -> Format:
     kind = said.get("type")
     if kind == "text":
         fields.pop("response_format")
+        leave(fields, "response_format", said, "type")
     elif kind == "json_object":
         fields.pop("response_format")
+        leave(fields, "response_format", said, "type")
         return Format(Shape.JSON)
     elif kind == "json_schema" and isinstance(said.get("json_schema"), dict):
         fields.pop("response_format")
         form: Object = said["json_schema"]
-        return Format(
+        wanted = Format(
             Shape.SCHEMA,
             schema=take(form, "schema", dict) or {},
             name=take(form, "name", str) or "",
             description=take(form, "description", str) or "",
             strict=take(form, "strict", bool),
         )
+        leave(fields, "response_format", said, "type", "json_schema")
+        leave(fields, "response_format.json_schema", form)
+        return wanted
     return Format()
 
 
@@ -235,18 +242,26 @@ def _part(part: Object, at: str) -> Part:
         return TextPart(part["text"], rest=others(part, "type", "text"), at=at)
     if kind == "refusal" and isinstance(inner, str):
         return RefusalPart(inner, at=at)
+    beside = others(part, "type", kind)
     if kind == "image_url" and isinstance(inner, dict) and isinstance(inner.get("url"), str):
-        return _media(MediaKind.IMAGE, inner["url"], others(inner, "url"), at)
+        return _media(MediaKind.IMAGE, inner["url"], {**others(inner, "url"), **beside}, at)
     if kind == "input_audio" and isinstance(inner, dict) and isinstance(inner.get("data"), str):
         form = str(inner.get("format"))
-        return MediaPart(MediaKind.AUDIO, AUDIO.get(form, f"audio/{form}"), data=inner["data"], at=at)
+        rest = {**others(inner, "data", "format"), **beside}
+        return MediaPart(
+            MediaKind.AUDIO, AUDIO.get(form, f"audio/{form}"), data=inner["data"], rest=rest, at=at
+        )
     if kind == "file" and isinstance(inner, dict):
         name, named = str(inner.get("filename") or ""), f"{at}.file.filename"
         if isinstance(inner.get("file_data"), str):
-            media = _media(MediaKind.DOCUMENT, inner["file_data"], {}, at)
-            return MediaPart(media.kind, media.type, media.data, media.url, name=name, name_at=named, at=at)
+            media = _media(MediaKind.DOCUMENT, inner["file_data"], beside, at)
+            return MediaPart(
+                media.kind, media.type, media.data, media.url, name=name, name_at=named, rest=beside, at=at
+            )
         if isinstance(inner.get("file_id"), str):
-            return MediaPart(MediaKind.DOCUMENT, file=inner["file_id"], name=name, name_at=named, at=at)
+            return MediaPart(
+                MediaKind.DOCUMENT, file=inner["file_id"], name=name, name_at=named, rest=beside, at=at
+            )
     return OwnPart(kind, part, at=at)
 
 

@@ -33,7 +33,7 @@ from sidecar.hub.conversation import (
 )
 from sidecar.hub.openai_responses_voice import ResponsesVoice
 from sidecar.hub.openai_responses_writing import write
-from sidecar.hub.reading import Object, data_url, document, objects, others, take, text_json
+from sidecar.hub.reading import Object, data_url, document, leave, objects, others, take, text_json
 
 NAMES = {
     "sampling.max_output": "max_output_tokens",
@@ -98,6 +98,7 @@ def _choice(fields: Object) -> tuple[Choice | None, str]:
         return _CHOICES[said], ""
     if isinstance(said, dict) and said.get("type") == "function" and isinstance(said.get("name"), str):
         fields.pop("tool_choice")
+        leave(fields, "tool_choice", said, "type", "name")
         return Choice.NAMED, said["name"]
     return None, ""
 
@@ -107,18 +108,21 @@ def _format(fields: Object) -> Format:
     said = take(text, "format", dict)
     for key, value in text.items():
         fields[f"text.{key}"] = value
-    if said is None or said.get("type") == "text":
+    if said is None:
         return Format()
-    if said.get("type") == "json_object":
-        return Format(Shape.JSON)
+    if said.get("type") in ("text", "json_object"):
+        leave(fields, "text.format", said, "type")
+        return Format(Shape.JSON if said["type"] == "json_object" else Shape.TEXT)
     if said.get("type") == "json_schema":
-        return Format(
+        form = Format(
             Shape.SCHEMA,
             schema=take(said, "schema", dict) or {},
             name=take(said, "name", str) or "",
             description=take(said, "description", str) or "",
             strict=take(said, "strict", bool),
         )
+        leave(fields, "text.format", said, "type")
+        return form
     fields["text.format"] = said
     return Format()
 

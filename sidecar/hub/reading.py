@@ -153,3 +153,8 @@ class Fields:
 def others(fields: Object, *taken: str) -> Object:
     """What is left of an object when these are taken, nulls aside."""
     return {key: value for key, value in fields.items() if key not in taken and value is not None}
+
+
+def leave(fields: Object, name: str, said: Object, *known: str) -> None:
+    """Put what is left of an inner object back, under a name that says where it stood."""
+    fields.update({f"{name}.{key}": value for key, value in others(said, *known).items()})

@@ -53,6 +53,12 @@ class SelfMade:
         return self._trusted and self._wall() < self._door.ends
 
     async def tick(self) -> str:
+        try:
+            return await self._tick()
+        except (LookupError, TypeError, AttributeError):  # whoever answers is no API server
+            raise ApiError(0, "an answer of the API is not what it should be") from None
+
+    async def _tick(self) -> str:
         for _ in range(ROUNDS):
             webhook = await self._api.get(self._webhook)  # before the Secret: see above
             kept, made = await self._kept()

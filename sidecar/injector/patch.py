@@ -147,7 +147,8 @@ def _first(edit: Edit, ask: Wanted, cluster_native: bool, warnings: Warnings) ->
     else:
         edit.append(("spec", "containers"), [made])
     edit.set(("metadata", "labels", INJECTED), "true")
-    edit.set(("metadata", "annotations", STATUS), status(ask.name, profile, way, native=native))
+    said = status(ask.name, profile, way, native=native, warnings=warnings.texts())
+    edit.set(("metadata", "annotations", STATUS), said)
     return Outcome.INJECTED
 
 
@@ -200,8 +201,10 @@ def _grace(edit: Edit, ask: Wanted, warnings: Warnings) -> int:
     return grace
 
 
-def status(name: str, profile: Profile, way: Way, *, native: bool) -> str:
-    """Without times or pod names: equal pods say the same."""
+def status(name: str, profile: Profile, way: Way, *, native: bool, warnings: tuple[str, ...]) -> str:
+    """Without times or pod names: equal pods say the same. With the warnings, since only a client that
+    creates pods itself is shown them: controllers drop what the API server warns of.
+    """
     digest = hashlib.sha256(profile.config.encode()).hexdigest()
     said = {
         "version": __version__,
@@ -212,6 +215,7 @@ def status(name: str, profile: Profile, way: Way, *, native: bool) -> str:
         "port": profile.port,
         "adminPort": profile.admin_port,
         "env": sorted(way.table),
+        **({"warnings": warnings} if warnings else {}),
     }
     return json.dumps(said, sort_keys=True, separators=(",", ":"))
 

@@ -138,7 +138,7 @@ def _enter(server: web.Server) -> asyncio.Protocol:
     """For a new connection, in the place of those above the bound that are busy with nothing."""
     open_ = [one for one in server.connections if one.transport and not one.transport.is_closing()]
     if len(open_) >= CONNECTIONS:
-        idle = next((one for one in open_ if one._current_request is None), open_[0])
+        idle = next((one for one in open_ if one._current_request is None), open_[0])  # noqa: SLF001  # nothing else tells
         if idle.transport is not None:
             idle.transport.abort()
     return server()

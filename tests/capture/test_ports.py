@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.capture import capture as port
+from sidecar.capture import tunnel
 from sidecar.capture.asked import HEAD_BYTES, Asked
 from sidecar.events import CallEnded, Event, Proxied
 from sidecar.telemetry import logs
@@ -99,6 +100,26 @@ def test_a_tunnel_that_carries_nothing_is_closed(tmp_path: Path):
             client = await one.connect(f"files.test:{there}")
             assert b"" == await client.rest()
             assert 0 == one.capture.tunnels
+
+    run(scenario())
+
+
+def test_a_client_that_has_gone_is_not_waited_for_as_one_that_is_silent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(tunnel, "HALF", 0.05)
+
+    async def deaf(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        await asyncio.get_running_loop().create_future()
+
+    async def scenario() -> None:
+        server = await asyncio.start_server(deaf, "127.0.0.1", 0)
+        there = server.sockets[0].getsockname()[1]
+        async with pod(tmp_path, names=FILES, reach="any") as one:
+            client = await one.connect(f"files.test:{there}")
+            client.leave()
+            await until(lambda: one.capture.tunnels == 0)
+        server.close()
 
     run(scenario())
 

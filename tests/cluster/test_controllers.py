@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -38,6 +39,23 @@ def test_a_deployment_gets_sidecars_with_its_next_rollout(cluster: Cluster):
     assert said.status == 0, said.err
     (third,) = until(lambda: cluster.pods(place, "llm-sidecar.dev/inject=false"), "one that declines")
     assert not injected(third)
+
+
+@pytest.mark.usefixtures("release")
+def test_what_is_wrong_with_a_template_stands_in_its_pods(cluster: Cluster, place: str):
+    """No controller passes warnings on, neither as events nor in conditions."""
+    here = ("--namespace", place)
+    assert cluster.kubectl(*here, "create", "deployment", "web", "--image=example.com/web:1").status == 0
+    wrong = '{"spec":{"template":{"metadata":{"annotations":{"llm-sidecar.dev/log-level":"loud"}}}}}'
+    said = cluster.kubectl(*here, "patch", "deployment", "web", "--type", "merge", "-p", wrong)
+    assert (said.status, said.err) == (0, "")
+
+    def warnings() -> list[str]:
+        rows = (row["metadata"]["annotations"]["llm-sidecar.dev/status"] for row in cluster.pods(place))
+        return [text for row in rows for text in json.loads(row).get("warnings", [])]
+
+    (text,) = until(warnings, "a pod of the new template")
+    assert text.startswith("llm-sidecar.dev/log-level: expected ")
 
 
 @pytest.mark.usefixtures("release")

@@ -207,3 +207,44 @@ def test_streaming_upstream_is_shown():
     )
 
     assert "  AskStream: a whole call is asked for as a stream" in text.splitlines()
+
+
+# ---- intercepted ---------------------------------------------------------------------------------
+
+CAPTURED = """
+capture: {mode: proxy, trust_dir: /tmp}
+providers: {openai: {url: "https://gateway.example.com/llm/v1"}}
+routes: [{name: mine, match: {provider: openai}, chain: [openai, groq]}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("https://api.openai.com/v1/chat/completions", "https://gateway.example.com/llm/v1/chat/completions"),
+        (
+            "https://gateway.example.com/llm/v1/chat/completions",
+            "https://gateway.example.com/llm/v1/chat/completions",
+        ),
+        (
+            "https://api.groq.com/openai/v1/chat/completions",
+            "https://api.groq.com/openai/v1/chat/completions",
+        ),
+        ("https://api.openai.com:8443/v1/x", "a connection to api.openai.com:8443: tunnelled unseen"),
+        ("https://example.org/v1/x", "a connection to example.org:443: tunnelled unseen"),
+    ],
+)
+@pytest.mark.parametrize("raw", [False, True])
+def test_an_intercepted_request_is_explained_by_its_url(url: str, said: str, raw: bool):
+    body = json.dumps({"model": "m", "messages": []})
+    request = f"POST {url} HTTP/1.1\r\n\r\n{body}" if raw else json.dumps({"path": url, "body": body})
+
+    text = explain_text(config.parse(CAPTURED), request.encode())
+
+    assert said in text
+    assert ("route: mine" in text) is ("gateway" in said)
+
+
+def test_an_url_is_no_request_where_nothing_is_intercepted():
+    with pytest.raises(BadRequest, match=r"capture\.mode is off"):
+        explain_text(config.parse("drain: 5s"), b'{"path": "https://api.openai.com/v1/models"}')

@@ -115,11 +115,12 @@ def _answered(dialect: str, *results: tuple[str, str, str]) -> list[Json]:
 
 def _system(dialect: str, text: str) -> Json:
     """What says it at the top, for dialects that have such a place; chat has none."""
-    return {
+    table: dict[str, Json] = {
         RESPONSES: {"instructions": text},
         ANTHROPIC: {"system": text},
         GEMINI: {"systemInstruction": {"parts": [{"text": text}]}},
-    }.get(dialect, {})
+    }
+    return table.get(dialect, {})
 
 
 def _first(dialect: str, text: str) -> list[Json]:
@@ -140,7 +141,7 @@ def _schema(dialect: str, **more: Any) -> Json:
 
 
 def _image(dialect: str) -> Json:
-    return {
+    table: dict[str, Json] = {
         CHAT: {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}", "detail": "low"}},
         RESPONSES: {"type": "input_image", "image_url": f"data:image/png;base64,{PNG}", "detail": "low"},
         ANTHROPIC: {
@@ -148,22 +149,24 @@ def _image(dialect: str) -> Json:
             "source": {"type": "base64", "media_type": "image/png", "data": PNG},
         },
         GEMINI: {"inlineData": {"mimeType": "image/png", "data": PNG}},
-    }[dialect]
+    }
+    return table[dialect]
 
 
 def _remote(dialect: str) -> Json:
     url = "https://example.org/hedgehog.png"
-    return {
+    table: dict[str, Json] = {
         CHAT: {"type": "image_url", "image_url": {"url": url}},
         RESPONSES: {"type": "input_image", "image_url": url},
         ANTHROPIC: {"type": "image", "source": {"type": "url", "url": url}},
         GEMINI: {"fileData": {"mimeType": "image/png", "fileUri": url}},
-    }[dialect]
+    }
+    return table[dialect]
 
 
 def _document(dialect: str) -> Json:
     data = f"data:application/pdf;base64,{PDF}"
-    return {
+    table: dict[str, Json] = {
         CHAT: {"type": "file", "file": {"filename": "log.pdf", "file_data": data}},
         RESPONSES: {"type": "input_file", "filename": "log.pdf", "file_data": data},
         ANTHROPIC: {
@@ -172,7 +175,8 @@ def _document(dialect: str) -> Json:
             "source": {"type": "base64", "media_type": "application/pdf", "data": PDF},
         },
         GEMINI: {"inlineData": {"mimeType": "application/pdf", "data": PDF}},
-    }[dialect]
+    }
+    return table[dialect]
 
 
 def _thoughtful(dialect: str) -> Json:
@@ -203,7 +207,7 @@ def _thoughtful(dialect: str) -> Json:
 
 
 def _reasoning(dialect: str) -> Json:
-    return {
+    table: dict[str, Json] = {
         CHAT: {"reasoning_effort": "medium", "max_completion_tokens": 9000},
         RESPONSES: {"reasoning": {"effort": "medium", "summary": "auto"}, "max_output_tokens": 9000},
         ANTHROPIC: {"thinking": {"type": "enabled", "budget_tokens": 5000}, "max_tokens": 9000},
@@ -213,31 +217,61 @@ def _reasoning(dialect: str) -> Json:
                 "maxOutputTokens": 9000,
             }
         },
-    }[dialect]
+    }
+    return table[dialect]
 
 
 def _sampling(dialect: str) -> Json:
     common: Json = {"temperature": 1.5, "top_p": 0.9}
-    return {
-        CHAT: {**common, "stop": ["a", "b", "c", "d"], "seed": 7, "presence_penalty": 0.5, "max_tokens": 99,
-               "logit_bias": {"50256": -100}, "user": "u-1", "metadata": {"ticket": "T-1"}},
-        RESPONSES: {**common, "max_output_tokens": 99, "user": "u-1", "metadata": {"ticket": "T-1"},
-                    "include": ["reasoning.encrypted_content"], "truncation": "auto"},
-        ANTHROPIC: {"temperature": 0.5, "top_k": 40, "stop_sequences": ["a", "b", "c", "d", "e", "f"],
-                    "metadata": {"user_id": "u-1"}, "service_tier": "auto"},
-        GEMINI: {"generation_config": {**common, "top_k": 40, "stop_sequences": ["a", "b", "c", "d", "e"],
-                 "seed": 7, "frequency_penalty": 0.25, "max_output_tokens": 99},
-                 "safetySettings": [{"category": "HARM_CATEGORY_HARASSMENT", "threshold": "BLOCK_NONE"}]},
-    }[dialect]  # fmt: skip
+    table: dict[str, Json] = {
+        CHAT: {
+            **common,
+            "stop": ["a", "b", "c", "d"],
+            "seed": 7,
+            "presence_penalty": 0.5,
+            "max_tokens": 99,
+            "logit_bias": {"50256": -100},
+            "user": "u-1",
+            "metadata": {"ticket": "T-1"},
+        },
+        RESPONSES: {
+            **common,
+            "max_output_tokens": 99,
+            "user": "u-1",
+            "metadata": {"ticket": "T-1"},
+            "include": ["reasoning.encrypted_content"],
+            "truncation": "auto",
+        },
+        ANTHROPIC: {
+            "temperature": 0.5,
+            "top_k": 40,
+            "stop_sequences": ["a", "b", "c", "d", "e", "f"],
+            "metadata": {"user_id": "u-1"},
+            "service_tier": "auto",
+        },
+        GEMINI: {
+            "generation_config": {
+                **common,
+                "top_k": 40,
+                "stop_sequences": ["a", "b", "c", "d", "e"],
+                "seed": 7,
+                "frequency_penalty": 0.25,
+                "max_output_tokens": 99,
+            },
+            "safetySettings": [{"category": "HARM_CATEGORY_HARASSMENT", "threshold": "BLOCK_NONE"}],
+        },
+    }
+    return table[dialect]  # fmt: skip
 
 
 def _named(dialect: str) -> Json:
-    return {
+    table: dict[str, Json] = {
         CHAT: {"tool_choice": {"type": "function", "function": {"name": "tide"}}},
         RESPONSES: {"tool_choice": {"type": "function", "name": "tide"}},
         ANTHROPIC: {"tool_choice": {"type": "tool", "name": "tide", "disable_parallel_tool_use": True}},
         GEMINI: {"toolConfig": {"functionCallingConfig": {"mode": "ANY", "allowedFunctionNames": ["tide"]}}},
-    }[dialect]
+    }
+    return table[dialect]
 
 
 def _late(dialect: str) -> list[Json]:
@@ -248,30 +282,33 @@ def _late(dialect: str) -> list[Json]:
 
 
 def _json_mode(dialect: str) -> Json:
-    return {
+    table: dict[str, Json] = {
         CHAT: {"response_format": {"type": "json_object"}},
         RESPONSES: {"text": {"format": {"type": "json_object"}, "verbosity": "low"}},
         ANTHROPIC: {},
         GEMINI: {"generationConfig": {"responseMimeType": "application/json"}},
-    }[dialect]
+    }
+    return table[dialect]
 
 
 def _held(dialect: str) -> Json:
-    return {
+    table: dict[str, Json] = {
         CHAT: {"web_search_options": {"search_context_size": "low"}},
         RESPONSES: {"previous_response_id": "resp_1"},
         ANTHROPIC: {"container": "container_1"},
         GEMINI: {"cachedContent": "cachedContents/1"},
-    }[dialect]
+    }
+    return table[dialect]
 
 
 def _server_tool(dialect: str) -> Json:
-    return {
+    table: dict[str, Json] = {
         CHAT: {"tools": [{"type": "custom", "custom": {"name": "free"}}]},
         RESPONSES: {"tools": [{"type": "web_search"}]},
         ANTHROPIC: {"tools": [{"type": "web_search_20250305", "name": "web_search"}]},
         GEMINI: {"tools": [{"googleSearch": {}}]},
-    }[dialect]
+    }
+    return table[dialect]
 
 
 def _ids(dialect: str) -> list[Json]:
@@ -357,7 +394,10 @@ def cases(dialect: str) -> dict[str, Json]:
 
 
 def path_of(dialect: str) -> str:
-    return {
-        CHAT: "/v1/chat/completions", RESPONSES: "/v1/responses", ANTHROPIC: "/v1/messages",
+    table = {
+        CHAT: "/v1/chat/completions",
+        RESPONSES: "/v1/responses",
+        ANTHROPIC: "/v1/messages",
         GEMINI: "/v1beta/models/of-gemini:generateContent",
-    }[dialect]  # fmt: skip
+    }
+    return table[dialect]  # fmt: skip

@@ -58,7 +58,7 @@ def rounds(draw: st.DrawFn, number: int) -> list[Turn]:
     if draw(st.booleans()):
         parts.insert(draw(st.integers(0, 1)), draw(images))
     said: list[Part] = [TextPart(draw(words))] if draw(st.booleans()) else []
-    calls: list[Part] = []
+    calls: list[ToolUsePart] = []
     for _ in range(draw(st.integers(0, 3))):
         arguments = json.dumps(draw(st.dictionaries(words, values, max_size=2)), ensure_ascii=False)
         calls.append(ToolUsePart(f"{draw(idents)}{number}{len(calls)}", draw(names), arguments))

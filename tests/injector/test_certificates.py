@@ -300,6 +300,28 @@ def test_an_api_that_refuses_is_said_and_what_was_loaded_stays_in_use():
     play(work)
 
 
+@pytest.mark.parametrize(
+    "there",
+    [
+        [],
+        "nonsense",
+        {"webhooks": [{}]},
+        {"webhooks": {"a": 1}},
+        {"webhooks": [{"clientConfig": {}}]},
+        {"metadata": [], "webhooks": [{"clientConfig": {}}]},
+    ],
+)
+def test_an_answer_that_is_nonsense_is_an_error_and_not_the_end(there: Any):
+    async def work(cluster: Cluster, api: Api, clock: Clock) -> None:
+        cluster.objects[WEBHOOK] = there
+        one, _ = keeper(api, clock)
+        with pytest.raises(ApiError, match="not what it should be"):
+            await one.tick()
+        assert not one.ready
+
+    play(work)
+
+
 def test_a_webhook_that_is_not_there_yet_is_named():
     async def work(cluster: Cluster, api: Api, clock: Clock) -> None:
         del cluster.objects[WEBHOOK]

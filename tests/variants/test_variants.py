@@ -130,12 +130,15 @@ def test_gemini_without_a_prompt_gets_one_or_stays_without():
         ("openai_chat", {"temperature": 1}, {"temperature": None}, {}),
         ("openai_chat", {"max_tokens": 9}, {"max_output": 5}, {"max_tokens": 5}),
         ("openai_chat", {}, {"max_output": 5}, {"max_completion_tokens": 5}),
-        ("openai_chat", {}, {"effort": "low", "parallel": False}, {"reasoning_effort": "low", "parallel_tool_calls": False}),
+        ("openai_chat", {}, {"effort": "low"}, {"reasoning_effort": "low"}),
+        ("openai_chat", {}, {"parallel": False}, {"parallel_tool_calls": False}),
         ("openai_chat", {}, {"service_tier": "flex"}, {"service_tier": "flex"}),
-        ("openai_responses", {}, {"effort": "low", "max_output": 5}, {"reasoning": {"effort": "low"}, "max_output_tokens": 5}),
-        ("anthropic", {"max_tokens": 9}, {"max_output": 5, "stop": ["x"]}, {"max_tokens": 5, "stop_sequences": ["x"]}),
+        ("openai_responses", {}, {"effort": "low"}, {"reasoning": {"effort": "low"}}),
+        ("openai_responses", {}, {"max_output": 5}, {"max_output_tokens": 5}),
+        ("anthropic", {"max_tokens": 9}, {"max_output": 5}, {"max_tokens": 5}),
+        ("anthropic", {}, {"stop": ["x"]}, {"stop_sequences": ["x"]}),
         ("anthropic", {}, {"seed": 5}, {}),
-        ("gemini", {"generation_config": {"top_p": 1}}, {"top_p": 0.5}, {"generation_config": {"top_p": 0.5}}),
+        ("gemini", {"generation_config": {"top_p": 1}}, {"top_p": 2}, {"generation_config": {"top_p": 2}}),
         ("gemini", {}, {"max_output": 5}, {"generationConfig": {"maxOutputTokens": 5}}),
     ],
 )  # fmt: skip
@@ -180,9 +183,17 @@ def test_a_conversation_takes_the_same_parameters():
     asked = chat(HELLO, temperature=1, stop=["a"], reasoning_effort="high", seed=4)
     now = in_conversation(
         asked,
-        Variant(parameters={"temperature": 0.5, "stop": None, "effort": "low", "max_output": 7, "parallel": False,
-                            "service_tier": "x"}),
-    )  # fmt: skip
+        Variant(
+            parameters={
+                "temperature": 0.5,
+                "stop": None,
+                "effort": "low",
+                "max_output": 7,
+                "parallel": False,
+                "service_tier": "x",
+            }
+        ),
+    )
     sampling = now.sampling
     assert (0.5, (), 7, 4) == (sampling.temperature, sampling.stop, sampling.max_output, sampling.seed)
     assert Effort.LOW is now.thinking.effort
