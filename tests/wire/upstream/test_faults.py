@@ -261,7 +261,7 @@ def test_a_limit_is_at_most_what_is_left(run: Run, bound: str) -> None:
     async def main() -> None:
         async with rig(silent) as r:
             soon = 0.1 if bound == "patience" else asyncio.get_running_loop().time() + 0.1
-            outcome, _ = await r.ask(r.call(**{bound: soon}))  # type: ignore[arg-type]
+            outcome, _ = await r.ask(r.call(stream=True, **{bound: soon}))  # type: ignore[arg-type]
 
         assert isinstance(outcome, Failed)
         assert outcome.fault is Fault.TIMEOUT
