@@ -52,6 +52,17 @@ Out: {"id": "x", "class": "rate_limit_rpm", "retry": true, "fallback": true, "re
       "scope": "model"}
 """
 
+TRANSLATE = """\
+Shows what becomes of a call in another dialect: JSON lines in, JSON lines out. Nothing is sent.
+
+request:   the request's body, or {"path", "body"} where the path names the model (gemini)
+           -> {"path", "query", "body", "losses": [{"field", "how"}]}, or {"refused", "why"}
+response:  a provider's whole answer -> {"body", "losses"}
+stream:    a JSON string that holds a provider's events -> {"stream", "losses"}
+error:     {"status", "headers", "body"} -> {"status", "body", "class", "retry_after_s"}
+"""
+_SPOKEN = ("openai_chat", "openai_responses", "anthropic", "gemini")
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
@@ -86,6 +97,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     _config_option(explain)
     explain.add_argument("--request", required=True, metavar="FILE")
     add("classify", "show the decision for provider answers (JSON lines)", CLASSIFY, _classify)
+    translate = add(
+        "translate", "show what becomes of a call in another dialect (JSON lines)", TRANSLATE, _translate
+    )
+    for option, text in (("--from", "the dialect of what is given"), ("--to", "the dialect that is wanted")):
+        translate.add_argument(option, required=True, choices=_SPOKEN, help=text, dest=option[2:] + "_")
+    translate.add_argument("--kind", choices=("request", "response", "stream", "error"), default="request")
     for name, summary in (
         ("provider", "run a scripted fake vendor to drill with"),
         ("demo", "a scripted bad day, with and without the sidecar"),
@@ -191,6 +208,19 @@ def _explain(arguments: argparse.Namespace) -> int:
         return _wrong(f"{arguments.request}: {error.strerror}")
     except ValueError as error:
         return _wrong(f"{arguments.request}: {error}")
+    return 0
+
+
+def _translate(arguments: argparse.Namespace) -> int:
+    import io
+    import time
+
+    from sidecar.translate_lines import run
+
+    lines = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8", errors="replace")
+    wall = time.time()  # noqa: TID251  # answers name the moment they were made
+    for line in run(lines, of=arguments.from_, to=arguments.to_, kind=arguments.kind, wall=wall):
+        print(line, flush=True)  # noqa: T201
     return 0
 
 

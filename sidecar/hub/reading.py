@@ -7,6 +7,7 @@ of another dialect reports it as it reports every field it does not know.
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import TypeVar
 
 import msgspec
@@ -33,14 +34,16 @@ def document(body: bytes) -> Object:
 def take(fields: Object, name: str, kind: type[T]) -> T | None:
     """Remove and return the field if it is of this type; whole numbers are floats too, booleans neither."""
     value = fields.get(name)
-    if kind is float and type(value) is int:
-        fields.pop(name)
-        return float(value)  # type: ignore[return-value]  # T is float here
-    if isinstance(value, kind) and not (isinstance(value, bool) and kind is not bool):
-        fields.pop(name)
-        return value
     if value is None:
         fields.pop(name, None)  # null is what is not there
+        return None
+    found = type(value)
+    if found is kind:
+        del fields[name]
+        return value  # type: ignore[no-any-return]  # it is of the type that was asked for
+    if kind is float and found is int:
+        del fields[name]
+        return float(value)  # type: ignore[return-value]  # T is float here
     return None
 
 
@@ -84,6 +87,11 @@ def data_url(url: str) -> tuple[str, str] | None:
     return head[:-7].partition(";")[0], data
 
 
+@cache  # of the names that our own code asks for
+def _in_snakes(name: str) -> str:
+    return re.sub("[A-Z]", lambda letter: "_" + letter[0].lower(), name)
+
+
 class Fields:
     """An object of a dialect that writes its names in either case, "topP" or "top_p"; asked in the first.
 
@@ -100,7 +108,7 @@ class Fields:
     def _name(self, name: str) -> str:
         if name in self.fields:
             return name
-        other = re.sub("[A-Z]", lambda letter: "_" + letter[0].lower(), name)
+        other = _in_snakes(name)
         return other if other in self.fields else name
 
     def at(self, name: str) -> str:

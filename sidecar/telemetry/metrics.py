@@ -337,11 +337,7 @@ class Metrics:
         route = labels.route(call.route)
         own_key = not attempts or attempts[-1].target not in labels.keyed
         ended, path = words.ended(outcome, own_key=own_key), words.path(attempts, outcome)
-        add(
-            self._requests[
-                route, call.ask.operation, labels.primary(call), ended, words.tier(outcome), path
-            ]
-        )
+        add(self._requests[route, call.ask.operation, labels.primary(call), ended, words.tier(outcome), path])
         if ended is Ended.SUCCESS or ended is Ended.ERROR:
             took = event.ended - call.arrived
             self._time(self._request_duration, call, (route, path, ended), took, event.ended)

@@ -10,7 +10,7 @@ body, the key and, where an answer has to be read, the wish to get it uncompress
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -68,8 +68,9 @@ def form(call: Call, target: Target) -> Request | Refused | Failed:
     judged = call.ask.operation is not Operation.OTHER
     own = provider.name == call.provider
     query, secret = call.query, b""
-    if target.credential is not None or not own:
-        key = target.credential.reveal() if target.credential is not None else None
+    credential = target.credential
+    if credential is not None or not own:
+        key = None if credential is None else credential.reveal()
         if key is None:
             return Refused(RefusedBy.NO_CREDENTIAL, fault=Fault.AUTH, detail=f"no key for {provider.name}")
         secret = _credential(provider.auth, key)
@@ -136,6 +137,7 @@ def _credential(style: AuthStyle, key: str) -> bytes:
     return f"{style.value}: {value}".encode()
 
 
+@lru_cache(maxsize=256)
 def _host(scheme: str, host: str, port: int) -> str:
     if ":" in host and not host.startswith("["):
         host = f"[{host}]"

@@ -47,7 +47,6 @@ def _tools(dialect: str) -> Json:
 
 
 def _asked(dialect: str, turns: list[Json], **more: Any) -> Json:
-    """A request around turns in the dialect's own words."""
     place = {RESPONSES: "input", GEMINI: "contents"}.get(dialect, "messages")
     top: Json = {} if dialect == GEMINI else {"model": f"of-{dialect}"}
     if dialect == ANTHROPIC:
@@ -114,7 +113,6 @@ def _answered(dialect: str, *results: tuple[str, str, str]) -> list[Json]:
 
 
 def _system(dialect: str, text: str) -> Json:
-    """What says it at the top, for dialects that have such a place; chat has none."""
     table: dict[str, Json] = {
         RESPONSES: {"instructions": text},
         ANTHROPIC: {"system": text},
@@ -180,7 +178,6 @@ def _document(dialect: str) -> Json:
 
 
 def _thoughtful(dialect: str) -> Json:
-    """A tool loop whose earlier answer holds sealed thoughts."""
     call, result = (
         _called(dialect, ("c1", "tide", {"port": "Emden"})),
         _answered(dialect, ("c1", "tide", "06:12")),

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from math import inf
 
 import pytest
@@ -60,6 +62,31 @@ def test_work_that_is_done_in_time_leaves_no_timer():
         assert 11.0 == now()
 
     run(main())
+
+
+class Owner:
+    """As a layer's sink: it holds the limit that asks it."""
+
+    def __init__(self) -> None:
+        self.limit = Limit(self.due)
+
+    def due(self) -> float:
+        return 5.0
+
+
+def test_what_it_asked_goes_with_its_last_user_and_not_with_the_collector_of_cycles():
+    async def limited() -> weakref.ref[Owner]:
+        owner = Owner()
+        with owner.limit:
+            await asyncio.sleep(1)
+        owner.limit.nearer()  # too late, and no harm
+        return weakref.ref(owner)
+
+    gc.disable()
+    try:
+        assert run(limited())() is None
+    finally:
+        gc.enable()
 
 
 def test_a_cancellation_from_elsewhere_passes_as_it_is():

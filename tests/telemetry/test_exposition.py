@@ -25,7 +25,9 @@ from sidecar.telemetry.exposition import (
     Child,
     Exposition,
     Shown,
+    add,
     buckets_of,
+    observe,
     prefers_open,
     sum_of,
     value_of,
@@ -146,6 +148,22 @@ def test_the_numbers_that_are_read_are_those_the_library_shows():
     assert [1, 2, 1] == [bucket.get() for bucket in buckets_of(histogram)]
     assert [0.5, 1.75, 9.0] == [e.value for b in buckets_of(histogram) if (e := b.get_exemplar())]
     assert 12.75 == sum_of(histogram) == registry.get_sample_value("h_sum")
+
+
+def test_the_short_way_of_counting_ends_where_the_librarys_does():
+    registry = CollectorRegistry()
+    ours, theirs = (Counter(name, "help", registry=registry) for name in ("ours", "theirs"))
+    for amount in (1.0, 2.5):
+        add(ours, amount)
+        theirs.inc(amount)
+    mine, its = (Histogram(name, "help", buckets=(1.0, 2.0), registry=registry) for name in ("mine", "its"))
+    for seconds in (0.0, 0.5, 1.0, 1.0001, 2.0, 9.0):
+        observe(mine, seconds)
+        its.observe(seconds)
+
+    assert value_of(ours) == value_of(theirs)
+    assert [b.get() for b in buckets_of(mine)] == [b.get() for b in buckets_of(its)]
+    assert sum_of(mine) == sum_of(its)
 
 
 # ---- exemplars ------------------------------------------------------------------------------------
