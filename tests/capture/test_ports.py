@@ -109,16 +109,20 @@ def test_a_client_that_has_gone_is_not_waited_for_as_one_that_is_silent(
 ):
     monkeypatch.setattr(tunnel, "HALF", 0.05)
 
-    async def deaf(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
-        await asyncio.get_running_loop().create_future()
-
     async def scenario() -> None:
+        over = asyncio.Event()
+
+        async def deaf(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await over.wait()
+            writer.close()
+
         server = await asyncio.start_server(deaf, "127.0.0.1", 0)
         there = server.sockets[0].getsockname()[1]
         async with pod(tmp_path, names=FILES, reach="any") as one:
             client = await one.connect(f"files.test:{there}")
             client.leave()
             await until(lambda: one.capture.tunnels == 0)
+            over.set()
         server.close()
 
     run(scenario())

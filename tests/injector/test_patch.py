@@ -353,6 +353,14 @@ def test_the_owner_is_told_to_telemetry(
     )
 
 
+def test_the_status_has_the_warnings_since_controllers_drop_them():
+    made, after = injection(pod(annotations={"log-level": "loud"}))
+
+    assert len(made.warnings) == 1
+    status = json.loads(after["metadata"]["annotations"]["llm-sidecar.dev/status"])
+    assert status["warnings"] == list(made.warnings)
+
+
 def test_the_status_is_the_same_for_equal_pods_and_says_what_was_done():
     said = []
     for name in ("a", "b"):
