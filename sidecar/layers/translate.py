@@ -23,7 +23,7 @@ from msgspec.structs import replace
 from sidecar.dialects import FAMILIES
 from sidecar.dialects.base import Assembler, BadBody, Dialect
 from sidecar.hub import TONGUES, Facts, Tongue, Voice, Written
-from sidecar.hub.conversation import Conversation, Loss, Unrepresentable
+from sidecar.hub.conversation import Conversation, Loss, Thinking, Unrepresentable
 from sidecar.hub.emulation import Undoing
 from sidecar.model import (
     Answered,
@@ -81,7 +81,10 @@ class Translate:
         lost = [loss for loss in written.losses if loss.how != "cost"]
         if lost and self.on_loss == "skip_target":
             return _unsayable(f"{_told(lost).decode()} would be lost")
-        voice = tongue.voice(conversation, ident=call.id, created=int(self.clock.wall()))
+        # its clients send thoughts back with the next request, and a provider refuses those that it has not
+        # signed: who answers in another's name keeps them to himself
+        silent = replace(conversation, thinking=Thinking())
+        voice = tongue.voice(silent, ident=call.id, created=int(self.clock.wall()))
         spoken = _Spoken(
             sink, voice, Undoing(written), self.dialects[call.dialect], _told(lost), call.ask.stream
         )

@@ -254,3 +254,18 @@ def test_a_refusal_by_name_teaches_no_breaker():
         return sum(b.counts()[1] for (name, _, _), b in world.memory.breakers.items() if name == "b")
 
     assert 1 == run(scenario())
+
+
+def test_thoughts_of_a_stand_in_are_kept_from_a_client_that_would_send_them_back():
+    asked = Anthropic.request(max_tokens=9000, thinking={"type": "enabled", "budget_tokens": 2000})
+    chunks = [OpenAI.chunk({"role": "assistant", "reasoning_content": "Hm."}), *OpenAI.events(["well"])]
+
+    async def scenario() -> Result:
+        script = Script({"a": [DOWN], "b": [s.stream(chunks)]})
+        return await crossing(script, Anthropic, OpenAI).ask(asked[:-1] + b', "stream": true}')
+
+    result = run(scenario())
+
+    assert isinstance(result.outcome, Answered)
+    assert "well" == text(read(Anthropic, result))
+    assert b"thinking" not in result.tape.body
