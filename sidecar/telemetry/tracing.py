@@ -10,7 +10,9 @@ word. A call that did not go straight, or was slow, is kept in any case, and say
 What it costs. Spans are plain values made when the call ends. They wait in a queue of `MOST` calls, a
 task encodes them in slices of `SLICE` spans or `SPELL` seconds, whichever is over first, with pauses
 between, and a thread sends them. A collector that is slow, dead or refuses fills the queue; then spans
-are dropped, whole calls at a time, and counted. No call ever waits.
+are dropped before they are made, whole calls at a time, and counted. One that did not take a batch is
+asked again after twice as long, up to `RETRY`, with one batch: until it is back a call costs what it
+costs without tracing. No call ever waits.
 """
 
 from __future__ import annotations
@@ -38,6 +40,7 @@ SLICE = 24  # spans encoded without letting go of the loop
 SPELL = 0.0005  # seconds after which a slice takes no further call
 PAUSE = 0.004  # seconds between two slices
 LARGEST = 256  # spans of one request, or a few more: a call is not divided; _MAX_EXPORT_BATCH_SIZE
+RETRY = 30.0  # seconds at the most until a collector that takes nothing is asked again
 EVERY = 1.0  # seconds between two requests, while the collector keeps up; OTEL_BSP_SCHEDULE_DELAY
 CONTENTS = 8 * 2**20  # characters of contents that wait; beyond it they are left out
 HEAVY = 2**20  # characters of contents in one request: collectors take 4 MiB
@@ -162,6 +165,9 @@ class Tracing:
             notes.note(event, self._clock.now())
 
     def _finish(self, event: CallEnded) -> None:
+        if event.call.sampled and len(self._queue) >= self._most:
+            self._dropped("queue_full", 1 + len(event.call.record.attempts))
+            return
         ended, reason = self._spans.ended(event), ""
         if not event.call.sampled:
             if not (self._keep and self._sampler.interest) or event.call.sampled is None:
@@ -202,12 +208,16 @@ class Tracing:
 
     async def run(self) -> None:
         """Sends what is there, until cancelled."""
+        wait = self._every
         while self._courier is not None:
-            await self._clock.sleep(self._every)
+            await self._clock.sleep(wait)
             most = 0  # then only what makes a large request: a trickle would be sent call by call
             while len(self._queue) > most and self._courier is not None:
                 await self._send(self._courier, PAUSE)
+                if not self._takes:
+                    break
                 most = self._largest // 2
+            wait = self._every if self._takes else max(self._every, min(2 * wait, RETRY))
 
     async def stop(self) -> None:
         """Send what is left, within `FLUSH`; `run` is cancelled already."""

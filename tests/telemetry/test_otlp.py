@@ -385,6 +385,8 @@ def test_a_large_body_does_not_wait_in_the_queue():
 class Counted:
     """A batch and a courier that take everything at once, and say when."""
 
+    takes = True
+
     def __init__(self) -> None:
         self.sent: list[int] = []
         self.slices: Counter[tuple[int, float]] = Counter()
@@ -395,7 +397,7 @@ class Counted:
     def send(self, batch: Any) -> asyncio.Future[bool]:
         self.sent.append(len(batch))
         done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        done.set_result(True)
+        done.set_result(self.takes)
         return done
 
     def close(self) -> None:
@@ -497,5 +499,30 @@ def test_a_trickle_is_sent_once_a_second_and_a_flood_in_slices_with_pauses():
         assert max(courier.sent) <= module.LARGEST + module.SLICE
         assert max(courier.slices.values()) <= module.SLICE + 3
         assert not desk.dropped
+
+    vloop.run(main())
+
+
+def test_a_dead_collector_is_asked_ever_more_seldom_and_calls_make_no_spans_meanwhile():
+    async def main() -> None:
+        desk, courier = Desk({GIVEN: "http://c", "OTEL_BSP_MAX_QUEUE_SIZE": "500"}), Counted()
+        courier.takes = False
+        desk.tracing._courier, desk.tracing.on = courier, True  # type: ignore[assignment]
+        keeper = asyncio.ensure_future(desk.tracing.run())  # noqa: TID251  # the app's
+        for _ in range(120):  # two minutes
+            for _ in range(10):
+                desk.retried()
+            await asyncio.sleep(1.0)
+        assert 7 == len(courier.sent)  # after 1, 3, 7, 15, 31, 61 and 91 s, and a little
+        assert desk.dropped["queue_full"] > 0
+
+        courier.takes = True
+        await asyncio.sleep(module.RETRY + 2.0)
+        assert not desk.tracing._queue
+        desk.retried()
+        await asyncio.sleep(module.EVERY + 0.1)
+        assert 3 == courier.sent[-1]  # as often as ever
+        keeper.cancel()
+        await asyncio.wait([keeper])
 
     vloop.run(main())
