@@ -252,9 +252,7 @@ async def length_too_short(turn: Turn) -> Ending:
 
 async def bad_chunk_size(turn: Turn) -> Ending:
     items = contents(turn)
-    return await show(
-        turn, Show(items=[*items[: upto(items, turn.do)], Act.BAD_CHUNK], framing="chunked")
-    )
+    return await show(turn, Show(items=[*items[: upto(items, turn.do)], Act.BAD_CHUNK], framing="chunked"))
 
 
 async def keepalives_forever(turn: Turn) -> Ending:
