@@ -40,7 +40,7 @@ from sidecar.model import (
 from sidecar.settings import Settings
 from sidecar.telemetry.metrics import Metrics
 from sidecar.telemetry.otlp import Batch
-from sidecar.telemetry.spans import Spans
+from sidecar.telemetry.spans import Spans, Value
 from sidecar.telemetry.tracing import LARGEST
 from tests.telemetry.events import CLAUDE, FIRST, OPENAI, ROUTE, SETTINGS, USAGE, attempt, ended, good
 
@@ -94,9 +94,10 @@ def _spans() -> float:
     """Made when the call ends, encoded later; into requests as large as those that are sent."""
     spans = Spans(SETTINGS)
     _, over = _sampled()
+    pairs: dict[tuple[str, Value], bytes] = {}
 
     def work() -> None:
-        batch = Batch(ExportTraceServiceRequest(), {"service.name": "llm-sidecar"})
+        batch = Batch(ExportTraceServiceRequest(), {"service.name": "llm-sidecar"}, pairs)
         while len(batch) < LARGEST:
             batch.add(spans.of(over, spans.ended(over), 1_763_800_000.0))
 

@@ -129,7 +129,12 @@ def _telemetry(found: Telemetry) -> str:
     for one in found.tracing:
         added = ("-", "-") if one is base else (_us(one.p50 - base.p50), _us(one.p99 - base.p99))
         rows.append((one.name, _us(one.p50), _us(one.p99), *added))
-    return f"{table(costs)}\n\n{table(rows)}"
+    low, high = found.noise()
+    return (
+        f"{table(costs)}\n\n{table(rows)}\n"
+        f"turn by turn, p99: a dead collector adds {_us(found.dead())} us in the median, "
+        f"half of the twins' turns lie within {_us(low)} and {_us(high)} us of each other"
+    )
 
 
 def _verdicts(results: Results) -> str:

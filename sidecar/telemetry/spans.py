@@ -47,7 +47,11 @@ _MEMBER = re.compile(r"[ \t]*([a-z0-9][-_*/a-z0-9@]{0,255}=[\x20-\x2b\x2d-\x3c\x
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"})
 
 
-class Moment(Struct, frozen=True):
+# No cycle can come to be of plain values, and thousands of spans may wait for a collector: gc=False keeps
+# them out of every collection, which would look at each of them for nothing.
+
+
+class Moment(Struct, frozen=True, gc=False):
     """An event of a span."""
 
     at: int  # Unix time in nanoseconds
@@ -55,7 +59,7 @@ class Moment(Struct, frozen=True):
     attributes: Mapping[str, Any]
 
 
-class Span(Struct, kw_only=True):
+class Span(Struct, kw_only=True, gc=False):
     name: str
     trace_id: str
     span_id: str

@@ -161,7 +161,7 @@ class Tracing:
             return
         if isinstance(event, CallEnded):
             self._finish(event)
-        else:
+        elif self._takes or len(self._queue) < self._most:  # else nobody would read it
             notes.note(event, self._clock.now())
 
     def _finish(self, event: CallEnded) -> None:
