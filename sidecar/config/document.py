@@ -49,6 +49,8 @@ def read(text: str, problems: Problems) -> Any:
         root = yaml.compose(text, Loader=yaml.CSafeLoader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
+        if "nesting depth" in (error.problem or ""):  # newer parsers have a bound of their own
+            raise Unreadable(f"more than {DEEPEST} levels deep", line) from None
         raise Unreadable(f"this is not YAML: {_plain(error.problem)}", line) from None
     except (yaml.YAMLError, UnicodeError):
         raise Unreadable("this is not YAML: it holds characters that are not allowed") from None
