@@ -28,6 +28,7 @@ from sidecar.environment import Pod
 from sidecar.events import Bypassed, Event, Overridden, PodEnds, Pressed, Reloaded
 from sidecar.listener.listener import Generation, Listener
 from sidecar.model import Head, Verdict
+from sidecar.models.catalogue import Cards
 from sidecar.pressure import Cgroup, Level, Pressure
 from sidecar.routing import Router
 from sidecar.schema import compile_schema
@@ -215,6 +216,7 @@ class App:
             rng=self.rng,
             tell=self.tell,
             captures=content.opened(settings, os.environ),
+            cards=Cards(settings.models),
         )
         self.memory.keep(settings)
         self.counters.configure(settings)

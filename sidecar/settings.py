@@ -30,6 +30,7 @@ Pause = Annotated[float, Bound(0.0, DAY, "seconds")]  # seconds that may be none
 Bytes = Annotated[int, Bound(1, 2**40, "bytes")]
 Count = Annotated[int, Bound(1, 1_000_000)]
 Zero = Annotated[int, Bound(0, 1_000_000)]  # a count that may be none
+Tokens = Annotated[int, Bound(1, 100_000_000)]
 Amount = Annotated[float, Bound(0.0, 1_000_000.0)]
 Share = Annotated[float, Bound(0.0, 1.0)]
 Growth = Annotated[float, Bound(1.0, 100.0)]
@@ -287,6 +288,27 @@ class Capture:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Override:
+    """What is known better than the catalogue of one model of one provider. Prices are dollars for a
+    million tokens; `input` and `output` make a price.
+    """
+
+    provider: str  # a name of a provider in the configuration
+    model: str
+    like: str | None = None  # PROVIDER/MODEL of the catalogue to start from
+    window: Tokens | None = None  # tokens of input
+    output_limit: Tokens | None = None  # tokens of one answer
+    can: tuple[str, ...] = ()  # abilities it has: tools, schema, images, documents, thinking, ...
+    cannot: tuple[str, ...] = ()
+    retires: str | None = None  # YYYY-MM-DD, its last day; "" for never
+    input: Amount | None = None
+    output: Amount | None = None
+    cache_read: Amount | None = None
+    cache_write: Amount | None = None
+    reasoning: Amount | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     listen: Listen = Listen()
     admin: Admin = Admin()
@@ -301,6 +323,7 @@ class Settings:
     log_level: LogLevel = "info"
     state_dir: str | None = None  # a folder that outlives the process: what was learned is kept there
     providers: Mapping[str, Provider] = field(default_factory=dict)  # the well-known ones too
+    models: tuple[Override, ...] = ()  # what you know better than the catalogue; see below
     routes: tuple[Route, ...] = ()
     defaults: Route = Route(name="defaults")  # what every route starts from, implicit ones too
     digest: str = ""  # of the file it was read from

@@ -41,10 +41,12 @@ from sidecar.model import (
     Call,
     Clock,
     Fault,
+    Provider,
     Rng,
     Service,
     Target,
 )
+from sidecar.models.card import Card
 from sidecar.settings import BreakerRules, Limits, Route, Settings
 from sidecar.signals.judging import Schemas, rules_of
 
@@ -143,6 +145,7 @@ class Env:
     rng: Rng
     tell: Tell
     captures: bool = False  # contents, for spans
+    cards: Callable[[Provider, str], Card | None] = lambda *_: None  # what the catalogue knows of a model
 
 
 def build(route: Route, env: Env) -> Service:

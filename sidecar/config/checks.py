@@ -17,6 +17,8 @@ from sidecar.dialects import DIALECTS, find
 from sidecar.hosts import HOST, captured
 from sidecar.hub import TONGUES
 from sidecar.model import Operation
+from sidecar.models import override
+from sidecar.models.catalogue import Catalogue, shipped
 from sidecar.secret import Secret
 from sidecar.settings import (
     CONTENT_OPEN,
@@ -66,6 +68,7 @@ def check(settings: Settings, problems: Problems) -> None:
     _listen(settings, problems)
     _capture(settings, problems)
     _redact(settings, problems)
+    _models(settings, problems)
     _route_parts(settings.defaults, ("defaults",), problems)
     names: dict[str, int] = {}
     for index, route in enumerate(settings.routes):
@@ -80,6 +83,24 @@ def check(settings: Settings, problems: Problems) -> None:
         names.setdefault(route.name, index)
         _route_parts(route, path, problems)
         _chains(route, settings, path, problems)
+
+
+def _models(settings: Settings, problems: Problems) -> None:
+    told: dict[tuple[str, str], int] = {}
+    for index, one in enumerate(settings.models):
+        path: Path = ("models", index)
+        if one.provider not in settings.providers:
+            message = f"no provider named {quote(one.provider)}{nearest(one.provider, settings.providers)}"
+            problems.add((*path, "provider"), message)
+        for wrong in override.problems(one):
+            problems.add(path, wrong)
+        row, _, model = (one.like or "").partition("/")
+        if model and Catalogue(shipped()).card(row, model) is None:
+            problems.add((*path, "like"), f"the catalogue has no model {quote(one.like)}")
+        key = (one.provider, one.model.casefold())
+        if key in told:
+            problems.add(path, f"models[{told[key]}] says this model already")
+        told.setdefault(key, index)
 
 
 def _listen(settings: Settings, problems: Problems) -> None:

@@ -19,7 +19,7 @@ from sidecar.config.build import ALIASES, FIXED, NOT_SHARED, ProviderEntry, Targ
 from sidecar.config.convert import describe, format_value, hints
 from sidecar.model import Target
 from sidecar.secret import Secret
-from sidecar.settings import Bound, Route, Settings
+from sidecar.settings import Bound, Override, Route, Settings
 from sidecar.vendors import VENDORS
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "reference" / "config.md"
@@ -44,6 +44,7 @@ def page() -> str:
             parts += _section(f"`{item.name}`", kind, f"{item.name}.")
     parts += _section("`providers.NAME`", ProviderEntry, "")
     parts += _vendors()
+    parts += _section("`models[]`", Override, "")
     parts += _section("`routes[]`", Route, "")
     for item in fields(Route):
         kind = _inner(hints(Route)[item.name])
@@ -106,6 +107,8 @@ def _takes(hint: Any) -> str:
     if origin is Annotated:
         return describe(args[0], args[1])
     if origin is tuple:
+        if is_dataclass(args[0]) and args[0] is not Target:
+            return "a list, see below"
         return "a list of targets" if args[0] is Target else "a list of texts"
     if origin is not None and args == (str, str):
         return "a mapping of texts to texts"

@@ -19,7 +19,8 @@ from msgspec.structs import replace
 
 from sidecar.model import Provider
 from sidecar.models.card import About, Card, Data, Row
-from sidecar.models.override import Override, applied
+from sidecar.models.override import applied
+from sidecar.settings import Override
 from sidecar.vendors import VENDORS
 
 _DATE = re.compile(r"(?:-preview)?-(?:\d{4}-\d{2}-\d{2}|\d{8}|\d{2}-\d{4}|\d{4}|\d{3}|latest)$")
@@ -29,6 +30,7 @@ _CLOUDS = {
     ".services.ai.azure.com": "azure",
     "aiplatform.googleapis.com": "vertex",
 }
+_REMEMBERED = 1024  # names
 _LONGEST = 256  # characters of a model's name that are looked at
 
 
@@ -106,6 +108,22 @@ def _spellings(provider: str, model: str) -> Iterable[str]:
             yield key
     if key.startswith("ft:"):
         yield ":".join(key.split(":")[:2])
+
+
+class Cards:
+    """The cards of configured providers, each found once. None: nothing is known of the model."""
+
+    def __init__(self, overrides: Iterable[Override] = (), data: Data | None = None) -> None:
+        self._catalogue = Catalogue(shipped() if data is None else data, overrides)
+        self._found: dict[tuple[str, str, str], Card | None] = {}
+
+    def __call__(self, provider: Provider, model: str) -> Card | None:
+        key = (provider.name, provider.host, model)
+        if key not in self._found:
+            if len(self._found) >= _REMEMBERED:  # clients name models, so there is no end of names
+                self._found.clear()
+            self._found[key] = self._catalogue.card(provider.name, model, row_of(provider))
+        return self._found[key]
 
 
 @cache

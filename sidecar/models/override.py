@@ -7,35 +7,16 @@ as every price list prints them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
 from msgspec.structs import replace
 
 from sidecar.models.card import Ability, Card, Price, Rates
+from sidecar.settings import Override
 
 MILLION = 1_000_000
 _SAYABLE = ", ".join(sorted(Ability))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Override:
-    """One model of one provider. Dollars for a million tokens; `input` and `output` make a price."""
-
-    provider: str  # a name of a provider in the configuration
-    model: str
-    like: str | None = None  # PROVIDER/MODEL of the catalogue to start from
-    window: int | None = None  # tokens of input
-    output_limit: int | None = None  # tokens of one answer
-    can: tuple[str, ...] = ()  # abilities it has
-    cannot: tuple[str, ...] = ()
-    retires: str | None = None  # YYYY-MM-DD, its last day; "" for never
-    input: float | None = None
-    output: float | None = None
-    cache_read: float | None = None
-    cache_write: float | None = None
-    reasoning: float | None = None
 
 
 def problems(override: Override) -> list[str]:

@@ -33,7 +33,7 @@ MISTAKES = [
      'line 1: routes[0].retry.attemps: unknown key, did you mean "attempts"?'),
     ("admission: {xyz: 1}", "line 1: admission.xyz: unknown key; known: held_bytes, in_flight"),
     ("digest: abc", "line 1: digest: unknown key; known: admin, admission, bypass, capture, deadlines, defaults, drain, "
-     "fail_mode, listen, log_level, providers, request_headers, routes, state_dir, telemetry"),
+     "fail_mode, listen, log_level, models, providers, request_headers, routes, state_dir, telemetry"),
     (ONE % "implicit: true", "line 1: routes[0].implicit: unknown key; known: baseline, breaker, budget, chain, chains, class, commit, deadline, "
      "limits, match, name, on_loss, quality_breaker, retry, signals, static, strict, traffic, upstream_stream"),
     (ONE % "class: background, traffic: background",

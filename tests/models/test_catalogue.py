@@ -13,7 +13,8 @@ from sidecar.config.build import provider_of
 from sidecar.models import build, catalogue
 from sidecar.models.card import Ability, About, Card, Data, Price, Rates, Row, Tier
 from sidecar.models.catalogue import Catalogue, row_of
-from sidecar.models.override import Override, applied, pico, problems
+from sidecar.models.override import applied, pico, problems
+from sidecar.settings import Override
 from sidecar.vendors import VENDORS
 
 ABOUT = About("a list", "1", "", "", "MIT")
