@@ -297,10 +297,14 @@ def interruptions() -> timeseries.Panel:
         "Broken streams",
         "Streams that stalled, were cut or became unreadable. before_first can be repaired by a retry. mid "
         "and not recovered is what users see as half an answer: look at idle timeouts of proxies, then at "
-        "the provider.",
+        "the provider; `continuation` lets another one go on.",
         Query(
             rate(catalog.INTERRUPTIONS, by=("provider", "phase", "recovered"), scope=ONE),
             "{{provider}} {{phase}} recovered: {{recovered}}",
+        ),
+        Query(
+            rate(catalog.CONTINUATIONS, by=("provider", "result"), scope=ONE),
+            "{{provider}} continued elsewhere: {{result}}",
         ),
         unit="reqps",
         runbooks=("LLMStreamInterruptions",),

@@ -38,6 +38,15 @@ class FellBack(Struct, frozen=True):
     reason: str  # a Fault, or a RefusedBy
 
 
+class Continued(Struct, frozen=True):
+    """A stream broke off after commit and somebody was asked to go on. `to` None: nobody did."""
+
+    call: Call
+    left: str  # the provider whose stream broke off
+    to: Target | None
+    whole: bool  # the answer came to its end
+
+
 class TargetSkipped(Struct, frozen=True):
     """A target refused without being asked."""
 
@@ -195,6 +204,7 @@ Event = (
     | RetryPlanned
     | RetryDenied
     | FellBack
+    | Continued
     | TargetSkipped
     | BreakerMoved
     | Judged

@@ -415,6 +415,7 @@ class Kind(StrEnum):
     RETRY = "retry"
     FALLBACK = "fallback"
     PROBE = "probe"
+    CONTINUATION = "continuation"  # goes on with what another one began
 
 
 class Said(Struct):

@@ -193,6 +193,7 @@ class Route:
     commit: Commit = Commit()
     static: StaticAnswer | None = None
     on_loss: OnLoss = "allow"  # of targets in another dialect that cannot be told all of a request
+    continuation: bool = False  # a text stream that breaks off goes on at a target that takes a prefill
     upstream_stream: bool = False  # ask for streams where the client did not: silence shows at first content
     implicit: bool = False  # made for a provider without configuration: the SDK's timeout rules
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from sidecar.continuing import takes
 from sidecar.core.admission import Admission
 from sidecar.core.baseline import Usual
 from sidecar.core.breaker import Breaker
@@ -27,6 +28,7 @@ from sidecar.layers.adapt import Adapt
 from sidecar.layers.admit import Admit
 from sidecar.layers.assemble import AskStream, Assemble
 from sidecar.layers.attempt import AttemptSpan
+from sidecar.layers.continuation import Continue
 from sidecar.layers.deadline import Deadline
 from sidecar.layers.degrade import Degrade
 from sidecar.layers.direct import Direct
@@ -162,6 +164,9 @@ def build(route: Route, env: Env) -> Service:
         for moved in pardoned.moves():
             tell(BreakerMoved(call, "transport", "", target.name, provider, model, moved))
 
+    def prefills(target: Target, asked: str) -> bool:
+        return takes(target.provider.dialect, env.cards(target.provider, target.model or asked))
+
     def lane(target: Target) -> Lane:
         standing = memory.standing(route, target)
         s: Service = env.upstream(route.limits)  # the wire: connect, headers, bytes as they come
@@ -214,6 +219,11 @@ def build(route: Route, env: Env) -> Service:
         tell,
         pardon,
     )
+    if route.continuation:
+        # outside the chain, whose one answer it mends; inside the deadline
+        s = Continue(
+            s, tuple(lane(target) for target in route.chain), prefills, route.retry.per_call, clock, tell
+        )
     if not route.chain:
         s = Withhold()  # an operator lets nobody be asked
     s = Deadline(s, route.limits)  # bounds all the waiting above the wire, whoever waits

@@ -17,6 +17,7 @@ from sidecar.events import (
     Bug,
     Bypassed,
     CallEnded,
+    Continued,
     Degraded,
     Event,
     FellBack,
@@ -39,6 +40,7 @@ _SLICES = 5
 _WIDTH = 60.0  # seconds
 _DECISIONS = (
     FellBack,
+    Continued,
     BreakerMoved,
     Judged,
     WouldOpen,

@@ -13,12 +13,13 @@ from typing import Any, Final
 
 from sidecar.config.problems import Path, Problem, Problems, nearest, quote, show
 from sidecar.config.urls import BadUrl, check_proxy, is_loopback
+from sidecar.continuing import takes
 from sidecar.dialects import DIALECTS, find
 from sidecar.hosts import HOST, captured
 from sidecar.hub import TONGUES
 from sidecar.model import Operation
 from sidecar.models import override
-from sidecar.models.catalogue import Catalogue, shipped
+from sidecar.models.catalogue import Cards, Catalogue, shipped
 from sidecar.secret import Secret
 from sidecar.settings import (
     CONTENT_OPEN,
@@ -267,8 +268,12 @@ def warnings(settings: Settings) -> list[Problem]:
     """Looks at secrets and certificates too, so it says what holds now and here."""
     found: list[Problem] = [_warn(path, message) for path, message in _trouble_capturing(settings)]
     found += _shut(settings)
+    cards = Cards(settings.models)
     for index, route in enumerate(settings.routes):
         found += [_warn(("routes", index), reason) for reason in _never_taken(route)]
+        found += [
+            _warn(("routes", index, "continuation"), reason) for reason in _nobody_goes_on(route, cards)
+        ]
         for part, targets in _lists(route):
             path: Path = ("routes", index, *part)
             providers = {target.provider.name for target in targets}
@@ -289,6 +294,17 @@ def warnings(settings: Settings) -> list[Problem]:
         for path, secret in _secrets(settings)
         if secret.trouble
     ]
+
+
+def _nobody_goes_on(route: Route, cards: Cards) -> Iterator[str]:
+    named = [target for target in route.chain if target.model is not None]
+    if not route.continuation or len(named) < len(route.chain):  # the client's model may be one that does
+        return
+    if not any(takes(one.provider.dialect, cards(one.provider, one.model or "")) for one in named):
+        yield (
+            "no target of the chain is known to go on with a text: put one there that does, or say it of a "
+            "model: models: [{provider: ..., model: ..., can: [prefill]}]"
+        )
 
 
 def capture_text(settings: Settings) -> str:

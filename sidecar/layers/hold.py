@@ -161,9 +161,11 @@ class Hold:
         await self.sink.start(self.head)
         held, self.held = self.held, []
         self.let_go()
-        raw = held[0].raw if len(held) == 1 else b"".join(chunk.raw for chunk in held)
-        if raw:
-            await self.send(Chunk(raw))
+        if len(held) > 1:
+            deltas = tuple(delta for chunk in held for delta in chunk.deltas)
+            held = [Chunk(b"".join(chunk.raw for chunk in held), deltas)]
+        if held:
+            await self._client(self.sink.send(held[0]))
 
     def let_go(self) -> None:
         """Give the room back; what is held is on its way, or dropped."""

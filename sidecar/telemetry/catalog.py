@@ -147,6 +147,13 @@ FALLBACKS = _counter(
     40,
     "Moves to the next target, by the fault or the refusal that caused them.",
 )
+CONTINUATIONS = _counter(
+    "continuations_total",
+    ("provider", "result"),
+    9,
+    "Streams of the provider that broke off after commit and went on elsewhere: whole, cut again, or nobody "
+    "could.",
+)
 SKIPPED = _counter(
     "targets_skipped_total", ("provider", "reason"), 20, "Targets that were passed over without being asked."
 )
@@ -338,6 +345,7 @@ CATALOG: tuple[Metric, ...] = (
     RETRY_WAIT,
     NESTED,
     FALLBACKS,
+    CONTINUATIONS,
     SKIPPED,
     BREAKER_STATE,
     BREAKER_TRANSITIONS,

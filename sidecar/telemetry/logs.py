@@ -23,6 +23,7 @@ from sidecar.events import (
     Bug,
     Bypassed,
     CallEnded,
+    Continued,
     Degraded,
     Delivered,
     Event,
@@ -152,7 +153,7 @@ def level_of(event: Event) -> Level:
                 return Level.INFO
             straight = words.path(call.record.attempts, outcome) is Path.DIRECT
             return Level.DEBUG if straight else Level.INFO
-        case FellBack() | NestedRetry() | WouldOpen() | Turned():
+        case FellBack() | Continued() | NestedRetry() | WouldOpen() | Turned():
             return Level.INFO
         case Judged(done=done):
             return Level.DEBUG if done == "observed" else Level.INFO
@@ -197,6 +198,9 @@ def describe(event: Event) -> tuple[str, Fields]:
             return "retry_denied", {**_of(call), "fault": fault, "cause": name(cause)}
         case FellBack(call=call, left=left, to=to, reason=reason):
             return "fallback", {**_at(call, left), "to": name(to.name), "reason": name(reason)}
+        case Continued(call=call, left=left, to=to):
+            fields = {**_of(call), "provider": name(left), "to": name(to.name if to else "")}
+            return "continuation", fields | {"reason": words.continued(event)}
         case TargetSkipped(call=call, target=target, refused=refused):
             fields = {**_at(call, target), "reason": refused.by.value, "fault": refused.fault.value}
             return "target_skipped", fields | {"detail": _prose(refused.detail)}

@@ -22,6 +22,7 @@ from sidecar.events import (
     Bug,
     Bypassed,
     CallEnded,
+    Continued,
     Degraded,
     Delivered,
     Event,
@@ -100,6 +101,7 @@ class Metrics:
         self._retry_wait = made.counter(catalog.RETRY_WAIT)
         self._nested = made.counter(catalog.NESTED)
         self._fallbacks = made.counter(catalog.FALLBACKS)
+        self._continuations = made.counter(catalog.CONTINUATIONS)
         self._skipped = made.counter(catalog.SKIPPED)
         self._breakers = Breakers(made, self._labels)
         self._breaker_rejected = made.counter(catalog.BREAKER_REJECTED)
@@ -216,6 +218,7 @@ class Metrics:
                 self._alerts.declare(provider, model, fault)
         for source in ("backoff", "provider"):
             self._retry_wait.declare(provider, source)
+        self._continuations.declare(provider, "whole")
         for cause in ("budget", "deadline"):
             self._denied.declare(provider, cause)
 
@@ -272,6 +275,8 @@ class Metrics:
                 self._denied[labels.provider(words.provider_of(call)), cause].inc()
             case FellBack(call=call, left=left, to=to, reason=reason):
                 self._fallbacks[(*self._named(call, left), *self._named(call, to), reason)].inc()
+            case Continued(left=provider):
+                self._continuations[labels.provider(provider), words.continued(event)].inc()
             case TargetSkipped(call=call, target=target, refused=refused):
                 self._skipped[labels.provider(target.provider.name), refused.by].inc()
                 if refused.by in _BREAKERS:

@@ -12,6 +12,7 @@ from typing import Any
 from sidecar.events import (
     BreakerMoved,
     Bug,
+    Continued,
     Degraded,
     Event,
     FellBack,
@@ -59,6 +60,9 @@ def _noted(event: Event) -> tuple[Call, str, Mapping[str, Any]] | None:
             return call, rows.RETRY_DENIED, {"reason": fault.value, "cause": cause}
         case FellBack(call=call, left=left, to=to, reason=reason):
             return call, rows.FALLBACK, {"from": left.name, "to": to.name, "reason": str(reason)}
+        case Continued(call=call, left=left, to=to):
+            fields = {"left": left, "to": to.name if to else "", "result": words.continued(event)}
+            return call, rows.CONTINUED, fields
         case TargetSkipped(call=call, target=target, refused=refused):
             fields = {"target": target.name, "provider": target.provider.name}
             if refused.by not in _BREAKERS:

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import assert_never
 
+from sidecar.events import Continued
 from sidecar.faults import Charge, handling
 from sidecar.model import (
     Answered,
@@ -158,11 +159,18 @@ def path(attempts: Iterable[Attempt], outcome: Outcome | None) -> Path:
         return Path.DEGRADED
     found = Path.DIRECT
     for attempt in attempts:
-        if attempt.kind is Kind.FALLBACK:
+        if attempt.kind is Kind.FALLBACK or attempt.kind is Kind.CONTINUATION:
             return Path.FALLBACK
         if attempt.kind is Kind.RETRY:
             found = Path.RETRY
     return found
+
+
+def continued(event: Continued) -> str:
+    """What became of a stream that broke off."""
+    if event.to is None:
+        return "nobody"
+    return "whole" if event.whole else "cut"
 
 
 def overhead(call: Call, end: float) -> float | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sidecar.config import ConfigError, parse
+from sidecar.config import ConfigError, parse, warnings
 from sidecar.models.card import Ability
 from sidecar.models.catalogue import Cards
 
@@ -58,3 +58,21 @@ def test_a_mistake_is_told_with_its_place(line: str, said: str):
 def test_one_model_has_one_entry():
     with pytest.raises(ConfigError, match=r"models\[0\] says this model already"):
         parse("models:\n  - {provider: openai, model: M}\n  - {provider: openai, model: m}\n")
+
+
+ROUTE = """
+routes:
+  - name: r
+    continuation: true
+    match: {{provider: openai}}
+    chain:
+      - {{provider: openai, model: gpt-4o}}
+      - {{provider: anthropic, model: {model}, key: {{env: HOME}}}}
+"""
+
+
+@pytest.mark.parametrize(("model", "warned"), [("claude-sonnet-4-5", 0), ("claude-opus-4-8", 1)])
+def test_a_continuation_that_nobody_can_take_is_warned_of(model: str, warned: int):
+    found = [one.text() for one in warnings(parse(ROUTE.format(model=model))) if "continuation" in one.text()]
+
+    assert warned == len(found)

@@ -41,6 +41,7 @@ from sidecar.model import (
     Traffic,
     Verdict,
 )
+from sidecar.models.card import Card
 from sidecar.schema import compile_schema
 from sidecar.settings import Limits, Route, Settings
 from sidecar.signals.judging import Schemas
@@ -201,6 +202,7 @@ class Play:
     """A real stack over a script."""
 
     captures = False  # contents, for spans
+    cards: Callable[[Provider, str], Card | None] = staticmethod(lambda *_: None)
 
     def __init__(
         self,
@@ -236,6 +238,7 @@ class Play:
             self.memory.rng,
             self.told.append,
             captures=self.captures,
+            cards=self.cards,
         )
         return build(route, env)
 
