@@ -31,6 +31,7 @@ generate: $(VENV)/.dev
 	$(BIN)/python -m dashboards
 	$(BIN)/python -m helm
 	$(BIN)/python -m sidecar.doctor.compatibility > docs/compatibility.md
+	$(BIN)/python -m tests.hub.compatibility > docs/translation.md
 
 $(VENV)/.dev: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("llm-sidecar needs Python 3.11 or newer: make PYTHON=python3.11 test" if sys.version_info < (3, 11) else 0)'

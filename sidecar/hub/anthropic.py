@@ -31,6 +31,7 @@ from sidecar.hub.conversation import (
     ToolResultPart,
     ToolUsePart,
     Turn,
+    goes_on,
 )
 from sidecar.hub.reading import Object, document, leave, objects, others, strings, take, text_json
 
@@ -67,7 +68,7 @@ class Anthropic:
         user = take(metadata, "user_id", str) or ""
         if metadata:
             fields["metadata"] = metadata
-        system = list(_system(fields))
+        turns = (*_system(fields), *_turns(objects(fields, "messages")))
         return Conversation(
             model=take(fields, "model", str) or "",
             stream=bool(take(fields, "stream", bool)),
@@ -86,7 +87,8 @@ class Anthropic:
                 max_output=take(fields, "max_tokens", int),
             ),
             user=user,
-            turns=(*system, *_turns(objects(fields, "messages"))),
+            turns=turns,
+            continues=goes_on(turns),
             rest={key: value for key, value in fields.items() if value is not None},
             names=NAMES,
         )

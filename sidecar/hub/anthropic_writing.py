@@ -115,6 +115,7 @@ def _written(part: Part, turn: Turn, facts: Facts, ledger: Ledger) -> Iterable[O
             if text.strip():
                 yield {"type": "text", "text": text}
         case RefusalPart(text=text):
+            ledger.lose(part.at, "merged")  # a text like others
             if text.strip():
                 yield {"type": "text", "text": text}
         case MediaPart():

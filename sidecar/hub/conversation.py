@@ -192,6 +192,7 @@ class Conversation(Struct, frozen=True):
     thinking: Thinking = Thinking()
     sampling: Sampling = Sampling()
     stream_usage: bool = False  # the client asked for usage in its stream (OpenAI chat)
+    continues: bool = False  # the last turn is an answer that the model shall go on with (a prefill)
     user: str = ""  # the client's own word for its user; a safety identifier
     rest: Rest = msgspec_field(default_factory=dict)  # top-level fields only this dialect has, by name
     names: Mapping[str, str] = msgspec_field(
@@ -201,6 +202,14 @@ class Conversation(Struct, frozen=True):
     def named_as(self, field: str) -> str:
         """What the client calls `field`, "sampling.max_output" as "max_completion_tokens"."""
         return self.names.get(field, field)
+
+
+def goes_on(turns: tuple[Turn, ...]) -> bool:
+    """Ends it in an answer that was begun? Turns with calls in them are history."""
+    last = turns[-1] if turns else None
+    if last is None or last.role is not Role.ASSISTANT or not last.parts:
+        return False
+    return all(isinstance(part, TextPart) for part in last.parts)
 
 
 class Loss(Struct, frozen=True, order=True):

@@ -38,6 +38,7 @@ from sidecar.hub.conversation import (
     ToolResultPart,
     ToolUsePart,
     Turn,
+    goes_on,
 )
 from sidecar.hub.gemini_schema import as_json_schema
 from sidecar.hub.gemini_voice import GeminiVoice
@@ -87,6 +88,7 @@ class Gemini:
         )
         tools = tuple(_tools(top))
         choice, named = _choice(top)
+        turns = (*_system(top), *_turns(top))
         return Conversation(
             model=model if found["kind"] == "models" else f"{found['kind']}/{model}",
             stream=found["verb"] == "streamGenerateContent",
@@ -97,7 +99,8 @@ class Gemini:
             format=form,
             thinking=thinking,
             sampling=sampling,
-            turns=(*_system(top), *_turns(top)),
+            turns=turns,
+            continues=goes_on(turns),
             rest={**config.rest(), **top.rest()},
             names=names,
         )

@@ -153,6 +153,7 @@ def _part(part: Part, facts: Facts, ledger: Ledger) -> Iterable[Object]:
             if text:
                 yield {"text": text}
         case RefusalPart(text=text):
+            ledger.lose(part.at, "merged")  # a text like others
             if text:
                 yield {"text": text}
         case MediaPart():

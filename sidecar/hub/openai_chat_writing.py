@@ -28,6 +28,7 @@ from sidecar.hub.openai_writing import (
     data_of,
     effort_of,
     limited,
+    no_prefill,
     only_users,
     sampled,
     schema_of,
@@ -49,6 +50,7 @@ MOST_STOPS = 4  # of OpenAI's own reference
 
 def write(conversation: Conversation, facts: Facts) -> Written:
     ledger = Ledger(conversation)
+    no_prefill(conversation, ledger)
     native = facts.schema is not False
     conversation, emulated, words = constrained(conversation, ledger, schema=native, json=native)
     if conversation.format.shape is Shape.JSON and not says_json(conversation):

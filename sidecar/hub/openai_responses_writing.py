@@ -29,6 +29,7 @@ from sidecar.hub.openai_writing import (
     data_of,
     effort_of,
     limited,
+    no_prefill,
     only_users,
     sampled,
     schema_of,
@@ -42,6 +43,7 @@ LEAST_OUTPUT = 16  # tokens; less is an error
 
 def write(conversation: Conversation, facts: Facts) -> Written:
     ledger = Ledger(conversation)
+    no_prefill(conversation, ledger)
     sampling = conversation.sampling
     if sampling.choices is not None and sampling.choices > 1:
         ledger.refuse(conversation.named_as("sampling.choices"), "one answer is all that can be asked for")

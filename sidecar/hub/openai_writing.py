@@ -28,6 +28,12 @@ def schema_of(conversation: Conversation, ledger: Ledger) -> Object:
     return said
 
 
+def no_prefill(conversation: Conversation, ledger: Ledger) -> None:
+    """Nobody goes on with an answer here: the client would get two beginnings."""
+    if conversation.continues:
+        ledger.refuse(conversation.turns[-1].at, "an answer that was begun is not gone on with")
+
+
 def effort_of(conversation: Conversation, facts: Facts, ledger: Ledger) -> str | None:
     """How much to think, in OpenAI's words. What it cannot turn off by a budget of 0 it does least."""
     wanted = conversation.thinking

@@ -36,8 +36,8 @@ JSON_ONLY = "Answer with one JSON object and nothing else: no prose around it, n
 # Fields that make their own provider the only one who can answer, once they say something.
 _ONLY_THEIRS: Mapping[str, str] = {
     **dict.fromkeys(
-        ("previous_response_id", "conversation", "prompt", "background", "store", "container",
-         "cachedContent", "cached_content"),
+        ("previous_response_id", "conversation", "prompt", "background", "container", "cachedContent",
+         "cached_content"),
         "what only its own provider keeps",
     ),
     **dict.fromkeys(
@@ -93,11 +93,11 @@ class Ledger:
         for key, value in self._conversation.rest.items():
             why = _ONLY_THEIRS.get(key.rpartition(".")[2])
             if why is None:
-                if key not in kept:
+                if key not in kept and not (key == "store" and value is False):  # nobody else keeps it either
                     rest[key] = value
             elif value in _ONLY_TEXT:
                 rest[key] = value
-            elif value:
+            elif value or value == {}:  # {} is a wish, for whatever is usual
                 self.refuse(key, why)
         self.rest(rest, "")
 
@@ -141,6 +141,8 @@ class Ledger:
                 return None
             if thinking.budget < 0:  # Gemini's "as much as you like"
                 return Effort.MEDIUM
+            if thinking.budget not in BUDGETS.values():
+                self.lose_field("thinking", "clamped")
             fitting = [effort for effort, budget in BUDGETS.items() if budget <= thinking.budget]
             return fitting[-1] if fitting else Effort.LOW
         order = list(Effort)
