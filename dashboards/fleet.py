@@ -164,8 +164,10 @@ def nested() -> timeseries.Panel:
     return style.lines(
         "Retries stacked on ours",
         "Calls that are retries of the application's own client. Any steady rate multiplies load in an "
-        "incident: set the client's max_retries to 0, the sidecar retries already.",
+        "incident: set the client's max_retries to 0, the sidecar retries already. joined: those that cost "
+        "nothing, because they took part in a call that is the same.",
         Query(count(catalog.NESTED, by=("namespace", "app", "source")), "{{namespace}} {{app}} {{source}}"),
+        Query(count(catalog.JOINED, by=("namespace", "app", "how")), "{{namespace}} {{app}} joined: {{how}}"),
         unit="short",
         bars=True,
         runbooks=("LLMNestedRetries",),

@@ -126,6 +126,13 @@ class Trusted(Struct, frozen=True):
     detail: str = ""  # ours
 
 
+class Joined(Struct, frozen=True):
+    """A call is the same as another one and takes part in its answer: no provider was asked for it."""
+
+    call: Call
+    how: str  # running: the other one is under way; answered: it is over
+
+
 class NestedRetry(Struct, frozen=True):
     call: Call
     source: str  # sdk_header, same_body, idempotency_key
@@ -215,6 +222,7 @@ Event = (
     | Turned
     | Proxied
     | Trusted
+    | Joined
     | NestedRetry
     | CallEnded
     | Reloaded

@@ -450,6 +450,7 @@ class Attempt(Struct, kw_only=True):
     max_gap: float = 0.0
     finishes: tuple[FinishReason, ...] = ()  # by choice
     held: int = 0  # bytes held at the most
+    sent: bool = False  # the request, or a part of it, went out
     usage: Usage | None = None  # what the provider said it took, whoever got the answer
     said: Said | None = None  # kept only where contents are captured
 
@@ -509,6 +510,7 @@ class Call(Struct, frozen=True, kw_only=True):
     parent_id: str = ""  # the span of the application that this call is part of, if it said so
     sampled: bool | None = None  # are its spans kept? None: nobody said, and no spans are made here
     upload: AsyncIterator[bytes] | None = None  # a body that is passed on, not held
+    once: bool = False  # nobody is asked again once bytes went out to a provider
     exact: bool = False  # the path is its own provider's, whole: nothing is put in
     # the attempt's copy:
     target: Target | None = None
@@ -523,6 +525,11 @@ class Call(Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:  # type: ignore[explicit-override]  # as Chunk
         return f"Call({self.id}, {self.route}, {self.target and self.target.name})"
+
+
+def spent(call: Call) -> bool:
+    """May nobody be asked any more, because the request may have been acted on?"""
+    return call.once and any(attempt.sent for attempt in call.record.attempts)
 
 
 def span_id(call_id: str, number: int = 0) -> str:

@@ -39,6 +39,7 @@ Action = Annotated[str, Bound(choices=("off", "observe", "count", "reject"))]
 CommitMode = Annotated[str, Bound(choices=("first_content", "window", "complete"))]
 TraceMode = Annotated[str, Bound(choices=("off", "auto"))]
 GenAi = Annotated[str, Bound(choices=("attempts", "none"))]
+IdempotencyKeys = Annotated[str, Bound(choices=("off", "given", "derived"))]
 OnLoss = Annotated[str, Bound(choices=("allow", "skip_target"))]
 LogLevel = Annotated[str, Bound(choices=("debug", "info", "warning", "error"))]
 FailMode = Annotated[str, Bound(choices=("open", "closed"))]
@@ -160,6 +161,15 @@ class StaticAnswer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Idempotency:
+    """[R23] Calls that are the same one are joined: one piece of work, one answer for all."""
+
+    keys: IdempotencyKeys = "given"  # by Idempotency-Key; derived: by equal bodies too; off: never
+    keep: Pause = 60.0  # a whole good answer is given again for so long
+    linger: Pause = 10.0  # for a client that left and may ask again, before the work is given up
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Match:
     """[R13a] Which calls a route takes; None matches all. `model` is a glob."""
 
@@ -192,6 +202,8 @@ class Route:
     baseline: Baseline = Baseline()
     commit: Commit = Commit()
     static: StaticAnswer | None = None
+    idempotency: Idempotency = Idempotency()
+    once: bool = False  # not idempotent: once bytes went out to a provider, nobody is asked again
     on_loss: OnLoss = "allow"  # of targets in another dialect that cannot be told all of a request
     continuation: bool = False  # a text stream that breaks off goes on at a target that takes a prefill
     upstream_stream: bool = False  # ask for streams where the client did not: silence shows at first content

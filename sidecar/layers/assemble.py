@@ -42,6 +42,7 @@ from sidecar.model import (
     Service,
     Sink,
     Stage,
+    spent,
 )
 from sidecar.settings import Limits
 
@@ -72,7 +73,7 @@ class AskStream:
         if streamed is None:
             return await self.inner(call, sink)
         first = await self.inner(streamed, sink)
-        if not _objects(first) or sink.stage is Stage.COMMITTED:
+        if not _objects(first) or sink.stage is Stage.COMMITTED or spent(call):
             return first
         outcome = await self.inner(replace(call, kind=Kind.RETRY), sink)
         if isinstance(outcome, Answered) and len(self.refused) < MODELS:

@@ -66,7 +66,8 @@ class Continue:
 
     async def __call__(self, call: Call, sink: Sink) -> Outcome:
         ask = call.ask
-        if not ask.stream or ask.operation is not Operation.CHAT or ask.json or ask.tools or ask.reasoning:
+        busy = ask.json or ask.tools or ask.reasoning or call.once
+        if busy or not ask.stream or ask.operation is not Operation.CHAT:
             return await self.inner(call, sink)
         kept = _Kept(sink)
         outcome = await self.inner(call, kept)

@@ -12,6 +12,8 @@ comes late is worth more than a quick refusal, and a breaker that only fails fas
 
 Whom to blame. If the next target fails the same request in the same way, the request is the
 likelier cause, and the first target's samples are charged to it (core/breaker).
+
+Once. On a route that is not idempotent nobody is asked after the request went out to somebody.
 """
 
 from __future__ import annotations
@@ -44,6 +46,7 @@ from sidecar.model import (
     Sink,
     Stage,
     Target,
+    spent,
 )
 
 ASK_AGAIN = frozenset({RefusedBy.BREAKER, RefusedBy.QUALITY_BREAKER, RefusedBy.KNOWN_WAIT})
@@ -87,7 +90,7 @@ class Fallback:
             if isinstance(outcome, Answered) or sink.stage is Stage.COMMITTED:
                 return outcome
             if isinstance(outcome, Failed):
-                if self._is_final(outcome, lane, walk):
+                if spent(call) or self._is_final(outcome, lane, walk):
                     return outcome
                 if call.options.fallback and outcome.fault in self.by_fault:
                     others = self.by_fault[outcome.fault]

@@ -42,6 +42,7 @@ from sidecar.model import (
     Stage,
     Target,
     Traffic,
+    spent,
 )
 from sidecar.settings import RetryRules
 
@@ -57,6 +58,7 @@ class Stop(StrEnum):
     ATTEMPTS = "attempts"
     DEADLINE = "deadline"
     BUDGET = "budget"
+    SENT = "sent"  # on a route that is not idempotent
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,8 @@ class Retry:
             return Stop.COMMITTED
         if not (rules.again or lonely) or not call.options.retry or _forbids(failed):
             return Stop.NOT_RETRYABLE
+        if spent(call):
+            return Stop.SENT
         # whoever is left in the chain keeps one of the call's attempts
         if (
             tries >= self._attempts(call, rules)

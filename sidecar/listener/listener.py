@@ -36,6 +36,7 @@ from sidecar.listener.client_sink import ClientSink
 from sidecar.listener.connection import CLOSE, KEEP, Bound, Connection, Door, Reply, Request
 from sidecar.listener.http_rules import key_digest, retry_count, times
 from sidecar.listener.http_strict import RequestError
+from sidecar.listener.joining import Joining, mark
 from sidecar.listener.nested import Nested
 from sidecar.listener.reception import Asked, Generation, Reception
 from sidecar.listener.sockets import BACKLOG, PortInUse, bind, check_exposure
@@ -56,6 +57,7 @@ from sidecar.model import (
     Service,
     Sink,
     Stage,
+    spent,
 )
 from sidecar.routing import UnknownRoute, split_path
 from sidecar.settings import Limits, Route
@@ -106,7 +108,7 @@ class Listener:
         self._sample = sample
         self._nested = Nested()
         self._running: set[_Running] = set()
-        self._by_key: dict[tuple[str, bytes], _Running] = {}
+        self._joining = Joining(clock, tell)
         self._serving = 0  # requests that are received or answered
         self._all_done = asyncio.Event()
         self._closing = False
@@ -174,6 +176,7 @@ class Listener:
         for connection in [] if self._door is None else self._door.connections:
             assert isinstance(connection, Connection)
             connection.give_up(_draining())
+        self._joining.close()
         await self._quiet(UNWIND)
         if self._door is not None:
             await self._door.shutdown(0.1)
@@ -252,7 +255,7 @@ class Listener:
         if streamed:
             idle = asked.generation.settings.listen.body_idle
             call = replace(call, upload=Upload(asked.request.body, idle, running.stop))
-        return await self._run(asked, call, service, running, route.limits)
+        return await self._run(asked, call, service, running, route)
 
     def _plan(self, asked: Asked, body: bytes) -> tuple[Call, Route, Service]:
         if asked.operation is None or asked.dialect is None:
@@ -297,23 +300,25 @@ class Listener:
             trace_id=asked.trace_id,
             parent_id=asked.parent_id,
             exact=asked.exact,
+            once=route.once,
             sampled=self._sample(asked.trace_id, asked.sampled),
         )
 
     # ---- the call's life -------------------------------------------------------------------
 
     async def _run(
-        self, asked: Asked, call: Call, service: Service, running: _Running, limits: Limits
+        self, asked: Asked, call: Call, service: Service, running: _Running, route: Route
     ) -> Reply:
-        sink = self._sink(asked.request, call.record, call.trace_id, limits.write)
-        key = self._notice(asked, call, running)
+        sink = self._sink(asked.request, call.record, call.trace_id, route.limits.write)
+        key = asked.said.get(b"idempotency-key") or b""
+        self._notice(call, key)
         self._running.add(running)
         outcome: Outcome | None = None
         keep = False
         committed = False
         try:
             try:
-                outcome = await self._carry(asked.generation, call, service, sink)
+                outcome = await self._join(asked.generation, call, service, sink, route, key)
             except asyncio.CancelledError:
                 committed = sink.stage is Stage.COMMITTED
                 if running.stopped is None or asked.request.connection.transport is None:
@@ -325,37 +330,34 @@ class Listener:
             keep = await self._finish(call, outcome, sink, asked.dialect, running.stopped)
         finally:
             self._running.discard(running)
-            if key is not None and self._by_key.get(key) is running:
-                del self._by_key[key]
             self._tell(CallEnded(call, outcome, self._clock.now(), sink.status, committed))
         return KEEP if keep else CLOSE
 
-    def _notice(self, asked: Asked, call: Call, running: _Running) -> tuple[str, bytes] | None:
-        """R8: is somebody above us retrying? An earlier call with the same key is never doubled."""
-        name = asked.said.get(b"idempotency-key")
-        source = self._nested.source(call, call.record.nested, name, self._clock.now())
+    def _notice(self, call: Call, key: bytes) -> None:
+        """R8: is somebody above us retrying?"""
+        source = self._nested.source(call, call.record.nested, key, self._clock.now())
         if source is not None:
             call.record.nested = max(1, call.record.nested)
             self._tell(NestedRetry(call, source))
-        if not name:
-            return None
-        # the same word may name something else elsewhere, or another caller's work
-        key = (f"{call.key_digest} {call.provider} {call.path}", name)
-        earlier = self._by_key.get(key)
-        if earlier is not None:
-            earlier.stop(
-                RequestError(409, "superseded", "the same idempotency key came again; that call goes on")
-            )
-        self._by_key[key] = running
-        return key
 
-    async def _carry(self, generation: Generation, call: Call, service: Service, sink: ClientSink) -> Outcome:
+    async def _join(
+        self, generation: Generation, call: Call, service: Service, sink: ClientSink, route: Route, key: bytes
+    ) -> Outcome:
+        """The same call twice is one piece of work."""
+        same = mark(call, key, route.idempotency)
+        if same is None:
+            return await self._carry(generation, call, service, sink)
+        return await self._joining.carry(
+            same, call, sink, route.idempotency, lambda shared: self._carry(generation, call, service, shared)
+        )
+
+    async def _carry(self, generation: Generation, call: Call, service: Service, sink: Sink) -> Outcome:
         try:
             return await service(call, sink)
         except Exception as error:  # noqa: BLE001  # the one place where a bug is caught
             self._tell(Bug(call, type(error).__name__))
         again = generation.settings.fail_mode == "open" and service is not generation.passthrough
-        if again and sink.stage is Stage.UNTOUCHED and call.upload is None:
+        if again and sink.stage is Stage.UNTOUCHED and call.upload is None and not spent(call):
             try:
                 return await generation.passthrough(replace(call, ask=_OPAQUE), sink)
             except Exception as error:  # noqa: BLE001  # as above

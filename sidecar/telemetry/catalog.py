@@ -141,6 +141,12 @@ NESTED = _counter(
     3,
     "Calls that are retries of the application's own client, stacked on ours.",
 )
+JOINED = _counter(
+    "joined_total",
+    ("how",),
+    2,
+    "Calls that took part in the answer of one that is the same: running, or answered already.",
+)
 FALLBACKS = _counter(
     "fallbacks_total",
     ("from_provider", "from_model", "to_provider", "to_model", "reason"),
@@ -344,6 +350,7 @@ CATALOG: tuple[Metric, ...] = (
     RETRIES_DENIED,
     RETRY_WAIT,
     NESTED,
+    JOINED,
     FALLBACKS,
     CONTINUATIONS,
     SKIPPED,

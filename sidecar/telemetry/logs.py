@@ -28,6 +28,7 @@ from sidecar.events import (
     Delivered,
     Event,
     FellBack,
+    Joined,
     Judged,
     NestedRetry,
     OperatorAlert,
@@ -153,7 +154,7 @@ def level_of(event: Event) -> Level:
                 return Level.INFO
             straight = words.path(call.record.attempts, outcome) is Path.DIRECT
             return Level.DEBUG if straight else Level.INFO
-        case FellBack() | Continued() | NestedRetry() | WouldOpen() | Turned():
+        case FellBack() | Continued() | Joined() | NestedRetry() | WouldOpen() | Turned():
             return Level.INFO
         case Judged(done=done):
             return Level.DEBUG if done == "observed" else Level.INFO
@@ -204,6 +205,8 @@ def describe(event: Event) -> tuple[str, Fields]:
         case TargetSkipped(call=call, target=target, refused=refused):
             fields = {**_at(call, target), "reason": refused.by.value, "fault": refused.fault.value}
             return "target_skipped", fields | {"detail": _prose(refused.detail)}
+        case Joined(call=call, how=how):
+            return "joined", {**_of(call), "reason": name(how)}
         case BreakerMoved():
             return "breaker", _moved(event)
         case Judged(call=call, target=target, finding=found, done=done):

@@ -27,6 +27,7 @@ from sidecar.events import (
     Delivered,
     Event,
     FellBack,
+    Joined,
     Judged,
     NestedRetry,
     OperatorAlert,
@@ -100,6 +101,7 @@ class Metrics:
         self._denied = made.counter(catalog.RETRIES_DENIED)
         self._retry_wait = made.counter(catalog.RETRY_WAIT)
         self._nested = made.counter(catalog.NESTED)
+        self._joined = made.counter(catalog.JOINED)
         self._fallbacks = made.counter(catalog.FALLBACKS)
         self._continuations = made.counter(catalog.CONTINUATIONS)
         self._skipped = made.counter(catalog.SKIPPED)
@@ -139,6 +141,7 @@ class Metrics:
             (self._shed, "concurrency memory draining"),
             (self._refused, "connections host malformed unknown websocket"),
             (self._nested, "sdk_header same_body idempotency_key"),
+            (self._joined, "running answered"),
             (self._reloads, "ok failed"),
             (self._overflows, "model provider route"),
         ):
@@ -262,7 +265,7 @@ class Metrics:
 
     # ---- what is told ------------------------------------------------------------------------
 
-    def count(self, event: Event) -> None:
+    def count(self, event: Event) -> None:  # noqa: PLR0915  # as many statements as the union has members
         labels = self._labels
         match event:
             case AttemptEnded(call=call, attempt=attempt):
@@ -281,6 +284,8 @@ class Metrics:
                 self._skipped[labels.provider(target.provider.name), refused.by].inc()
                 if refused.by in _BREAKERS:
                     self._breaker_rejected[self._named(call, target)].inc()
+            case Joined(how=how):
+                self._joined[(how,)].inc()
             case BreakerMoved():
                 self._breakers.moved(event)
             case Judged(call=call, target=target, finding=finding, done=done):

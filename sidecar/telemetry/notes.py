@@ -16,6 +16,7 @@ from sidecar.events import (
     Degraded,
     Event,
     FellBack,
+    Joined,
     Judged,
     NestedRetry,
     OperatorAlert,
@@ -70,6 +71,8 @@ def _noted(event: Event) -> tuple[Call, str, Mapping[str, Any]] | None:
             model = name(words.model_of(target, call))
             kind = "transport" if refused.by is RefusedBy.BREAKER else "quality"
             return call, rows.BREAKER_REJECTED, fields | {"model": model, "kind": kind}
+        case Joined(call=call, how=how):
+            return call, rows.JOINED, {"how": how}
         case BreakerMoved(call=Call() as call, transition=moved):
             fields = {"target": event.target, "provider": event.provider, "model": name(event.model)}
             fields |= {"kind": event.kind, "from": moved.old.value, "to": moved.new.value}

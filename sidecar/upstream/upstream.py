@@ -148,7 +148,7 @@ class Upstream:
     ) -> tuple[Wire, RawResponseMessage, StreamReader] | Failed:
         """Up to the headers of the answer; the connection is the caller's if they came."""
         for fresh in (False, True):
-            wire = None if fresh else door.kept()
+            wire = None if fresh or call.once else door.kept()  # one that is used is never stale
             if wire is None:
                 most = self._left(call)
                 try:
@@ -162,6 +162,8 @@ class Upstream:
                     return failed(exc)
             asked = None
             began = self.clock.now()
+            if call.record.attempts:
+                call.record.attempts[-1].sent = True
             wire.ask(request.head, call.body, bodiless=request.bodiless)
             try:
                 if call.upload is not None:  # what the client's side raises is not for our table
