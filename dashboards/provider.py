@@ -349,6 +349,19 @@ def kept_away() -> timeseries.Panel:
     )
 
 
+def losses() -> timeseries.Panel:
+    lost = rate(catalog.LOSSES, 'how!="cost"', by=("provider", "how"), scope=ONE)
+    return style.lines(
+        "Lost on the way to a stand-in",
+        "Fields per second that a stand-in was not told as they were written. dropped and clamped: what its "
+        "model or dialect has not; `x-llm-sidecar-losses` and the attempt's span name them. To rather skip "
+        "such targets set on_loss on the route.",
+        Query(lost, "{{provider}} {{how}}"),
+        unit="suffix: fields/s",
+        links=(frame.to_trace(),),
+    )
+
+
 # ---- tokens -------------------------------------------------------------------------------------
 
 
@@ -388,7 +401,9 @@ def board() -> dashboard.Dashboard:
     )
     rows: dict[str, list[style.Panel]] = {
         "At a glance": [why(), errors_now(), slow_now(), load(), breaker_now()],
-        "Errors and retries": [outcomes(), classes(), error_rates(), kinds(), retries_that_help(), denied()],
+        "Errors and retries": [
+            outcomes(), classes(), error_rates(), kinds(), retries_that_help(), denied(), losses(),
+        ],
         "Latency": [durations(), against_baseline(), first_content(), attempts_p95(), waits()],
         "Quality, streams and breakers": [
             violations(), actions(), interruptions(), breaker_states(), breaker_moves(), kept_away(),

@@ -55,6 +55,17 @@ class TargetSkipped(Struct, frozen=True):
     refused: Refused
 
 
+class FieldsDenied(Struct, frozen=True):
+    """A target refused a request for a field that it does not take: it is not sent that again.
+
+    `fields`: names of the target's own dialect, or "(images)" for an ability; plain characters only.
+    """
+
+    call: Call
+    target: Target
+    fields: tuple[str, ...]
+
+
 class BreakerMoved(Struct, frozen=True):
     call: Call | None  # None: an operator did it
     kind: str  # "transport" or "quality"
@@ -213,6 +224,7 @@ Event = (
     | FellBack
     | Continued
     | TargetSkipped
+    | FieldsDenied
     | BreakerMoved
     | Judged
     | WouldOpen

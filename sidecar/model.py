@@ -314,6 +314,14 @@ class Chunk(Struct, frozen=True):
 # ---- what becomes of an attempt, and of a call --------------------------------------------
 
 
+class Loss(Struct, frozen=True, order=True):
+    """One thing of a request that did not make it to a target: where it stood (`messages[3].name`) and why
+    not."""
+
+    field: str  # a path in the client's words; holds no value
+    how: str  # dropped, clamped, merged, hoisted, emulated; cost: only the bill changes (cache marks)
+
+
 class Finding(Struct, frozen=True):
     """A quality signal that fired: what was seen and what the limit was."""
 
@@ -372,15 +380,21 @@ class RefusedBy(StrEnum):
     NO_CREDENTIAL = "no_credential"
     NOT_ALLOWED = "not_allowed"
     UNREPRESENTABLE = "unrepresentable"  # the target's dialect cannot say it
+    INCAPABLE = "incapable"  # the target's model cannot do it
 
 
 class Refused(Struct, frozen=True):
-    """We did not even try. `until` is when it may be worth asking again (inf: not by waiting)."""
+    """We did not even try. `until` is when it may be worth asking again (inf: not by waiting).
+
+    `reason`: a word of ours that says more than `by`, where there is one. `final`: nobody else is asked.
+    """
 
     by: RefusedBy
     until: float = inf
     fault: Fault = Fault.UNKNOWN  # what made us refuse, where that is known
     detail: str = ""
+    reason: str = ""
+    final: bool = False
 
 
 Outcome = Answered | Failed | Refused
@@ -453,6 +467,7 @@ class Attempt(Struct, kw_only=True):
     sent: bool = False  # the request, or a part of it, went out
     usage: Usage | None = None  # what the provider said it took, whoever got the answer
     said: Said | None = None  # kept only where contents are captured
+    losses: tuple[Loss, ...] = ()  # of the request and its answer, on the way between two dialects or models
 
 
 Fields = Mapping[str, Any]  # plain values, ready to be shown
@@ -476,6 +491,7 @@ class Record(Struct, kw_only=True):
     client_blocked: float = 0.0  # seconds a slow client made us wait
     answering: bool = False  # content arrives: the deadline bounds waiting, not answering
     nested: int = 0  # the SDK's own retry count, or 1 where we found out ourselves
+    reading: object = None  # what the gate read of the request, once for all targets (layers.gate)
 
 
 class Options(Struct, frozen=True, kw_only=True):
@@ -522,6 +538,8 @@ class Call(Struct, frozen=True, kw_only=True):
     stretch: float = 1.0  # of the silence limits, on the one more try of a lonely target
     breaker: BreakerState | None = None  # the state that let this attempt through
     assembled: bool = False  # asked as a stream for a client that wants it whole
+    written: object = None  # the request in its target's dialect (hub.Written), where that is another one
+    losses: tuple[Loss, ...] = ()  # what of the request its target is not told
 
     def __repr__(self) -> str:  # type: ignore[explicit-override]  # as Chunk
         return f"Call({self.id}, {self.route}, {self.target and self.target.name})"

@@ -25,6 +25,8 @@ def outline(settings: Settings, route: Route) -> Iterator[tuple[str, str]]:
     yield "Retry", f"{retry.attempts} attempts a target, {backoff}, {budget}"
     if route.upstream_stream:
         yield "AskStream", "a whole call is asked for as a stream"
+    unknown = "what nobody knows is no" if route.strict_capabilities else "what nobody knows is allowed"
+    yield "Gate", f"stand-ins that cannot do it are passed over, {unknown}; on_loss {route.on_loss}"
     yield "Guard", f"breaker: {_breaker(route.breaker)}; quality: {_breaker(route.quality_breaker)}"
     yield "AttemptSpan", "one record per try"
     acting = [f"{name} {action}" for name, action in _actions(signals) if action != "off"]
@@ -34,6 +36,7 @@ def outline(settings: Settings, route: Route) -> Iterator[tuple[str, str]]:
         yield "Assemble", "the stream becomes the whole answer that was asked for"
     spoken = sorted({target.provider.dialect for target in route.chain})
     yield "Translate", f"between {' and '.join(spoken)}" if len(spoken) > 1 else "one dialect: nothing to do"
+    yield "Heed", "a field that a target refuses is not sent to it again"
     yield "Adapt", "only the model and the key are changed"
     yield (
         "Upstream",

@@ -40,7 +40,7 @@ CommitMode = Annotated[str, Bound(choices=("first_content", "window", "complete"
 TraceMode = Annotated[str, Bound(choices=("off", "auto"))]
 GenAi = Annotated[str, Bound(choices=("attempts", "none"))]
 IdempotencyKeys = Annotated[str, Bound(choices=("off", "given", "derived"))]
-OnLoss = Annotated[str, Bound(choices=("allow", "skip_target"))]
+OnLoss = Annotated[str, Bound(choices=("allow", "skip_target", "fail"))]
 LogLevel = Annotated[str, Bound(choices=("debug", "info", "warning", "error"))]
 FailMode = Annotated[str, Bound(choices=("open", "closed"))]
 CaptureMode = Annotated[str, Bound(choices=("off", "proxy"))]
@@ -204,8 +204,9 @@ class Route:
     static: StaticAnswer | None = None
     idempotency: Idempotency = Idempotency()
     once: bool = False  # not idempotent: once bytes went out to a provider, nobody is asked again
-    on_loss: OnLoss = "allow"  # of targets in another dialect that cannot be told all of a request
+    on_loss: OnLoss = "allow"  # where a stand-in cannot be told all of a request; fail: the call ends there
     continuation: bool = False  # a text stream that breaks off goes on at a target that takes a prefill
+    strict_capabilities: bool = False  # what nobody knows that a stand-in can do, it cannot
     upstream_stream: bool = False  # ask for streams where the client did not: silence shows at first content
     implicit: bool = False  # made for a provider without configuration: the SDK's timeout rules
 

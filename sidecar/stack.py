@@ -24,6 +24,8 @@ from sidecar.events import (
     BreakerMoved,
     Tell,
 )
+from sidecar.gate.denials import Denials
+from sidecar.gate.tokens import Ratios
 from sidecar.layers.adapt import Adapt
 from sidecar.layers.admit import Admit
 from sidecar.layers.assemble import AskStream, Assemble
@@ -33,6 +35,7 @@ from sidecar.layers.deadline import Deadline
 from sidecar.layers.degrade import Degrade
 from sidecar.layers.direct import Direct
 from sidecar.layers.fallback import Fallback, Lane
+from sidecar.layers.gate import Gate, Heed
 from sidecar.layers.guard import Guard
 from sidecar.layers.judge import Classify, Judge
 from sidecar.layers.retry import Retry, digest
@@ -66,6 +69,8 @@ class Memory:
     budgets: dict[str, Budget] = field(default_factory=dict)
     standings: dict[tuple[str, str], Standing] = field(default_factory=dict)  # by route and target
     allowances: dict[str, Allowance] = field(default_factory=dict)  # by route
+    denials: Denials = field(default_factory=Denials)  # fields that targets said they do not take
+    ratios: Ratios = field(default_factory=Ratios)  # bytes a token takes
 
     def breaker(self, provider: str, model: str, key: str, rules: BreakerRules) -> Breaker:
         """One per (provider, model, key): never shared between providers."""
@@ -171,8 +176,9 @@ def build(route: Route, env: Env) -> Service:
         standing = memory.standing(route, target)
         s: Service = env.upstream(route.limits)  # the wire: connect, headers, bytes as they come
         s = Adapt(s, env.dialects, route.limits, clock)  # bytes become deltas: judges know no vendor
+        s = Heed(s, target, memory.denials, tell)  # below the translation: the target's own words
         # a target of another dialect: below it everything is the target's, above it the client's
-        s = Translate(s, target, env.dialects, route.on_loss, env.classify, clock)
+        s = Translate(s, target, env.dialects, env.classify, clock)
         if route.upstream_stream:
             s = Assemble(s, env.dialects, route.limits, clock)  # the Judge sees the stream, and holds a body
         s = Judge(  # a bad answer still held becomes a Failed, so that it can be repeated elsewhere
@@ -192,8 +198,21 @@ def build(route: Route, env: Env) -> Service:
         s = Guard(  # outside the record: a refusal is no try; inside the retries: each one is a sample
             s, target, breaker, standing, route.strict, memory.waits, clock, tell
         )
+        s = Gate(  # outside the Guard: who cannot do it takes no permit and is no sample
+            s,
+            target,
+            bool(route.chain) and target is route.chain[0],
+            route.strict_capabilities,
+            route.on_loss,
+            route.retry.per_call,
+            env.cards,
+            memory.denials,
+            memory.ratios,
+            clock,
+        )
         if route.upstream_stream:
-            # outside the Guard: what is usual of a stream is learned of a stream; the same target's affair
+            # outside the Guard: what is usual of a stream is learned of a stream; and of the Gate, which
+            # writes for others what is asked here
             s = AskStream(s, env.dialects)
         s = Retry(  # the same target again; it alone knows whether this call asks it once more
             s,

@@ -24,7 +24,8 @@ from msgspec import Struct
 from sidecar.gate import edit, tokens
 from sidecar.gate.features import Features
 from sidecar.hub.base import Facts
-from sidecar.hub.conversation import Choice, Conversation, Effort, Json, Loss, Shape
+from sidecar.hub.conversation import Choice, Conversation, Effort, Json, Shape
+from sidecar.model import Loss
 from sidecar.models.card import Ability, Card
 
 WARNING = timedelta(days=30)  # before a model retires

@@ -16,8 +16,8 @@ from typing import Any
 
 import msgspec
 
-from sidecar.hub.conversation import Loss
 from sidecar.hub.reading import data_url
+from sidecar.model import Loss
 
 # keys whose values are the dialect's own vocabulary, or ours to map
 WORDS = frozenset(

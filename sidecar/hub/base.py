@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from sidecar.hub.conversation import Conversation, Loss
-from sidecar.model import Delta
+from sidecar.hub.conversation import Conversation
+from sidecar.model import Delta, Loss
 
 
 @dataclass(frozen=True, slots=True)

@@ -212,13 +212,6 @@ def goes_on(turns: tuple[Turn, ...]) -> bool:
     return all(isinstance(part, TextPart) for part in last.parts)
 
 
-class Loss(Struct, frozen=True, order=True):
-    """One thing that did not make it: where it stood in the source (`messages[3].name`) and why not."""
-
-    field: str  # a path in the source dialect's words; holds no value
-    how: str  # dropped, clamped, merged, hoisted, emulated; cost: only the bill changes (cache marks)
-
-
 class Unrepresentable(Exception):
     """The target dialect cannot say this at all; `field` names it in the source dialect's words."""
 

@@ -18,12 +18,12 @@ from sidecar.hub.conversation import (
     Effort,
     Format,
     Json,
-    Loss,
     Rest,
     ToolResultPart,
     ToolUsePart,
     Unrepresentable,
 )
+from sidecar.model import Loss
 
 encode = msgspec.json.encode
 

@@ -55,6 +55,7 @@ class AttemptSpan:
             kind=call.kind,
             breaker=BreakerState.CLOSED if call.breaker is None else call.breaker,
             started=self.clock.now(),
+            losses=call.losses,
         )
         attempts.append(attempt)
         if self.copies and call.sampled:

@@ -58,6 +58,8 @@ class Degrade:
         outcome = await self.inner(call, sink)
         if isinstance(outcome, Answered) or sink.stage is not Stage.UNTOUCHED:
             return outcome
+        if isinstance(outcome, Refused) and outcome.final:  # an error is what the route wants here
+            return outcome
         head = outcome.head if isinstance(outcome, Failed) else None
         body = outcome.body if isinstance(outcome, Failed) else b""
         rejected = head is not None and head.status < 300 and bool(body)

@@ -92,9 +92,11 @@ class Fallback:
             if isinstance(outcome, Failed):
                 if spent(call) or self._is_final(outcome, lane, walk):
                     return outcome
-                if call.options.fallback and outcome.fault in self.by_fault:
-                    others = self.by_fault[outcome.fault]
-                    queue = [other for other in others if other.target.name not in asked]
+            elif outcome.final:
+                return outcome
+            if call.options.fallback and outcome.fault in self.by_fault and _tells(outcome):
+                others = self.by_fault[outcome.fault]
+                queue = [other for other in others if other.target.name not in asked]
         if walk.refused and not self.degradable and not any(_is_answer(failed) for _, failed in walk.failed):
             insisted = await self._insist(call, sink, walk)
             if insisted is not None:
@@ -170,6 +172,11 @@ class Fallback:
                 return None if isinstance(outcome, Refused) else outcome
             call.record.waited += max(pause, 0.0)
             await self.clock.sleep(max(pause, 0.01))
+
+
+def _tells(outcome: Failed | Refused) -> bool:
+    """Is its fault this request's? A breaker's is that of others before it."""
+    return isinstance(outcome, Failed) or outcome.by is RefusedBy.INCAPABLE
 
 
 def _is_answer(failed: Failed) -> bool:

@@ -67,6 +67,7 @@ _BY: Mapping[RefusedBy, str] = {
     RefusedBy.NO_CREDENTIAL: "there is no key for the provider",
     RefusedBy.NOT_ALLOWED: "configuration does not allow this call",
     RefusedBy.UNREPRESENTABLE: "no target can be asked for this",
+    RefusedBy.INCAPABLE: "no target can do what this request needs",
 }
 _STATUS: Mapping[RefusedBy, int] = {
     RefusedBy.KNOWN_WAIT: 429,

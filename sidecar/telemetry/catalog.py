@@ -150,7 +150,7 @@ JOINED = _counter(
 FALLBACKS = _counter(
     "fallbacks_total",
     ("from_provider", "from_model", "to_provider", "to_model", "reason"),
-    40,
+    32,
     "Moves to the next target, by the fault or the refusal that caused them.",
 )
 CONTINUATIONS = _counter(
@@ -161,7 +161,18 @@ CONTINUATIONS = _counter(
     "could.",
 )
 SKIPPED = _counter(
-    "targets_skipped_total", ("provider", "reason"), 20, "Targets that were passed over without being asked."
+    "targets_skipped_total",
+    ("provider", "reason"),
+    24,
+    "Targets that were passed over without being asked: for a breaker, a known wait, a missing key, or for "
+    "what their model cannot do (context_window, images, tools, ...) or be told (unrepresentable, losses).",
+)
+LOSSES = _counter(
+    "losses_total",
+    ("provider", "how"),
+    12,
+    "Fields of requests and answers that did not reach a stand-in as they were: dropped, clamped, merged, "
+    "hoisted, emulated, or cost, where only the bill changes.",
 )
 BREAKER_STATE = _gauge(
     "breaker_state",
@@ -172,7 +183,7 @@ BREAKER_STATE = _gauge(
 BREAKER_TRANSITIONS = _counter(
     "breaker_transitions_total",
     ("provider", "model", "kind", "to", "trigger"),
-    48,
+    40,
     "Changes of breakers, by the new state and what triggered it: run, ratio, probe, manual or pardon.",
 )
 BREAKER_REJECTED = _counter(
@@ -354,6 +365,7 @@ CATALOG: tuple[Metric, ...] = (
     FALLBACKS,
     CONTINUATIONS,
     SKIPPED,
+    LOSSES,
     BREAKER_STATE,
     BREAKER_TRANSITIONS,
     BREAKER_REJECTED,

@@ -9,7 +9,7 @@ A clean call is a debug line: what is worth reading at info is what did not go s
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from enum import IntEnum
 from math import inf
@@ -28,6 +28,7 @@ from sidecar.events import (
     Delivered,
     Event,
     FellBack,
+    FieldsDenied,
     Joined,
     Judged,
     NestedRetry,
@@ -84,9 +85,11 @@ FIELDS = frozenset(
         "duration",
         "error",
         "fault",
+        "fields",
         "first_content",
         "kind",
         "limit",
+        "losses",
         "model",
         "nested",
         "new",
@@ -132,6 +135,11 @@ def _prose(text: str) -> str:
     return words.LOOKS_LIKE_A_KEY.sub("(masked)", line)[:300]
 
 
+def fields_named(said: Iterable[str]) -> str:
+    """Names of fields, on one line; clients may write what they like where a field's name belongs."""
+    return ", ".join(said)[:300]
+
+
 def _of(call: Call) -> Fields:
     return {"call": name(call.id), "trace": name(call.trace_id), "route": name(call.route)}
 
@@ -154,7 +162,7 @@ def level_of(event: Event) -> Level:
                 return Level.INFO
             straight = words.path(call.record.attempts, outcome) is Path.DIRECT
             return Level.DEBUG if straight else Level.INFO
-        case FellBack() | Continued() | Joined() | NestedRetry() | WouldOpen() | Turned():
+        case FellBack() | Continued() | Joined() | NestedRetry() | WouldOpen() | Turned() | FieldsDenied():
             return Level.INFO
         case Judged(done=done):
             return Level.DEBUG if done == "observed" else Level.INFO
@@ -203,10 +211,13 @@ def describe(event: Event) -> tuple[str, Fields]:
             fields = {**_of(call), "provider": name(left), "to": name(to.name if to else "")}
             return "continuation", fields | {"reason": words.continued(event)}
         case TargetSkipped(call=call, target=target, refused=refused):
-            fields = {**_at(call, target), "reason": refused.by.value, "fault": refused.fault.value}
+            reason = refused.reason or refused.by.value
+            fields = {**_at(call, target), "reason": reason, "fault": refused.fault.value}
             return "target_skipped", fields | {"detail": _prose(refused.detail)}
         case Joined(call=call, how=how):
             return "joined", {**_of(call), "reason": name(how)}
+        case FieldsDenied(call=call, target=target, fields=denied):
+            return "fields_denied", {**_at(call, target), "fields": fields_named(map(name, denied))}
         case BreakerMoved():
             return "breaker", _moved(event)
         case Judged(call=call, target=target, finding=found, done=done):
@@ -272,6 +283,8 @@ def _attempt(event: AttemptEnded) -> Fields:
         "first_content": None if a.first_content is None else round(a.first_content - a.started, 4),
         "duration": None if a.ended is None else round(a.ended - a.started, 4),
     }
+    if a.losses:
+        fields["losses"] = fields_named(words.lost(a.losses))
     return fields | _why(a.outcome)
 
 

@@ -27,6 +27,7 @@ from sidecar.events import (
     Delivered,
     Event,
     FellBack,
+    FieldsDenied,
     Joined,
     Judged,
     NestedRetry,
@@ -105,6 +106,7 @@ class Metrics:
         self._fallbacks = made.counter(catalog.FALLBACKS)
         self._continuations = made.counter(catalog.CONTINUATIONS)
         self._skipped = made.counter(catalog.SKIPPED)
+        self._losses = made.counter(catalog.LOSSES)
         self._breakers = Breakers(made, self._labels)
         self._breaker_rejected = made.counter(catalog.BREAKER_REJECTED)
         self._quality = made.counter(catalog.QUALITY)
@@ -281,7 +283,7 @@ class Metrics:
             case Continued(left=provider):
                 self._continuations[labels.provider(provider), words.continued(event)].inc()
             case TargetSkipped(call=call, target=target, refused=refused):
-                self._skipped[labels.provider(target.provider.name), refused.by].inc()
+                self._skipped[labels.provider(target.provider.name), refused.reason or refused.by].inc()
                 if refused.by in _BREAKERS:
                     self._breaker_rejected[self._named(call, target)].inc()
             case Joined(how=how):
@@ -314,7 +316,7 @@ class Metrics:
                 self._overrides_ok.set(1 if ok else 0)
             case PodEnds():
                 self._draining.set(1)
-            case WouldOpen() | Restored() | Delivered() | Pressed():
+            case WouldOpen() | Restored() | Delivered() | Pressed() | FieldsDenied():
                 pass  # a line in the log: nothing has happened to any call
             case _:
                 assert_never(event)
@@ -338,6 +340,8 @@ class Metrics:
         if attempt.ended is not None and went is not Went.CANCELLED:
             about, took = (*key, "success" if ok else "failure"), attempt.ended - attempt.started
             self._time(self._attempt_duration, call, about, took, attempt.ended)
+        for loss in attempt.losses:
+            add(self._losses[key[0], loss.how])
         if attempt.first_content is not None and call.ask.stream:
             observe(self._first_token[key], attempt.first_content - attempt.started)
 

@@ -67,7 +67,7 @@ def _noted(event: Event) -> tuple[Call, str, Mapping[str, Any]] | None:
         case TargetSkipped(call=call, target=target, refused=refused):
             fields = {"target": target.name, "provider": target.provider.name}
             if refused.by not in _BREAKERS:
-                return call, rows.SKIPPED, fields | {"reason": refused.by.value}
+                return call, rows.SKIPPED, fields | {"reason": refused.reason or refused.by.value}
             model = name(words.model_of(target, call))
             kind = "transport" if refused.by is RefusedBy.BREAKER else "quality"
             return call, rows.BREAKER_REJECTED, fields | {"model": model, "kind": kind}

@@ -113,6 +113,10 @@ BREAKER = _attempt("llm_sidecar.breaker.state_at_start", "`closed`, `half_open` 
 REQUEST_ID = _attempt("llm_sidecar.provider_request_id", "the provider's own, for its support")
 RETRY_AFTER = _attempt("llm_sidecar.retry_after_s", "the wait that the provider asked for, in seconds")
 DISCARDED = _attempt("llm_sidecar.attempt.discarded_reason", "the signal that rejected a paid answer")
+LOSSES = _attempt(
+    "llm_sidecar.losses",
+    "fields that the target was not told as they were, each with what became of it: `seed;dropped`",
+)
 CHUNKS = _attempt("llm_sidecar.stream.chunks", "pieces of content in the stream")
 MAX_GAP = _attempt("llm_sidecar.stream.max_gap_s", "the longest silence between two of them")
 

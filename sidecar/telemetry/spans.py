@@ -232,6 +232,8 @@ class Spans:
             )
         if attempt.request_id:
             attributes[rows.REQUEST_ID] = name(attempt.request_id)
+        if attempt.losses:
+            attributes[rows.LOSSES] = words.lost(attempt.losses)
         if ask.stream and attempt.chunks:
             attributes[rows.CHUNKS] = attempt.chunks
             attributes[rows.MAX_GAP] = round(attempt.max_gap, 4)

@@ -25,6 +25,7 @@ from sidecar.model import (
     Fault,
     Finding,
     Kind,
+    Loss,
     Outcome,
     Refused,
     Target,
@@ -71,6 +72,8 @@ LOOKS_LIKE_A_KEY = re.compile(
     # no name is so long in one piece, of all three kinds of characters
     r"|(?<!\w)(?=[A-Za-z_]{0,60}[0-9])(?=[a-z0-9_]{0,60}[A-Z])(?=[A-Z0-9_]{0,60}[a-z])[A-Za-z0-9_]{40,}"
 )
+_FIELD = re.compile(r"[A-Za-z_]\w{0,39}(?:\[\d{1,6}\]|\.\w{1,40}){0,12}", re.ASCII)  # messages[3].name
+MOST_LOSSES = 24  # shown of one attempt
 _INTRODUCED = re.compile(r"\b(?:bearer|basic|negotiate|token|key)[ :]+\S{6,}", re.IGNORECASE)
 _ANSWER_OF_OURS = frozenset({Tier.CACHED, Tier.STATIC, Tier.DEFERRED})
 
@@ -211,6 +214,17 @@ def provider_of(call: Call) -> str:
 def own_key(call: Call) -> bool:
     """Of an attempt's copy: did it go out with the application's own key?"""
     return call.target is not None and call.target.credential is None
+
+
+def lost(losses: Iterable[Loss]) -> tuple[str, ...]:
+    """As spans and logs show them, "seed;dropped"; a field whose name is more than a name has none."""
+    told = [f"{loss.field if _is_field(loss.field) else '(field)'};{loss.how}" for loss in losses]
+    rest = len(told) - MOST_LOSSES
+    return (*told[:MOST_LOSSES], f"and {rest} more") if rest > 0 else tuple(told)
+
+
+def _is_field(path: str) -> bool:
+    return len(path) <= 100 and _FIELD.fullmatch(path) is not None and not LOOKS_LIKE_A_KEY.search(path)
 
 
 def is_name(value: str) -> bool:

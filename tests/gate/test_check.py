@@ -27,7 +27,8 @@ from sidecar.gate.check import (
 )
 from sidecar.gate.features import Features
 from sidecar.hub.base import Facts
-from sidecar.hub.conversation import Choice, Conversation, Effort, Loss, Sampling, Shape, Thinking
+from sidecar.hub.conversation import Choice, Conversation, Effort, Sampling, Shape, Thinking
+from sidecar.model import Loss
 from sidecar.models.card import Ability, Card
 
 TODAY = date(2030, 5, 20)

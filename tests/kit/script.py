@@ -212,11 +212,13 @@ class Play:
         route: Route | None = None,
         injected: bool = True,
         seed: int = 1,
+        cards: Callable[[Provider, str], Card | None] | None = None,
         **changes: Any,
     ) -> None:
         chain = tuple(target(name, words.dialect, injected=injected) for name in script.plans)
         self.route = replace(route or Route(name="r", chain=chain), **changes)
         self.script = script
+        self.known = cards or self.cards
         self.words = words
         self.told: list[Event] = []
         self.clock = LoopClock()
@@ -238,7 +240,7 @@ class Play:
             self.memory.rng,
             self.told.append,
             captures=self.captures,
-            cards=self.cards,
+            cards=self.known,
         )
         return build(route, env)
 
