@@ -10,7 +10,7 @@ from grafana_foundation_sdk.builders import dashboard, statetimeline, table, tim
 
 from alerts import recordings, slo
 from alerts.thresholds import DEFAULT, PAGE_BURN, TICKET_BURN
-from dashboards import frame, right_now, style
+from dashboards import frame, money, right_now, style
 from dashboards.query import Query, count, happened, largest, pick, quantile, rate, share
 from dashboards.style import AMBER, GREEN, RED, Column, Levels
 from sidecar.telemetry import catalog
@@ -270,5 +270,6 @@ def board() -> dashboard.Dashboard:
             fallback_rate(), retry_rates(), fallback_moves(), account_faults(), skipped(), nested(),
         ],
         "What applications get": [tiers(), paths(), failures_by_app(), burn(), latencies(), outcomes()],
+        "What it costs": money.row(),
     }  # fmt: skip
     return frame.fill(made, rows)

@@ -44,7 +44,10 @@ WORDS: Mapping[str, Mapping[str, str]] = {
     },
     "path": {"direct": GREEN, "retry": "yellow", "fallback": BLUE, "degraded": "purple"},
     "kind": {"initial": GREEN, "retry": "yellow", "fallback": BLUE, "probe": GREY},
-    "purpose": {"served": GREEN, "overhead": AMBER},
+    "purpose": {
+        "served": GREEN, "overhead": AMBER, "retry": "yellow", "fallback": BLUE, "hedge": "purple",
+        "quality_rejected": RED,
+    },
 }  # fmt: skip
 
 

@@ -30,6 +30,7 @@ from sidecar.listener.listener import Generation, Listener
 from sidecar.model import Head, Verdict
 from sidecar.models.catalogue import Cards
 from sidecar.pressure import Cgroup, Level, Pressure
+from sidecar.pricing import settle
 from sidecar.routing import Router
 from sidecar.schema import compile_schema
 from sidecar.settings import Limits, Settings
@@ -269,6 +270,7 @@ class App:
             await self.clock.sleep(LOOK_EVERY)
             if self._file.changed() and self._file.there:
                 self.reload()
+            self.memory.tab.look(self.clock.now(), self.tell)
             if self.overrides.look():
                 self.generation = self._generation(self.settings)
                 self._steer(True)
@@ -307,6 +309,7 @@ class App:
 
     def tell(self, event: Event) -> None:
         """Every event, to everybody who tells the truth about it."""
+        settle(event)  # the ledger first: the others read it
         self.counters.count(event)
         self.logs.write(event)
         self.past.note(event)
@@ -349,6 +352,7 @@ class App:
 
     def metrics(self, accept: str) -> tuple[bytes, str]:
         self.counters.set_in_flight(self.in_flight)
+        self.counters.costs.show(*self.memory.tab.dollars(self.clock.now()))
         self.counters.set_tunnels(0 if self.capture is None else self.capture.tunnels)
         for provider in self.settings.providers.values():
             active, idle = self.pool.connections(provider)
@@ -378,10 +382,8 @@ class App:
         }
 
     def stack_text(self) -> str:
-        lines = []
-        for name, service in self.generation.stacks.items():
-            lines.append(f"{name}: {' > '.join(stack.describe(service))}")
-        return "\n".join(lines) + "\n"
+        stacks = self.generation.stacks.items()
+        return "".join(f"{name}: {' > '.join(stack.describe(service))}\n" for name, service in stacks)
 
     def breakers(self) -> list[dict[str, Any]]:
         return self.switchboard.breakers()

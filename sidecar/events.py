@@ -28,7 +28,7 @@ class RetryPlanned(Struct, frozen=True):
 class RetryDenied(Struct, frozen=True):
     call: Call
     fault: Fault
-    cause: str  # budget, deadline, attempts, committed
+    cause: str  # budget, deadline, attempts, committed, cost_cap
 
 
 class FellBack(Struct, frozen=True):
@@ -188,6 +188,14 @@ class Pressed(Struct, frozen=True):
     share: float  # of the limit
 
 
+class BudgetMoved(Struct, frozen=True):
+    """The last hour's spending came to another level of the pod's budget. Amounts in dollars."""
+
+    level: str  # under, warn or over
+    spent: float
+    budget: float
+
+
 class PodEnds(Struct, frozen=True):
     """The pod ends: by its preStop hook, or by a signal."""
 
@@ -241,6 +249,7 @@ Event = (
     | Overridden
     | Bypassed
     | Pressed
+    | BudgetMoved
     | PodEnds
     | Restored
     | Delivered

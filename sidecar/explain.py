@@ -18,12 +18,14 @@ from sidecar.config.problems import looks_like_key
 from sidecar.dialects import DIALECTS, BadBody, find
 from sidecar.hosts import base_of, captured
 from sidecar.model import Ask, Provider, Target, Traffic
+from sidecar.models.card import priced
+from sidecar.models.catalogue import Cards
 from sidecar.outline import outline
 from sidecar.routing import Router, own_path, split_path, upstream_path
 from sidecar.secret import Secret
 from sidecar.settings import Route, Settings
 
-_PARTS: Final = ("limits", "retry", "budget", "breaker", "quality_breaker", "signals", "commit")
+_PARTS: Final = ("limits", "retry", "budget", "breaker", "quality_breaker", "signals", "commit", "cost")
 _ROUTE_HEADER: Final = "x-llm-sidecar-route"
 _CLASS_HEADER: Final = "x-llm-sidecar-class"
 
@@ -165,6 +167,8 @@ def _explained(settings: Settings, sample: Sample, router: Router, meant: _Meant
     ]
     for fault, targets in choice.route.chains.items():
         lines.append(f"  after {fault.value}: {', '.join(target.name for target in targets)}")
+    lines += ["prices, dollars for a million tokens:"]
+    lines += [f"  {row}" for row in _prices(settings, choice.route, ask)]
     lines += _policy(settings, choice.route, sample)
     return "\n".join(lines)
 
@@ -226,6 +230,14 @@ def _chain(route: Route, provider: Provider, where: str, path: str) -> Iterator[
         model = f"model {target.model}" if target.model else "the model that was asked for"
         there = where if own else _origin(target.provider) + upstream_path(target.provider, path, True)
         yield f"{target.name}: {model}, {_key(target, own)}, {there}"
+
+
+def _prices(settings: Settings, route: Route, ask: Ask) -> Iterator[str]:
+    cards = Cards(settings.models)
+    for target in (*route.chain, *(target for chain in route.chains.values() for target in chain)):
+        model = target.model or ask.model
+        card = cards(target.provider, model)
+        yield f"{target.name}, {_name(model)}: {priced(card)}"
 
 
 def _origin(provider: Provider) -> str:

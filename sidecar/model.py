@@ -381,6 +381,8 @@ class RefusedBy(StrEnum):
     NOT_ALLOWED = "not_allowed"
     UNREPRESENTABLE = "unrepresentable"  # the target's dialect cannot say it
     INCAPABLE = "incapable"  # the target's model cannot do it
+    COST_CAP = "cost_cap"  # it could make the call dearer than its route allows
+    COST_BUDGET = "cost_budget"  # the pod's money for this hour is spent
 
 
 class Refused(Struct, frozen=True):
@@ -443,6 +445,23 @@ class Said(Struct):
         return f"Said({len(self.raw)} bytes)"
 
 
+class Purpose(StrEnum):
+    """What the money of an attempt was for; see core/bill."""
+
+    SERVED = "served"
+    RETRY = "retry"
+    FALLBACK = "fallback"
+    HEDGE = "hedge"
+    QUALITY_REJECTED = "quality_rejected"
+
+
+class Cost(Struct, frozen=True):
+    """`pico` dollars, 1e-12 of one; None: nobody knows the price."""
+
+    pico: int | None
+    estimated: bool = False
+
+
 class Attempt(Struct, kw_only=True):
     """One exchange with a provider, filled in while it runs."""
 
@@ -466,8 +485,12 @@ class Attempt(Struct, kw_only=True):
     held: int = 0  # bytes held at the most
     sent: bool = False  # the request, or a part of it, went out
     usage: Usage | None = None  # what the provider said it took, whoever got the answer
+    characters: int = 0  # of all content that came
     said: Said | None = None  # kept only where contents are captured
     losses: tuple[Loss, ...] = ()  # of the request and its answer, on the way between two dialects or models
+    lost_race: bool = False  # another attempt was asked beside it, and was the faster one
+    cost: Cost | None = None  # None while running, and of what is passed through unread
+    purpose: Purpose | None = None  # of its cost; None until the call is over
 
 
 Fields = Mapping[str, Any]  # plain values, ready to be shown

@@ -17,9 +17,13 @@ def outline(settings: Settings, route: Route) -> Iterator[tuple[str, str]]:
         "Degrade",
         "the route's static answer" if route.static else "a rejected answer if it is the best there was",
     )
+    if route.cost.over_budget == "refuse":
+        yield "Spent", f"refuses once {_money(settings.cost.hourly_budget)} are spent in an hour"
     yield "Admit", f"at most {settings.admission.in_flight} calls in flight"
     yield "Deadline", f"bounds the waiting; a stream that flows may take {limits.total:g} s"
     yield "Fallback", f"{len(route.chain)} in the chain, at most {retry.per_call} attempts a call"
+    if route.cost.cap is not None:
+        yield "Cap", f"no further attempt that could make the call dearer than {_money(route.cost.cap)}"
     budget = f"budget {route.budget.size:g} + {route.budget.per_call:g} a call"
     backoff = f"full jitter from {retry.base:g} s up to {retry.cap:g} s"
     yield "Retry", f"{retry.attempts} attempts a target, {backoff}, {budget}"
@@ -42,6 +46,10 @@ def outline(settings: Settings, route: Route) -> Iterator[tuple[str, str]]:
         "Upstream",
         f"connect {limits.connect:g} s, TLS {limits.tls:g} s, headers of a stream {limits.headers:g} s",
     )
+
+
+def _money(amount: float | None) -> str:
+    return "(no budget is set)" if amount is None else f"${amount:g}"
 
 
 def _breaker(rules: BreakerRules) -> str:

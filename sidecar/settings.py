@@ -45,6 +45,7 @@ LogLevel = Annotated[str, Bound(choices=("debug", "info", "warning", "error"))]
 FailMode = Annotated[str, Bound(choices=("open", "closed"))]
 CaptureMode = Annotated[str, Bound(choices=("off", "proxy"))]
 Others = Annotated[str, Bound(choices=("tunnel", "refuse"))]
+OverBudget = Annotated[str, Bound(choices=("serve", "refuse"))]
 Reach = Annotated[str, Bound(choices=("public", "private", "any"))]
 
 
@@ -170,6 +171,14 @@ class Idempotency:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RouteCost:
+    """[R25] What a route does about money, in dollars."""
+
+    cap: Amount | None = None  # of one call: a further attempt that could go above it is not made
+    over_budget: OverBudget = "serve"  # once `cost.hourly_budget` is spent; refuse: calls are refused
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Match:
     """[R13a] Which calls a route takes; None matches all. `model` is a glob."""
 
@@ -207,6 +216,7 @@ class Route:
     on_loss: OnLoss = "allow"  # where a stand-in cannot be told all of a request; fail: the call ends there
     continuation: bool = False  # a text stream that breaks off goes on at a target that takes a prefill
     strict_capabilities: bool = False  # what nobody knows that a stand-in can do, it cannot
+    cost: RouteCost = RouteCost()
     upstream_stream: bool = False  # ask for streams where the client did not: silence shows at first content
     implicit: bool = False  # made for a provider without configuration: the SDK's timeout rules
 
@@ -323,6 +333,13 @@ class Override:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CostRules:
+    """[R25] What this pod may spend, in dollars."""
+
+    hourly_budget: Amount | None = None  # from four fifths of it on it warns; routes say if they refuse
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     listen: Listen = Listen()
     admin: Admin = Admin()
@@ -331,6 +348,7 @@ class Settings:
     request_headers: RequestHeaders = RequestHeaders()
     telemetry: Telemetry = Telemetry()
     capture: Capture = Capture()
+    cost: CostRules = CostRules()
     drain: Pause = 20.0  # for calls in flight, after SIGTERM
     bypass: bool = False  # pass everything on, untouched by any policy
     fail_mode: FailMode = "open"  # after a bug of ours a call goes straight to its provider; closed: it fails

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sidecar.continuing import takes
+from sidecar.core import bill
 from sidecar.core.admission import Admission
 from sidecar.core.baseline import Usual
 from sidecar.core.breaker import Breaker
@@ -30,6 +31,7 @@ from sidecar.layers.adapt import Adapt
 from sidecar.layers.admit import Admit
 from sidecar.layers.assemble import AskStream, Assemble
 from sidecar.layers.attempt import AttemptSpan
+from sidecar.layers.cap import Affords, Cap
 from sidecar.layers.continuation import Continue
 from sidecar.layers.deadline import Deadline
 from sidecar.layers.degrade import Degrade
@@ -39,6 +41,7 @@ from sidecar.layers.gate import Gate, Heed
 from sidecar.layers.guard import Guard
 from sidecar.layers.judge import Classify, Judge
 from sidecar.layers.retry import Retry, digest
+from sidecar.layers.spent import Spent
 from sidecar.layers.translate import Translate
 from sidecar.layers.withhold import Withhold
 from sidecar.model import (
@@ -52,6 +55,7 @@ from sidecar.model import (
     Target,
 )
 from sidecar.models.card import Card
+from sidecar.pricing import Pricing, Tab
 from sidecar.settings import BreakerRules, Limits, Route, Settings
 from sidecar.signals.judging import Schemas, rules_of
 
@@ -71,6 +75,7 @@ class Memory:
     allowances: dict[str, Allowance] = field(default_factory=dict)  # by route
     denials: Denials = field(default_factory=Denials)  # fields that targets said they do not take
     ratios: Ratios = field(default_factory=Ratios)  # bytes a token takes
+    tab: Tab = field(default_factory=Tab)
 
     def breaker(self, provider: str, model: str, key: str, rules: BreakerRules) -> Breaker:
         """One per (provider, model, key): never shared between providers."""
@@ -129,6 +134,8 @@ class Memory:
 
     def keep(self, settings: Settings) -> None:
         """Forget the routes and targets that are configured no more."""
+        hourly = settings.cost.hourly_budget
+        self.tab.spend.budget = None if hourly is None else bill.pico(hourly)
         used = {(route.name, target.name) for route in settings.routes for target in targets(route)}
         named = {name for name, _ in used} | set(settings.providers)
         kept = {key: value for key, value in self.standings.items() if key in used or key[0] in named}
@@ -158,6 +165,7 @@ class Env:
 def build(route: Route, env: Env) -> Service:
     """The stack of one route."""
     clock, tell, memory = env.clock, env.tell, env.memory
+    pricing = Pricing(env.cards, memory.tab, tell)
 
     def breaker(provider: str, model: str, key: str) -> Breaker:
         return memory.breaker(provider, model, key, route.breaker)
@@ -171,6 +179,11 @@ def build(route: Route, env: Env) -> Service:
 
     def prefills(target: Target, asked: str) -> bool:
         return takes(target.provider.dialect, env.cards(target.provider, target.model or asked))
+
+    cap = None if route.cost.cap is None else bill.pico(route.cost.cap)
+
+    def affords(target: Target) -> Affords:
+        return lambda call: cap is None or pricing.affords(call, target, cap)
 
     def lane(target: Target) -> Lane:
         standing = memory.standing(route, target)
@@ -194,7 +207,7 @@ def build(route: Route, env: Env) -> Service:
             clock,
             tell,
         )
-        s = AttemptSpan(s, clock, tell, env.captures)  # one record per try, verdict included
+        s = AttemptSpan(s, clock, tell, env.captures, pricing)  # one record per try, verdict included
         s = Guard(  # outside the record: a refusal is no try; inside the retries: each one is a sample
             s, target, breaker, standing, route.strict, memory.waits, clock, tell
         )
@@ -224,7 +237,10 @@ def build(route: Route, env: Env) -> Service:
             clock,
             env.rng,
             tell,
+            affords(target),
         )
+        if cap is not None:
+            s = Cap(s, affords(target))  # outside the retries, which ask the same before they wait
         return Lane(target, s)
 
     s: Service
@@ -247,7 +263,9 @@ def build(route: Route, env: Env) -> Service:
         s = Withhold()  # an operator lets nobody be asked
     s = Deadline(s, route.limits)  # bounds all the waiting above the wire, whoever waits
     s = Admit(s, env.admission, tell)  # sheds before any work is done
-    # outside both: a spent deadline or a shed call can still get the static answer
+    if route.cost.over_budget == "refuse":
+        s = Spent(s, memory.tab.spend, clock)  # before a slot is taken; the static answer costs nothing
+    # outside them: a spent deadline or a shed call can still get the static answer
     return Degrade(s, route.static, route.strict, env.dialects, env.schemas, tell)
 
 

@@ -11,9 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from sidecar.core import bill
 from sidecar.events import (
     AttemptEnded,
     BreakerMoved,
+    BudgetMoved,
     Bug,
     Bypassed,
     CallEnded,
@@ -38,6 +40,7 @@ from sidecar.telemetry import logs, words
 
 _SLICES = 5
 _WIDTH = 60.0  # seconds
+_MONEY = "$"  # no provider's name
 _DECISIONS = (
     FellBack,
     Continued,
@@ -52,6 +55,7 @@ _DECISIONS = (
     Overridden,
     Bypassed,
     Pressed,
+    BudgetMoved,
     PodEnds,
     Bug,
 )
@@ -73,6 +77,9 @@ class Status:
             self._count(event.attempt.provider, words.went(event.attempt.outcome, own_key=own))
         elif isinstance(event, CallEnded):
             self._count("", words.ended(event.outcome))
+            for attempt in event.call.record.attempts:
+                if attempt.cost is not None and attempt.purpose is not None and attempt.cost.pico:
+                    self._count(_MONEY, attempt.purpose, attempt.cost.pico)
         elif isinstance(event, _DECISIONS):
             self._decide(event)
 
@@ -95,10 +102,11 @@ class Status:
                 for (who, word), count in tally.items():
                     ours = counts.setdefault(who, {})
                     ours[word] = ours.get(word, 0) + count
-        calls = counts.pop("", {})
+        calls, money = counts.pop("", {}), counts.pop(_MONEY, {})
         return {
             "window_seconds": int(_SLICES * _WIDTH),
             "calls": calls,
+            "dollars": {purpose: bill.dollars(pico) for purpose, pico in sorted(money.items())},
             "providers": {who: counts[who] for who in sorted(counts)},
             "decisions": list(reversed(self._decisions)),
         }
@@ -106,12 +114,12 @@ class Status:
     def _slice(self) -> int:
         return int(self.clock.now() // _WIDTH)
 
-    def _count(self, who: str, word: str) -> None:
+    def _count(self, who: str, word: str, amount: int = 1) -> None:
         number = self._slice()
         if not self._slices or self._slices[-1][0] != number:
             self._slices.append((number, {}))
         tally = self._slices[-1][1]
-        tally[who, word] = tally.get((who, word), 0) + 1
+        tally[who, word] = tally.get((who, word), 0) + amount
 
 
 @dataclass(slots=True)

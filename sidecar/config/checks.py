@@ -274,6 +274,9 @@ def warnings(settings: Settings) -> list[Problem]:
         found += [
             _warn(("routes", index, "continuation"), reason) for reason in _nobody_goes_on(route, cards)
         ]
+        if route.cost.over_budget == "refuse" and settings.cost.hourly_budget is None:
+            message = "refuses nothing: there is no budget in `cost.hourly_budget`"
+            found.append(_warn(("routes", index, "cost", "over_budget"), message))
         for part, targets in _lists(route):
             path: Path = ("routes", index, *part)
             providers = {target.provider.name for target in targets}

@@ -11,7 +11,8 @@ without a known price is `None`: unpriced, not free.
 
 Every attempt has exactly one purpose, decided when the call is over, because only then is it known:
 
-- served: its answer went to the client, or nobody was asked beside it: what the traffic itself costs;
+- served: its answer, or a part of it, went to the client, or nobody was asked beside it: what the
+  traffic itself costs;
 - quality_rejected: an answer that was thrown away for its quality;
 - hedge: the slower of two;
 - retry, fallback: it was lost, and the same target, or another one, was asked after it. The last of
@@ -24,27 +25,11 @@ every call is no overhead beyond what the first one was paid for nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from enum import StrEnum
 
 from msgspec import Struct
 
-from sidecar.model import Answered, Attempt, Failed, Fault, Kind, Usage
+from sidecar.model import Answered, Attempt, Cost, Failed, Fault, Finding, Kind, Outcome, Purpose, Tier, Usage
 from sidecar.models.card import PICO, Card, Price
-
-
-class Purpose(StrEnum):
-    SERVED = "served"
-    RETRY = "retry"
-    FALLBACK = "fallback"
-    HEDGE = "hedge"
-    QUALITY_REJECTED = "quality_rejected"
-
-
-class Cost(Struct, frozen=True):
-    """`pico` dollars; None: nobody knows the price."""
-
-    pico: int | None
-    estimated: bool = False
 
 
 class Seen(Struct, frozen=True, kw_only=True):
@@ -52,28 +37,9 @@ class Seen(Struct, frozen=True, kw_only=True):
 
     worked: bool  # the provider took the request: it answered 2xx, or was silent until we left
     whole: bool  # its answer came to its end, so that its usage is final
+    embeds: bool = False  # there is no output to be paid
     sent: int = 0  # tokens of the request
     said: int = 0  # tokens of the answer, as far as it came
-
-
-class Paid(Struct, frozen=True, kw_only=True):
-    """One attempt, for the bill."""
-
-    number: int  # of the attempt, from 1
-    kind: Kind
-    provider: str
-    model: str
-    cost: Cost
-    rejected: bool = False  # its answer was whole and not good enough
-    hedge: bool = False  # it lost a race
-
-
-class Line(Struct, frozen=True, kw_only=True):
-    number: int
-    provider: str
-    model: str
-    purpose: Purpose
-    cost: Cost
 
 
 FREE = Cost(0)
@@ -111,7 +77,7 @@ def cost(card: Card | None, usage: Usage | None, seen: Seen) -> Cost:
     if card is None or card.price is None:
         return Cost(None)
     usage = usage or Usage()
-    embeds = card.embedding
+    embeds = seen.embeds or card.embedding
     missing = usage.input_total is None or (not embeds and usage.output_total is None)
     if missing or not seen.whole:
         output = usage.output_total or 0
@@ -131,79 +97,93 @@ def cost(card: Card | None, usage: Usage | None, seen: Seen) -> Cost:
 _SILENT = frozenset({Fault.TIMEOUT, Fault.TTFT_TIMEOUT, Fault.STREAM_STALL, Fault.CLIENT_CANCELLED})
 
 
-def seen_of(attempt: Attempt, *, sent: int, said: int) -> Seen:
-    """`sent`, `said`: tokens of the request and of what came of the answer, guessed from bytes."""
+def worked(attempt: Attempt) -> bool:
+    """Did the provider take the request, as far as we know?"""
     outcome = attempt.outcome
-    silent = outcome is None or (isinstance(outcome, Failed) and outcome.fault in _SILENT)
-    return Seen(
-        worked=200 <= attempt.status < 300 or (attempt.status == 0 and silent),
-        whole=isinstance(outcome, Answered) or _rejected(attempt),
-        sent=sent,
-        said=said,
-    )
+    if attempt.status:
+        return 200 <= attempt.status < 300
+    return outcome is None or (isinstance(outcome, Failed) and outcome.fault in _SILENT)
 
 
-def paid_for(attempt: Attempt, card: Card | None, *, sent: int, said: int, hedge: bool = False) -> Paid:
-    """An attempt as its bill wants it, once it is over."""
-    return Paid(
-        number=attempt.number,
-        kind=attempt.kind,
-        provider=attempt.provider,
-        model=attempt.model,
-        cost=cost(card, attempt.usage, seen_of(attempt, sent=sent, said=said)),
-        rejected=_rejected(attempt),
-        hedge=hedge,
-    )
+def whole(attempt: Attempt) -> bool:
+    """Did its answer come to its end?"""
+    return isinstance(attempt.outcome, Answered) or _rejected(attempt)
 
 
-def _rejected(attempt: Attempt) -> bool:
-    outcome = attempt.outcome
-    return isinstance(outcome, Failed) and any(finding.action == "reject" for finding in outcome.findings)
+# ---- what it was for ----------------------------------------------------------------------------
 
 
-def bill(attempts: Sequence[Paid], served: int | None) -> tuple[Line, ...]:
-    """One line for each attempt, in order. `served`: the number of the one whose answer, or whose part of
-    an answer, went to the client; None: there was none.
-    """
-    lines = []
-    for place, paid in enumerate(attempts):
-        following = next((later.kind for later in attempts[place + 1 :] if not later.hedge), None)
-        lines.append(
-            Line(
-                number=paid.number,
-                provider=paid.provider,
-                model=paid.model,
-                purpose=_purpose(paid, served, following),
-                cost=paid.cost,
-            )
-        )
-    return tuple(lines)
+def shown(attempts: Sequence[Attempt], outcome: Outcome | None, *, committed: bool) -> Attempt | None:
+    """Whose answer, or whose part of an answer, went to the client. `committed`: bytes did."""
+    if isinstance(outcome, Answered):
+        if outcome.tier is Tier.REDUCED and outcome.findings:
+            # an answer that was rejected, and then served for want of a better one
+            rejected = (one for one in attempts if _findings(one.outcome) == outcome.findings)
+            return next(rejected, None)
+        if outcome.tier is not Tier.FULL:
+            return None
+    elif not committed:
+        return None
+    return next((one for one in reversed(attempts) if not one.lost_race and not _went_on_in_vain(one)), None)
+
+
+def _went_on_in_vain(attempt: Attempt) -> bool:
+    """Was it asked to continue an answer, and added nothing to it?"""
+    return attempt.kind is Kind.CONTINUATION and attempt.first_content is None
+
+
+def _findings(outcome: Outcome | None) -> tuple[Finding, ...]:
+    return outcome.findings if isinstance(outcome, Answered | Failed) else ()
+
+
+def settle(attempts: Sequence[Attempt], outcome: Outcome | None, *, committed: bool) -> None:
+    """Give each attempt of a call that is over the purpose of its cost."""
+    if not attempts:
+        return
+    served = shown(attempts, outcome, committed=committed)
+    following: Kind | None = None
+    for attempt in reversed(attempts):
+        attempt.purpose = _purpose(attempt, attempt is served, following)
+        if not attempt.lost_race:
+            following = attempt.kind
 
 
 _MADE_FOR = {Kind.RETRY: Purpose.RETRY, Kind.FALLBACK: Purpose.FALLBACK}
 
 
-def _purpose(paid: Paid, served: int | None, following: Kind | None) -> Purpose:
-    if paid.number == served:
+def _purpose(attempt: Attempt, served: bool, following: Kind | None) -> Purpose:
+    """`following`: why the next attempt was made; None: there was none."""
+    if served:
         return Purpose.SERVED
-    if paid.rejected:
+    if _rejected(attempt):
         return Purpose.QUALITY_REJECTED
-    if paid.hedge:
+    if attempt.lost_race:
         return Purpose.HEDGE
-    return _MADE_FOR.get(paid.kind if following is None else following, Purpose.SERVED)
+    if _went_on_in_vain(attempt):
+        return Purpose.FALLBACK
+    if following is Kind.CONTINUATION or attempt.kind is Kind.CONTINUATION:
+        return Purpose.SERVED  # a part of the answer, and another one of it
+    return _MADE_FOR.get(attempt.kind if following is None else following, Purpose.SERVED)
 
 
-def total(costs: Iterable[Cost]) -> int:
-    """Pico-dollars of all that have a price."""
-    return sum(cost.pico or 0 for cost in costs)
+def _rejected(attempt: Attempt) -> bool:
+    return any(finding.action == "reject" for finding in _findings(attempt.outcome)) and isinstance(
+        attempt.outcome, Failed
+    )
+
+
+def total(attempts: Iterable[Attempt]) -> int | None:
+    """Pico-dollars of all that have a price; None: none of them has one."""
+    known = [one.cost.pico for one in attempts if one.cost is not None and one.cost.pico is not None]
+    return sum(known) if known else None
 
 
 # ---- the cap of one request ---------------------------------------------------------------------
 
 
-def worst(card: Card | None, input_tokens: int, max_output: int | None) -> int | None:
-    """Pico-dollars that an attempt can cost at most: no cache helps and the answer is as long as it may
-    be. `max_output`: what the request allows; None: as much as the model gives. None: nobody knows.
+def worst(card: Card | None, input_tokens: int, max_output: int | None, choices: int = 1) -> int | None:
+    """Pico-dollars that an attempt can cost at most: no cache helps and each of its `choices` is as long as
+    it may be. `max_output`: what the request allows; None: as much as the model gives. None: nobody knows.
     """
     if card is None or card.price is None:
         return None
@@ -214,7 +194,7 @@ def worst(card: Card | None, input_tokens: int, max_output: int | None) -> int |
         longest = 0
     rates = card.price.at(input_tokens)
     dearest_in = max(rates.input, rates.cache_write or 0)
-    return input_tokens * dearest_in + longest * max(rates.output, rates.reasoning or 0)
+    return input_tokens * dearest_in + choices * longest * max(rates.output, rates.reasoning or 0)
 
 
 def breaks(cap: int, spent: int, most: int | None) -> bool:

@@ -8,6 +8,7 @@ can take the sum beyond its limit by what they cost; this is a brake, not a purs
 from __future__ import annotations
 
 from enum import StrEnum
+from math import inf
 
 SLICES = 60
 SLICE = 60.0  # seconds
@@ -21,11 +22,15 @@ class Level(StrEnum):
 
 
 class Spend:
-    """All amounts in pico-dollars."""
+    """All amounts in pico-dollars. `budget`: for an hour; None: there is none. `shown`: the level that was
+    told last.
+    """
 
-    __slots__ = ("_slices", "_sum", "_turn")
+    __slots__ = ("_slices", "_sum", "_turn", "budget", "shown")
 
-    def __init__(self) -> None:
+    def __init__(self, budget: int | None = None) -> None:
+        self.budget = budget
+        self.shown = Level.UNDER
         self._slices = [0] * SLICES
         self._sum = 0
         self._turn: int | None = None
@@ -40,14 +45,32 @@ class Spend:
         self._forget(now)
         return self._sum
 
-    def level(self, now: float, budget: int | None) -> Level:
-        """`budget`: for an hour; None: there is none."""
-        if budget is None:
+    def level(self, now: float) -> Level:
+        if self.budget is None:
             return Level.UNDER
         spent = self.hour(now)
-        if spent >= budget:
+        if spent >= self.budget:
             return Level.OVER
-        return Level.WARN if spent >= WARN_AT * budget else Level.UNDER
+        return Level.WARN if spent >= WARN_AT * self.budget else Level.UNDER
+
+    def moved(self, now: float) -> Level | None:
+        """The level, if it is another than was told last; from then on it is told."""
+        level = self.level(now)
+        if level is self.shown:
+            return None
+        self.shown = level
+        return level
+
+    def until(self, now: float) -> float:
+        """When the hour is within its budget again if nothing more is spent; `now` where it is."""
+        left, turn = self.hour(now), self._turn
+        if self.budget is None or left < self.budget or turn is None:
+            return now
+        for old in range(turn - SLICES + 1, turn + 1):
+            left -= self._slices[old % SLICES]
+            if left < self.budget:
+                return (old + SLICES) * SLICE
+        return inf  # a budget of nothing is spent for ever
 
     def _forget(self, now: float) -> None:
         turn = int(now // SLICE)

@@ -59,7 +59,11 @@ class Ratios:
             return
         if not features.read:
             return  # its bytes may be an image's
-        seen = min(max(features.size / input_tokens, LEAST), MOST)
+        self.note(target, features.size, input_tokens)
+
+    def note(self, target: str, size: int, count: int) -> None:
+        """So many bytes were so many tokens there."""
+        seen = min(max(size / count, LEAST), MOST)
         self._known[target] = (1 - PACE) * self.of(target) + PACE * seen
         self._known.move_to_end(target)
         while len(self._known) > KEPT:

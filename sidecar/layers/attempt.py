@@ -1,6 +1,7 @@
 """AttemptSpan: one record per try, opened before it and closed with its verdict.
 
 Spans and metrics are made from these records when the call is over; nothing is measured twice.
+What it cost is known here too, whoever ended it (`price`).
 It stands inside the Guard, so that a refusal is no attempt, and outside the Judge, so that the
 verdict is in it.
 
@@ -11,7 +12,7 @@ body never is.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from sidecar.events import (
@@ -24,6 +25,7 @@ from sidecar.model import (
     Call,
     Chunk,
     Clock,
+    Cost,
     Failed,
     Head,
     Outcome,
@@ -42,6 +44,7 @@ class AttemptSpan:
     clock: Clock
     tell: Tell
     copies: bool = False
+    price: Callable[[Call, Attempt], Cost] | None = None  # of an attempt that is over
 
     async def __call__(self, call: Call, sink: Sink) -> Outcome:
         target = call.target
@@ -68,6 +71,8 @@ class AttemptSpan:
             return attempt.outcome
         finally:
             attempt.ended = self.clock.now()
+            if self.price is not None:
+                attempt.cost = self.price(call, attempt)
             self.tell(AttemptEnded(call, attempt))
 
 

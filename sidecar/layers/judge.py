@@ -99,6 +99,7 @@ class Judge:
             return self._trouble(hold, before.trouble)
         finally:
             attempt.usage = answer.usage  # paid for, whatever becomes of the answer
+            attempt.characters = answer.characters + answer.others
             hold.let_go()
         attempt.finishes = tuple(answer.finishes.values())
         if isinstance(outcome, Answered):

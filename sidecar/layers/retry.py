@@ -27,6 +27,7 @@ from sidecar.events import (
     Tell,
 )
 from sidecar.faults import Charge, Handling, handling
+from sidecar.layers.cap import Affords
 from sidecar.model import (
     Answered,
     Call,
@@ -59,6 +60,7 @@ class Stop(StrEnum):
     DEADLINE = "deadline"
     BUDGET = "budget"
     SENT = "sent"  # on a route that is not idempotent
+    COST_CAP = "cost_cap"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,7 @@ class Retry:
     clock: Clock
     rng: Rng
     tell: Tell
+    affords: Affords = lambda _: True
 
     async def __call__(self, call: Call, sink: Sink) -> Outcome:
         tries = 0
@@ -116,6 +119,8 @@ class Retry:
             or len(call.record.attempts) + call.others >= self.rules.per_call
         ):
             return Stop.ATTEMPTS
+        if not self.affords(call):
+            return Stop.COST_CAP
         now = self.clock.now()
         plan = wait(
             tries - 1, self.rules, self.rng, hint=failed.wait, left=call.deadline - now, alone=call.alone

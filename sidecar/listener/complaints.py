@@ -68,11 +68,14 @@ _BY: Mapping[RefusedBy, str] = {
     RefusedBy.NOT_ALLOWED: "configuration does not allow this call",
     RefusedBy.UNREPRESENTABLE: "no target can be asked for this",
     RefusedBy.INCAPABLE: "no target can do what this request needs",
+    RefusedBy.COST_CAP: "another attempt could cost more than the route allows for one call",
+    RefusedBy.COST_BUDGET: "the money that this pod may spend in an hour is spent",
 }
 _STATUS: Mapping[RefusedBy, int] = {
     RefusedBy.KNOWN_WAIT: 429,
     RefusedBy.NO_CREDENTIAL: 401,
     RefusedBy.NOT_ALLOWED: 403,
+    RefusedBy.COST_BUDGET: 429,
 }
 _FAULT_OF_STATUS: Mapping[int, Fault] = {
     401: Fault.AUTH,

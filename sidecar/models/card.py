@@ -136,3 +136,26 @@ class Data(Struct, frozen=True):
 
     about: About
     providers: dict[str, tuple[Row, ...]]
+
+
+def priced(card: Card | None) -> str:
+    """A price for people: dollars for a million tokens."""
+    if card is None or card.price is None:
+        return "no price is known; give it one under `models`"
+    rates = card.price.rates
+    said = [f"{_dollars(rates.input)} in", f"{_dollars(rates.output)} out"]
+    for rate, of in (
+        (rates.cache_read, "read from a cache"),
+        (rates.cache_write, "written into one"),
+        (rates.reasoning, "reasoning"),
+    ):
+        if rate is not None:
+            said.append(f"{_dollars(rate)} {of}")
+    for tier in card.price.tiers:
+        dearer = f"{_dollars(tier.rates.input)} in and {_dollars(tier.rates.output)} out"
+        said.append(f"beyond {tier.above} tokens of input {dearer}")
+    return ", ".join(said) + ("" if card.exact else f" (as {card.name}: an estimate)")
+
+
+def _dollars(rate: int) -> str:
+    return f"{rate * 1_000_000 / PICO:g}"

@@ -43,6 +43,7 @@ class Answer:
     watched: bool = False  # for repetition
     content: bool = False  # anything that a reader of the answer would call an answer
     characters: int = 0  # of text
+    others: int = 0  # characters of content that is no text: thoughts, calls, refusals
     texts: dict[int, list[str]] = field(default_factory=dict)  # by choice, where JSON was asked for
     tools: dict[tuple[int, int], Tool] = field(default_factory=dict)  # by choice and index
     refused: bool = False
@@ -90,10 +91,14 @@ class Answer:
             case ToolCall():
                 tool = self.tools.setdefault((delta.choice, delta.index), Tool())
                 tool.name = tool.name or delta.name
+                self.others += len(delta.name) + len(delta.arguments)
                 self._keep(tool.arguments, delta.arguments)
-            case Reasoning() | Media():
+            case Reasoning(text=text):
+                self.others += len(text)
+            case Media():
                 pass
-            case Refusal():
+            case Refusal(text=text):
+                self.others += len(text)
                 self.refused = True
             case Usage():
                 self.usage = delta

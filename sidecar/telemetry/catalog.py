@@ -59,8 +59,9 @@ def _seconds(name: str, labels: tuple[str, ...], bound: int, text: str, buckets:
     return Metric(PREFIX + name, MetricKind.HISTOGRAM, "seconds", labels, text, buckets, bound)
 
 
-# the grid of the GenAI conventions, shifted: reasoning calls pass its 82 s
-DURATION = (0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92, 163.84, 327.68, 655.36)
+# the grid of the GenAI conventions, shifted: reasoning calls pass its 82 s, and no call is so short that
+# it needs the first steps
+DURATION = (0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92, 163.84, 327.68)
 FIRST = (0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96)
 OVERHEAD = (0.00025, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256)
 
@@ -120,6 +121,31 @@ TOKENS = _counter(
     "Tokens as providers report them. cache_read, cache_write and reasoning are parts of input and output; "
     "purpose is served, or overhead for answers nobody got whole: rejected, cut or left.",
     unit="tokens",
+)
+COST = _counter(
+    "cost_dollars_total",
+    ("provider", "model", "purpose", "estimated"),
+    28,
+    "What attempts cost, by the catalogue's prices and your own. purpose is served, retry, fallback, hedge "
+    "or quality_rejected: all but served is what the detours cost; estimated: a provider did not report all "
+    "its tokens, or the price is of a model with another date.",
+    unit="dollars",
+)
+UNPRICED = _counter(
+    "unpriced_attempts_total",
+    ("provider", "model"),
+    8,
+    "Attempts that a provider took and whose price nobody knows; they are in no cost.",
+)
+SPENT = _gauge(
+    "cost_last_hour_dollars", (), 1, "What the attempts of the last hour cost in this pod.", unit="dollars"
+)
+BUDGET = _gauge(
+    "cost_hourly_budget_dollars",
+    (),
+    1,
+    "What this pod may spend in an hour; 0 without such a budget.",
+    unit="dollars",
 )
 CONNECTIONS = _gauge("upstream_connections", ("provider", "state"), 12, "Connections, active and idle.")
 
@@ -357,6 +383,10 @@ CATALOG: tuple[Metric, ...] = (
     FIRST_TOKEN,
     INTERRUPTIONS,
     TOKENS,
+    COST,
+    UNPRICED,
+    SPENT,
+    BUDGET,
     CONNECTIONS,
     RETRIES_DENIED,
     RETRY_WAIT,

@@ -20,6 +20,7 @@ import msgspec
 from sidecar.events import (
     AttemptEnded,
     BreakerMoved,
+    BudgetMoved,
     Bug,
     Bypassed,
     CallEnded,
@@ -81,9 +82,11 @@ FIELDS = frozenset(
         "cause",
         "committed",
         "config",
+        "cost",
         "detail",
         "duration",
         "error",
+        "estimated",
         "fault",
         "fields",
         "first_content",
@@ -182,6 +185,8 @@ def level_of(event: Event) -> Level:
             return Level.WARNING if on else Level.INFO
         case Pressed(level=level):
             return Level.INFO if level == "normal" else Level.WARNING
+        case BudgetMoved(level=level):
+            return Level.INFO if level == "under" else Level.WARNING
         case PodEnds():
             return Level.INFO
         case Proxied(reason=reason):
@@ -252,6 +257,8 @@ def describe(event: Event) -> tuple[str, Fields]:
             return "bypass", {"outcome": "on" if on else "off", "source": name(source)}
         case Pressed(level=level, share=share):
             return "memory", {"outcome": name(level), "value": round(share, 3)}
+        case BudgetMoved(level=level, spent=spent, budget=budget):
+            return "cost_budget", {"outcome": name(level), "value": round(spent, 6), "limit": budget}
         case PodEnds(source=source, left=left):
             return "ending", {"source": name(source), "wait": None if left == inf else round(left, 1)}
         case Restored(ok=ok, detail=detail):
@@ -282,6 +289,8 @@ def _attempt(event: AttemptEnded) -> Fields:
         "request_id": name(a.request_id),
         "first_content": None if a.first_content is None else round(a.first_content - a.started, 4),
         "duration": None if a.ended is None else round(a.ended - a.started, 4),
+        "cost": words.dollars(a.cost),
+        "estimated": (a.cost is not None and a.cost.estimated) or None,
     }
     if a.losses:
         fields["losses"] = fields_named(words.lost(a.losses))
@@ -306,6 +315,8 @@ def _call(event: CallEnded) -> Fields:
         "attempts": len(call.record.attempts),
         "waited": round(call.record.waited, 3),
         "duration": round(event.ended - call.arrived, 4),
+        "cost": words.spent(call.record.attempts),
+        "estimated": words.guessed(call.record.attempts) or None,
     }
     return fields | _why(outcome)
 

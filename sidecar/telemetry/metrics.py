@@ -19,6 +19,7 @@ import sidecar
 from sidecar.events import (
     AttemptEnded,
     BreakerMoved,
+    BudgetMoved,
     Bug,
     Bypassed,
     CallEnded,
@@ -63,6 +64,7 @@ from sidecar.settings import Route, Settings
 from sidecar.telemetry import catalog, words
 from sidecar.telemetry.breakers import Breakers
 from sidecar.telemetry.catalog import OTHER
+from sidecar.telemetry.costs import Costs
 from sidecar.telemetry.exposition import Exposition, add, observe
 from sidecar.telemetry.genai import GenAi
 from sidecar.telemetry.instruments import Instruments
@@ -98,6 +100,7 @@ class Metrics:
         self._first_token = made.histogram(catalog.FIRST_TOKEN)
         self._interruptions = made.counter(catalog.INTERRUPTIONS)
         self._tokens = made.counter(catalog.TOKENS)
+        self.costs = Costs(made, self._labels)
         self._connections = made.gauge(catalog.CONNECTIONS)
         self._denied = made.counter(catalog.RETRIES_DENIED)
         self._retry_wait = made.counter(catalog.RETRY_WAIT)
@@ -216,6 +219,7 @@ class Metrics:
             self._first_token.declare(provider, model)
             for word in ("success", "failure"):
                 self._attempt_duration.declare(provider, model, word)
+        self.costs.declare(provider, model)
         self._breaker_rejected.declare(provider, model)
         self._breakers.declare(provider, model)
         for fault, row in HANDLING.items():
@@ -316,7 +320,7 @@ class Metrics:
                 self._overrides_ok.set(1 if ok else 0)
             case PodEnds():
                 self._draining.set(1)
-            case WouldOpen() | Restored() | Delivered() | Pressed() | FieldsDenied():
+            case WouldOpen() | Restored() | Delivered() | Pressed() | FieldsDenied() | BudgetMoved():
                 pass  # a line in the log: nothing has happened to any call
             case _:
                 assert_never(event)
@@ -358,6 +362,7 @@ class Metrics:
         ours = words.overhead(call, event.ended)
         if ours is not None:
             observe(self._overhead[("true" if call.ask.stream else "false",)], ours)
+        self.costs.charge(attempts)
         got = words.served(attempts, outcome)
         for attempt in attempts:
             if isinstance(attempt.outcome, Failed):

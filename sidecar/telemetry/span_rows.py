@@ -67,6 +67,8 @@ NESTED = _call("llm_sidecar.nested", "retries of the application's own client; m
 DEADLINE = _call("llm_sidecar.deadline_ms", "how long the call might wait; missing where for ever")
 OVERHEAD = _call("llm_sidecar.overhead_ms", "the part of its time that was ours")
 BACKOFF = _call("llm_sidecar.backoff_ms", "the part of its time that was waited between attempts")
+COST = _call("llm_sidecar.cost_dollars", "of all its attempts whose price is known; missing where none is")
+ESTIMATED = _call("llm_sidecar.cost.estimated", "`true` where any part of it is an estimate")
 REASON = _call(
     "llm_sidecar.sampling.reason",
     "why an unsampled call was kept: `error`, `degraded`, `fallback`, `retry`, `violation` or `slow`",
@@ -116,6 +118,11 @@ DISCARDED = _attempt("llm_sidecar.attempt.discarded_reason", "the signal that re
 LOSSES = _attempt(
     "llm_sidecar.losses",
     "fields that the target was not told as they were, each with what became of it: `seed;dropped`",
+)
+_attempt(COST, "what it cost; missing where nobody knows the price")
+_attempt(ESTIMATED, "`true` where the provider reported no usage, or the price is of a similar model")
+PURPOSE = _attempt(
+    "llm_sidecar.cost.purpose", "what for: `served`, `retry`, `fallback`, `hedge` or `quality_rejected`"
 )
 CHUNKS = _attempt("llm_sidecar.stream.chunks", "pieces of content in the stream")
 MAX_GAP = _attempt("llm_sidecar.stream.max_gap_s", "the longest silence between two of them")

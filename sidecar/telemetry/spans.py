@@ -185,6 +185,11 @@ class Spans:
         fault = words.error_type(outcome)
         if fault:
             attributes[rows.ERROR_TYPE] = fault
+        spent = words.spent(attempts)
+        if spent is not None:
+            attributes[rows.COST] = spent
+            if words.guessed(attempts):
+                attributes[rows.ESTIMATED] = True
         if reason:
             attributes[rows.REASON] = reason
         return Span(
@@ -230,6 +235,13 @@ class Spans:
                 earlier.target == attempt.target and earlier.number < attempt.number
                 for earlier in call.record.attempts
             )
+        spent = words.dollars(attempt.cost)
+        if spent is not None and attempt.cost is not None:
+            attributes[rows.COST] = spent
+            if attempt.cost.estimated:
+                attributes[rows.ESTIMATED] = True
+            if attempt.purpose is not None and spent:
+                attributes[rows.PURPOSE] = attempt.purpose.value
         if attempt.request_id:
             attributes[rows.REQUEST_ID] = name(attempt.request_id)
         if attempt.losses:

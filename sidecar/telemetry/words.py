@@ -15,12 +15,14 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import assert_never
 
+from sidecar.core import bill
 from sidecar.events import Continued
 from sidecar.faults import Charge, handling
 from sidecar.model import (
     Answered,
     Attempt,
     Call,
+    Cost,
     Failed,
     Fault,
     Finding,
@@ -190,13 +192,7 @@ def served(attempts: list[Attempt], outcome: Outcome | None) -> Attempt | None:
     """Whose answer the application got."""
     if not isinstance(outcome, Answered) or outcome.status >= 400:
         return None
-    if outcome.tier is Tier.FULL:
-        return attempts[-1] if attempts else None
-    if outcome.tier is Tier.REDUCED and outcome.findings:
-        # an answer that was rejected, and then served for want of a better one
-        rejected = (one for one in attempts if findings(one.outcome) == outcome.findings)
-        return next(rejected, None)
-    return None
+    return bill.shown(attempts, outcome, committed=True)
 
 
 def findings(outcome: Outcome | None) -> tuple[Finding, ...]:
@@ -225,6 +221,22 @@ def lost(losses: Iterable[Loss]) -> tuple[str, ...]:
 
 def _is_field(path: str) -> bool:
     return len(path) <= 100 and _FIELD.fullmatch(path) is not None and not LOOKS_LIKE_A_KEY.search(path)
+
+
+def dollars(cost: Cost | None) -> float | None:
+    """Of a cost that is known."""
+    return None if cost is None or cost.pico is None else bill.dollars(cost.pico)
+
+
+def spent(attempts: Iterable[Attempt]) -> float | None:
+    """Dollars of a whole call, as far as they are known."""
+    amount = bill.total(attempts)
+    return None if amount is None else bill.dollars(amount)
+
+
+def guessed(attempts: Iterable[Attempt]) -> bool:
+    """Is any of it an estimate?"""
+    return any(one.cost is not None and one.cost.estimated for one in attempts)
 
 
 def is_name(value: str) -> bool:

@@ -63,6 +63,12 @@ https://eu.example.com:8443/v1/chat/completions
   3. groq/llama: model llama, key env:EXPLAIN_KEY, https://api.groq.com/openai/v1/chat/completions
   4. mistral: the model that was asked for, NO KEY: skipped as no_credential, https://api.mistral.ai/v1/chat/completions
   after context_window: openai/gpt-4.1
+prices, dollars for a million tokens:
+  openai, gpt-4o-mini: 0.15 in, 0.6 out, 0.075 read from a cache
+  openai-eu, gpt-4o-mini: no price is known; give it one under `models`
+  groq/llama, llama: no price is known; give it one under `models`
+  mistral, gpt-4o-mini: no price is known; give it one under `models`
+  openai/gpt-4.1, gpt-4.1: 2 in, 8 out, 0.5 read from a cache
 class: interactive
 deadline: 30s (class interactive)
 differs from the defaults:

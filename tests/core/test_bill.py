@@ -8,40 +8,40 @@ from hypothesis import strategies as st
 
 from sidecar.core.bill import (
     FREE,
-    Cost,
-    Line,
-    Paid,
-    Purpose,
     Seen,
-    bill,
     breaks,
     cost,
     dollars,
-    paid_for,
     pico,
     priced,
-    seen_of,
+    settle,
     total,
+    whole,
+    worked,
     worst,
 )
 from sidecar.model import (
     Answered,
     Attempt,
+    Cost,
     Failed,
     Fault,
     Finding,
     Head,
     Kind,
     Outcome,
+    Purpose,
     Refused,
     RefusedBy,
+    Tier,
     Usage,
 )
-from sidecar.models.card import PICO, Card, Price, Rates, Tier
+from sidecar.models.card import PICO, Card, Price, Rates
+from sidecar.models.card import Tier as Dearer
 
 PLAIN = Price(Rates(input=3, output=10))
 RICH = Price(Rates(input=100, output=1000, cache_read=10, cache_write=125, reasoning=500))
-LONG = Price(Rates(1, 2), (Tier(1000, Rates(3, 4)),))
+LONG = Price(Rates(1, 2), (Dearer(1000, Rates(3, 4)),))
 CARD = Card(provider="p", name="m", price=PLAIN, output=50)
 WHOLE = Seen(worked=True, whole=True, sent=7, said=11)
 CUT = Seen(worked=True, whole=False, sent=7, said=11)
@@ -83,7 +83,7 @@ USAGES = st.builds(
 )
 RATE = st.integers(0, 10**8)
 RATES = st.builds(Rates, RATE, RATE, st.none() | RATE, st.none() | RATE, st.none() | RATE)
-PRICES = st.builds(Price, RATES, st.lists(st.builds(Tier, st.just(200_000), RATES), max_size=1).map(tuple))
+PRICES = st.builds(Price, RATES, st.lists(st.builds(Dearer, st.just(200_000), RATES), max_size=1).map(tuple))
 
 
 @given(PRICES, USAGES)
@@ -143,6 +143,9 @@ def test_an_embedding_has_no_output_to_guess():
     vectors = Card(provider="p", name="m", price=Price(Rates(2, 0)), embedding=True)
     assert Cost(200) == cost(vectors, Usage(input_total=100), WHOLE)
     assert Cost(14, estimated=True) == cost(vectors, None, CUT)
+    unknown = Card(provider="p", name="m", price=Price(Rates(2, 0)))
+    embeds = Seen(worked=True, whole=True, embeds=True)
+    assert Cost(200) == cost(unknown, Usage(input_total=100), embeds)
 
 
 @given(
@@ -155,104 +158,135 @@ def test_an_attempt_never_costs_less_than_nothing(usage: Usage | None, seen: See
 
 OK, BAD = Head(200), Head(500)
 REJECT = (Finding("empty", "reject", Fault.EMPTY_OUTPUT),)
-SEEN: list[tuple[int, Outcome | None, tuple[bool, bool, bool]]] = [  # worked, whole, rejected
-    (200, Answered(200), (True, True, False)),
-    (200, Failed(Fault.EMPTY_OUTPUT, head=OK, findings=REJECT), (True, True, True)),
-    (200, Failed(Fault.STREAM_CUT), (True, False, False)),
-    (500, Failed(Fault.SERVER_ERROR, head=BAD), (False, False, False)),
-    (400, Answered(400), (False, True, False)),
-    (0, Failed(Fault.NETWORK), (False, False, False)),
-    (0, Failed(Fault.TIMEOUT), (True, False, False)),  # it may be at work still
-    (0, Failed(Fault.TTFT_TIMEOUT), (True, False, False)),
-    (0, None, (True, False, False)),  # the client left
-    (0, Refused(RefusedBy.BREAKER), (False, False, False)),
+REJECTED = Failed(Fault.EMPTY_OUTPUT, head=OK, findings=REJECT)
+LOST = Failed(Fault.SERVER_ERROR, head=BAD)
+CUT_OFF = Failed(Fault.STREAM_CUT)
+SEEN: list[tuple[int, Outcome | None, tuple[bool, bool]]] = [  # worked, whole
+    (200, Answered(200), (True, True)),
+    (200, REJECTED, (True, True)),
+    (200, CUT_OFF, (True, False)),
+    (500, LOST, (False, False)),
+    (400, Answered(400), (False, True)),
+    (0, Failed(Fault.NETWORK), (False, False)),
+    (0, Failed(Fault.TIMEOUT), (True, False)),  # it may be at work still
+    (0, Failed(Fault.TTFT_TIMEOUT), (True, False)),
+    (0, None, (True, False)),  # the client left
+    (0, Refused(RefusedBy.BREAKER), (False, False)),
 ]
 
 
 @pytest.mark.parametrize(("status", "outcome", "expected"), SEEN)
 def test_an_attempt_tells_what_may_be_charged_for_it(
-    status: int, outcome: Outcome | None, expected: tuple[bool, bool, bool]
+    status: int, outcome: Outcome | None, expected: tuple[bool, bool]
 ):
-    attempt = Attempt(
-        number=1, target="t", provider="p", model="m", kind=Kind.INITIAL, breaker="closed", started=0.0,
-        status=status, outcome=outcome,
-    )  # fmt: skip
-    seen = seen_of(attempt, sent=7, said=11)
-    assert (*expected[:2], 7, 11) == (seen.worked, seen.whole, seen.sent, seen.said)
-    made = paid_for(attempt, CARD, sent=7, said=11)
-    assert expected[2] is made.rejected
-    assert cost(CARD, None, seen) == made.cost
-    assert ("p", "m", 1, Kind.INITIAL) == (made.provider, made.model, made.number, made.kind)
+    tried = made(1, outcome=outcome, status=status)
+    assert expected == (worked(tried), whole(tried))
 
 
 # ---- what the money was for -----------------------------------------------------------------------
 
 
-def paid(number: int, kind: Kind = Kind.INITIAL, amount: int | None = 5, **fields: Any) -> Paid:
-    return Paid(number=number, kind=kind, provider="p", model="m", cost=Cost(amount), **fields)
+def made(
+    number: int,
+    kind: Kind = Kind.INITIAL,
+    outcome: Outcome | None = LOST,
+    *,
+    amount: int | None = 5,
+    **fields: Any,
+) -> Attempt:
+    return Attempt(
+        number=number, target="t", provider="p", model="m", kind=kind, breaker="closed", started=0.0,
+        outcome=outcome, cost=Cost(amount), **fields,
+    )  # fmt: skip
 
 
-def purposes(*attempts: Paid, served: int | None = None) -> list[str]:
-    return [line.purpose.value for line in bill(attempts, served)]
+def purposes(*attempts: Attempt, end: Outcome | None = None, committed: bool = False) -> list[str]:
+    settle(attempts, end, committed=committed)
+    return [one.purpose.value for one in attempts if one.purpose is not None]
+
+
+GOOD = Answered(200)
+FALLBACK, RETRY, PROBE, GOES_ON = Kind.FALLBACK, Kind.RETRY, Kind.PROBE, Kind.CONTINUATION
+STATIC = Answered(200, tier=Tier.STATIC)
+WENT_ON = made(2, GOES_ON, GOOD, first_content=1.0)
+REDUCED = Answered(200, findings=REJECT, tier=Tier.REDUCED)
 
 
 @pytest.mark.parametrize(
-    ("attempts", "served", "expected"),
+    ("attempts", "end", "committed", "expected"),
     [
-        ([paid(1)], 1, ["served"]),
-        ([paid(1)], None, ["served"]),  # nobody was asked beside it
-        ([paid(1), paid(2, Kind.RETRY)], 2, ["retry", "served"]),
-        ([paid(1), paid(2, Kind.FALLBACK)], 2, ["fallback", "served"]),
-        ([paid(1), paid(2, Kind.RETRY), paid(3, Kind.FALLBACK)], 3, ["retry", "fallback", "served"]),
-        ([paid(1), paid(2, Kind.RETRY)], None, ["retry", "retry"]),
-        ([paid(1), paid(2, Kind.FALLBACK)], None, ["fallback", "fallback"]),
-        ([paid(1, rejected=True), paid(2, Kind.FALLBACK)], 2, ["quality_rejected", "served"]),
-        ([paid(1, rejected=True), paid(2, Kind.FALLBACK)], 1, ["served", "fallback"]),  # the best there was
-        ([paid(1, rejected=True)], None, ["quality_rejected"]),
-        ([paid(1), paid(2, Kind.FALLBACK, hedge=True)], 1, ["served", "hedge"]),
-        ([paid(1, hedge=True), paid(2, Kind.FALLBACK)], 2, ["hedge", "served"]),
-        ([paid(1, Kind.PROBE)], 1, ["served"]),
-        ([paid(1, Kind.PROBE), paid(2, Kind.FALLBACK)], 2, ["fallback", "served"]),
-        ([], None, []),
+        ([made(1, outcome=GOOD)], GOOD, True, ["served"]),
+        ([made(1)], LOST, False, ["served"]),  # nobody was asked beside it
+        ([made(1)], STATIC, True, ["served"]),
+        ([made(1, outcome=CUT_OFF)], CUT_OFF, True, ["served"]),
+        ([made(1, outcome=None)], None, True, ["served"]),
+        ([made(1), made(2, RETRY, GOOD)], GOOD, True, ["retry", "served"]),
+        ([made(1), made(2, FALLBACK, GOOD)], GOOD, True, ["fallback", "served"]),
+        ([made(1), made(2, RETRY), made(3, FALLBACK, GOOD)], GOOD, True, ["retry", "fallback", "served"]),
+        ([made(1), made(2, FALLBACK, CUT_OFF)], CUT_OFF, True, ["fallback", "served"]),  # a part of it
+        ([made(1), made(2, RETRY)], LOST, False, ["retry", "retry"]),
+        ([made(1), made(2, FALLBACK)], LOST, False, ["fallback", "fallback"]),
+        ([made(1), made(2, FALLBACK)], STATIC, True, ["fallback", "fallback"]),
+        ([made(1, outcome=REJECTED), made(2, FALLBACK, GOOD)], GOOD, True, ["quality_rejected", "served"]),
+        ([made(1, outcome=REJECTED), made(2, FALLBACK)], REDUCED, True, ["served", "fallback"]),
+        ([made(1, outcome=REJECTED)], REJECTED, False, ["quality_rejected"]),
+        ([made(1, outcome=GOOD), made(2, FALLBACK, None, lost_race=True)], GOOD, True, ["served", "hedge"]),
+        ([made(1, outcome=None, lost_race=True), made(2, FALLBACK, GOOD)], GOOD, True, ["hedge", "served"]),
+        ([made(1, PROBE)], LOST, False, ["served"]),
+        (
+            [made(1, outcome=CUT_OFF), made(2, GOES_ON, GOOD, first_content=1.0)],
+            GOOD,
+            True,
+            ["served", "served"],
+        ),
+        ([made(1, outcome=CUT_OFF), made(2, GOES_ON)], CUT_OFF, True, ["served", "fallback"]),
+        ([made(1, PROBE), made(2, FALLBACK, GOOD)], GOOD, True, ["fallback", "served"]),
+        ([], GOOD, True, []),
     ],
 )
-def test_every_attempt_has_one_purpose(attempts: list[Paid], served: int | None, expected: list[str]):
-    assert expected == purposes(*attempts, served=served)
+def test_every_attempt_has_one_purpose(
+    attempts: list[Attempt], end: Outcome | None, committed: bool, expected: list[str]
+):
+    assert expected == purposes(*attempts, end=end, committed=committed)
 
 
-def test_a_line_says_whom_the_money_went_to():
-    line = bill([paid(1)], 1)[0]
-    assert Line(number=1, provider="p", model="m", purpose=Purpose.SERVED, cost=Cost(5)) == line
-
-
+ENDS: st.SearchStrategy[Outcome | None] = st.sampled_from(
+    [GOOD, LOST, CUT_OFF, REJECTED, STATIC, REDUCED, None]
+)
 ATTEMPTS = st.lists(
-    st.tuples(st.sampled_from(Kind), st.none() | st.integers(0, 10**15), st.booleans(), st.booleans()),
-    max_size=8,
+    st.tuples(st.sampled_from(Kind), ENDS, st.none() | st.integers(0, 10**15), st.booleans()), max_size=8
 ).map(
     lambda rows: [
-        paid(n, kind, amount, rejected=r, hedge=h) for n, (kind, amount, r, h) in enumerate(rows, 1)
+        made(n, kind, end, amount=amount, lost_race=lost)
+        for n, (kind, end, amount, lost) in enumerate(rows, 1)
     ]
 )
 
 
-@given(ATTEMPTS, st.none() | st.integers(1, 8))
-def test_the_sum_over_purposes_is_the_sum_over_attempts(attempts: list[Paid], served: int | None):
-    lines = bill(attempts, served)
-    by_purpose = {p: total(line.cost for line in lines if line.purpose is p) for p in Purpose}
-    assert sum(by_purpose.values()) == total(a.cost for a in attempts)
-    assert min(by_purpose.values()) >= 0
+@given(ATTEMPTS, ENDS, st.booleans())
+def test_the_sum_over_purposes_is_the_sum_over_attempts(
+    attempts: list[Attempt], end: Outcome | None, committed: bool
+):
+    settle(attempts, end, committed=committed)
+    by_purpose = [total(one for one in attempts if one.purpose is purpose) or 0 for purpose in Purpose]
+    assert sum(by_purpose) == (total(attempts) or 0) == sum((a.cost and a.cost.pico) or 0 for a in attempts)
 
 
-@given(ATTEMPTS, st.none() | st.integers(1, 8))
-def test_no_attempt_is_charged_twice_or_forgotten(attempts: list[Paid], served: int | None):
-    lines = bill(attempts, served)
-    assert [a.number for a in attempts] == [line.number for line in lines]
-    assert [a.cost for a in attempts] == [line.cost for line in lines]
+@given(ATTEMPTS, ENDS, st.booleans())
+def test_at_most_one_answer_is_served_and_none_twice(
+    attempts: list[Attempt], end: Outcome | None, committed: bool
+):
+    settle(attempts, end, committed=committed)
+    asked_beside = [one for one in attempts if not one.lost_race]
+    assert None not in [one.purpose for one in attempts]
+    if len(asked_beside) > 1 and {one.kind for one in asked_beside} <= {RETRY, FALLBACK}:
+        assert sum(one.purpose is Purpose.SERVED for one in attempts) <= 1
 
 
-@given(ATTEMPTS.filter(bool))
-def test_an_answer_that_was_served_is_never_overhead(attempts: list[Paid]):
-    assert Purpose.SERVED is bill(attempts, attempts[-1].number)[-1].purpose
+def test_a_call_without_any_known_price_has_no_sum():
+    assert total([]) is None
+    assert total([made(1, amount=None)]) is None
+    assert 5 == total([made(1, amount=None), made(2)])
 
 
 # ---- the cap --------------------------------------------------------------------------------------
@@ -264,6 +298,10 @@ def test_an_answer_that_was_served_is_never_overhead(attempts: list[Paid]):
 )
 def test_the_worst_is_the_longest_answer_without_any_cache(max_output: int | None, expected: int):
     assert expected == worst(CARD, 100, max_output)
+
+
+def test_every_choice_may_be_as_long_as_the_limit():
+    assert 100 * 3 + 3 * 20 * 10 == worst(CARD, 100, 20, 3)
 
 
 def test_the_worst_counts_the_dearest_kind_of_token():

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from sidecar.events import (
     AttemptEnded,
     BreakerMoved,
+    BudgetMoved,
     Bug,
     Bypassed,
     CallEnded,
@@ -173,6 +174,7 @@ def every(about: Call | None = None, failed: Failed | None = None) -> list[Event
         Trusted(ok=True, detail="port 4001, 3 hosts"),
         Joined(call_, "running"),
         NestedRetry(call_, "sdk_header"),
+        BudgetMoved("warn", 4.2, 5.0),
         CallEnded(call_, failed, 102.0, 500, committed=False),
         Overridden(ok=True, active=("chains 1",), idle=("chains.b: no route has this name",)),
         Bypassed(on=True, source="overrides"),
