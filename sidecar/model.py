@@ -584,10 +584,13 @@ def span_id(call_id: str, number: int = 0) -> str:
 
 
 class Stage(IntEnum):
-    """What the client has seen."""
+    """What the client has seen. OPENED: a head and comments; who answers may still change, and errors go
+    into the stream.
+    """
 
     UNTOUCHED = 0
-    COMMITTED = 1
+    OPENED = 1
+    COMMITTED = 2
 
 
 class Done:

@@ -217,6 +217,7 @@ class Route:
     continuation: bool = False  # a text stream that breaks off goes on at a target that takes a prefill
     strict_capabilities: bool = False  # what nobody knows that a stand-in can do, it cannot
     cost: RouteCost = RouteCost()
+    heartbeat: Pause = 0.0  # comments in a stream that waits for its first content, so often; 0: none
     upstream_stream: bool = False  # ask for streams where the client did not: silence shows at first content
     implicit: bool = False  # made for a provider without configuration: the SDK's timeout rules
 

@@ -56,7 +56,7 @@ class Degrade:
 
     async def __call__(self, call: Call, sink: Sink) -> Outcome:
         outcome = await self.inner(call, sink)
-        if isinstance(outcome, Answered) or sink.stage is not Stage.UNTOUCHED:
+        if isinstance(outcome, Answered) or sink.stage is Stage.COMMITTED:
             return outcome
         if isinstance(outcome, Refused) and outcome.final:  # an error is what the route wants here
             return outcome

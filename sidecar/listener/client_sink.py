@@ -38,7 +38,7 @@ _KNOWN = {
 
 
 class ClientSink:
-    """A `Sink`. Stage is COMMITTED from the head of an answer on."""
+    """A `Sink`. Stage is COMMITTED from the head of an answer on, OPENED where `beat` sent it before."""
 
     __slots__ = (
         "_body",
@@ -91,7 +91,25 @@ class ClientSink:
         self.status = 0
         self.event_stream = False
 
+    def beat(self, comment: bytes) -> None:
+        """A sign of life before the answer: the head of a stream, and comments. Nothing where the client does
+        not even take those.
+        """
+        transport = self._connection.transport
+        if transport is None or transport.is_closing() or self._connection.writing_paused:
+            return
+        if self.stage is Stage.UNTOUCHED:
+            self._keep = self._keep and self._body.is_eof()
+            self._frame(200, [])
+            kind = [b"content-type: text/event-stream; charset=utf-8\r\n"]
+            self._hold(self._block(Head(200), kind, {_TIER, _SERVED}))  # of those nobody knows yet
+            self.stage, self.status, self.event_stream = Stage.OPENED, 200, True
+        self._hold(b"%x\r\n%b\r\n" % (len(comment), comment) if self._chunked else comment)
+
     async def start(self, head: Head) -> None:
+        if self.stage is Stage.OPENED:  # the client has one
+            self.stage = Stage.COMMITTED
+            return
         fields = outgoing(head.headers)
         if head.status >= 400:
             fields = tame(fields, self._clock.wall())
@@ -113,7 +131,12 @@ class ClientSink:
         self._frame(head.status, lengths)
         if lengths and self._left is None and not self._head_only:
             lines = [line for line in lines if not line.lower().startswith(b"content-length:")]
-        block = b"".join(
+        self.status = head.status
+        self.stage = Stage.COMMITTED
+        await self._write(self._block(head, lines, said))
+
+    def _block(self, head: Head, lines: list[bytes], said: set[int]) -> bytes:
+        return b"".join(
             [
                 self._status_line(head),
                 _checked(lines),
@@ -123,9 +146,6 @@ class ClientSink:
                 b"\r\n",
             ]
         )
-        self.status = head.status
-        self.stage = Stage.COMMITTED
-        await self._write(block)
 
     def send(self, chunk: Chunk) -> Awaitable[None]:
         raw = chunk.raw

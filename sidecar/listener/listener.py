@@ -34,6 +34,7 @@ from sidecar.listener import complaints
 from sidecar.listener.bodies import NoRoomError, Upload, arrived, read_held
 from sidecar.listener.client_sink import ClientSink
 from sidecar.listener.connection import CLOSE, KEEP, Bound, Connection, Door, Reply, Request
+from sidecar.listener.heartbeat import Heartbeat
 from sidecar.listener.http_rules import key_digest, retry_count, times
 from sidecar.listener.http_strict import RequestError
 from sidecar.listener.joining import Joining, mark
@@ -318,7 +319,8 @@ class Listener:
         committed = False
         try:
             try:
-                outcome = await self._join(asked.generation, call, service, sink, route, key)
+                with Heartbeat(call, sink, route.heartbeat):
+                    outcome = await self._join(asked.generation, call, service, sink, route, key)
             except asyncio.CancelledError:
                 committed = sink.stage is Stage.COMMITTED
                 if running.stopped is None or asked.request.connection.transport is None:
@@ -378,7 +380,7 @@ class Listener:
             return await sink.finish()
         if isinstance(outcome, Answered) or (isinstance(outcome, Failed) and outcome.told):
             return await sink.finish()
-        fault = outcome.fault if isinstance(outcome, Failed) else Fault.STREAM_CUT
+        fault = Fault.STREAM_CUT if outcome is None else outcome.fault
         event = None
         if sink.event_stream and dialect is not None and call.ask.operation is not Operation.OTHER:
             event = dialect.error_event(fault, f"llm-sidecar: the answer was broken off ({fault})")

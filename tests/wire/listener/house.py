@@ -103,6 +103,7 @@ class House:
     calls: list[Call] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     clients: list[Client] = field(default_factory=list)
+    service: Script | None = None
 
     @property
     def ended(self) -> list[CallEnded]:
@@ -179,6 +180,12 @@ class Client:
                     break
         return reply
 
+    async def piece(self) -> bytes:
+        """The next chunk of a chunked answer; b"" at its end."""
+        async with asyncio.timeout(PATIENCE):
+            size = int(await self.reader.readline(), 16)
+            return (await self.reader.readexactly(size + 2))[:-2]
+
     def leave(self) -> None:
         self.writer.transport.abort()
 
@@ -241,7 +248,7 @@ async def house(
         new_id=lambda: f"{next(ids):032x}",
     )
     addresses = await listener.start()
-    one = House(addresses[0][1], listener, admission, known, addresses, calls, events)
+    one = House(addresses[0][1], listener, admission, known, addresses, calls, events, service=stack)
     try:
         yield one
     finally:
