@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import yaml
 
-from alerts import app, breaker, injector, itself, provider, recordings, slo
+from alerts import app, breaker, injector, itself, money, provider, recordings, slo
 from alerts.inhibition import alertmanager
 from alerts.promql import SECONDS, number
 from alerts.rules import Alert, Group, Recording
@@ -32,6 +32,7 @@ def groups(t: Thresholds = DEFAULT) -> tuple[Group, ...]:
             (
                 *recordings.targets(t),
                 *recordings.app(),
+                *recordings.money(),
                 *recordings.providers(),
                 *recordings.latency(),
                 *recordings.breakers(),
@@ -41,6 +42,7 @@ def groups(t: Thresholds = DEFAULT) -> tuple[Group, ...]:
         Group("llm-sidecar.slo", (*slo.recordings(), *slo.alerts(t))),
         Group("llm-sidecar.app", app.alerts(t)),
         Group("llm-sidecar.provider", provider.alerts(t)),
+        Group("llm-sidecar.money", money.alerts(t)),
         Group("llm-sidecar.breaker", breaker.alerts(t)),
         Group("llm-sidecar.self", itself.alerts(t)),
         Group("llm-sidecar.injector", injector.alerts(t)),

@@ -35,6 +35,11 @@ BELOW_FULL = "namespace_app:llm_sidecar_below_full:increase5m"
 ERROR_SHARE = "namespace_app:llm_sidecar_app_errors:ratio5m"
 BELOW_FULL_SHARE = "namespace_app:llm_sidecar_below_full:ratio5m"
 FALLBACK_SHARE = "namespace_app:llm_sidecar_fallbacks:ratio5m"
+# what it costs, in dollars
+COST_HOUR = "namespace_app:llm_sidecar_cost_dollars:increase1h"
+DETOUR_HOUR = "namespace_app:llm_sidecar_detour_cost_dollars:increase1h"
+DETOUR_SHARE = "namespace_app:llm_sidecar_detour_cost:ratio1h"
+COST_PER_SUCCESS = "namespace_app:llm_sidecar_cost_per_success_dollars:ratio1h"
 # what providers do
 ATTEMPTS_RATE = "namespace_provider:llm_sidecar_attempts:rate5m"
 ERROR_RATIO = "namespace_provider:llm_sidecar_attempts:error_ratio5m"
@@ -79,6 +84,17 @@ def app() -> tuple[Recording, ...]:
         Recording(ERROR_SHARE, ratio(ERRORS, CALLS)),
         Recording(BELOW_FULL_SHARE, ratio(BELOW_FULL, CALLS)),
         Recording(FALLBACK_SHARE, f"(\n{filled(fallbacks, CALLS)}\n)\n/\n({CALLS} > 0)"),
+    )
+
+
+def money() -> tuple[Recording, ...]:
+    detours = events(catalog.COST, "1h", APP, 'purpose!="served"')
+    good = events(catalog.REQUESTS, "1h", APP, 'outcome="success"')
+    return (
+        Recording(COST_HOUR, events(catalog.COST, "1h", APP)),
+        Recording(DETOUR_HOUR, filled(detours, COST_HOUR)),
+        Recording(DETOUR_SHARE, ratio(DETOUR_HOUR, COST_HOUR)),
+        Recording(COST_PER_SUCCESS, f"{COST_HOUR}\n/\n(\n{good} > 0\n)"),
     )
 
 

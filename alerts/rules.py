@@ -24,6 +24,7 @@ class Area(StrEnum):
     BREAKER = "breaker"
     QUALITY = "quality"
     CLIENT = "client"
+    MONEY = "money"
     SELF = "self"
 
 

@@ -63,6 +63,12 @@ class Thresholds:
     fallback_target_rate: float = _number(0.2, "fallback attempts that fail too", share=True)
     fallback_target_events: float = _number(5, "fallback attempts that fail too in 10 min")
 
+    cost_dollars: float = _number(50, "dollars of an application in an hour, more than")
+    cost_budget_share: float = _number(0.8, "of a pod's hourly budget, spent", share=True)
+    detour_share: float = _number(0.2, "cost of detours, among all cost of an hour", share=True)
+    detour_dollars: float = _number(1, "dollars of detours in an hour")
+    unpriced_events: float = _number(10, "attempts without a known price in an hour")
+
     exhausted_rate: float = _number(0.05, "calls that nobody answered", share=True)
     exhausted_events: float = _number(5, "calls that nobody answered in 5 min")
     degraded_events: float = _number(5, "answers of one tier below full in 10 min")

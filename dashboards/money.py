@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders import timeseries
 
+from alerts import recordings
+from alerts.thresholds import DEFAULT
 from dashboards import style
 from dashboards.query import Query, largest, pick, rate, share, total
 from dashboards.style import Levels, Panel
-from sidecar.core.spend import WARN_AT
 from sidecar.telemetry import catalog
 
 HOUR = 3600
@@ -47,16 +48,17 @@ def detours() -> timeseries.Panel:
         Query(share(rate(catalog.COST, 'purpose!="served"'), whole), "not served"),
         Query(share(rate(catalog.COST, 'estimated="true"'), whole), "estimated"),
         unit="percentunit",
+        levels=Levels(critical=DEFAULT.detour_share),
+        runbooks=("LLMDetourCostHigh",),
     )
 
 
 def per_success() -> timeseries.Panel:
-    good = rate(catalog.REQUESTS, 'outcome="success"', by=("namespace", "app"))
     return style.lines(
         "Cost of a successful call",
-        "All that is paid, divided by the calls that were answered. It rises when answers get longer, when a "
-        "dearer target answers, and when attempts are paid for nothing.",
-        Query(f"{rate(catalog.COST, by=('namespace', 'app'))} / ({good} > 0)", "{{namespace}} {{app}}"),
+        "All that was paid in the last hour, divided by the calls that were answered. It rises when answers "
+        "get longer, when a dearer target answers, and when attempts are paid for nothing.",
+        Query(largest(pick(recordings.COST_PER_SUCCESS), ("namespace", "app")), "{{namespace}} {{app}}"),
         unit=DOLLARS,
     )
 
@@ -70,7 +72,8 @@ def budget() -> timeseries.Panel:
         "routes with over_budget: refuse answer with an error or their static answer.",
         Query(spent, "{{namespace}} {{app}}"),
         unit="percentunit",
-        levels=Levels(WARN_AT, 1.0),
+        levels=Levels(DEFAULT.cost_budget_share, 1.0),
+        runbooks=("LLMCostBudgetNearlySpent",),
     )
 
 
@@ -79,12 +82,13 @@ def hour() -> timeseries.Panel:
         "Dollars of the last hour, and attempts without a price",
         "The sum over all pods. Attempts whose price nobody knows are in no sum: give their model one under "
         "models in the configuration, of zero if it costs nothing.",
-        Query(total(pick(catalog.SPENT), ("namespace", "app")), "{{namespace}} {{app}}"),
+        Query(total(pick(catalog.SPENT), ("namespace", "app")), "{{namespace}} {{app}}, dollars"),
         Query(
             f"{rate(catalog.UNPRICED, by=('provider', 'model'))} * {HOUR}",
             "{{provider}} {{model}}, attempts an hour without a price",
         ),
         unit="short",
+        runbooks=("LLMCostHigh", "LLMUnpricedTraffic"),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sidecar.telemetry import catalog as c
 from tests.alerts.injector_cases import INJECTOR_CASES
+from tests.alerts.money_cases import MONEY_CASES
 from tests.alerts.scenes import Case, Scene, Series, attempts, calls, histogram, merged, of
 
 GOOD = (1000.0, 1000.0, 1000.0)
@@ -503,4 +504,4 @@ SELF_CASES = (
     ),
 )
 
-CASES = (*APP_CASES, *PROVIDER_CASES, *BREAKER_CASES, *SELF_CASES, *INJECTOR_CASES)
+CASES = (*APP_CASES, *PROVIDER_CASES, *BREAKER_CASES, *SELF_CASES, *INJECTOR_CASES, *MONEY_CASES)
