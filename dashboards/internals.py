@@ -130,6 +130,42 @@ def shed() -> timeseries.Panel:
     )
 
 
+def given_again() -> timeseries.Panel:
+    return style.lines(
+        "Answers given again",
+        "What the cache had. hit: fresh, nobody was asked. stale_hit: everybody failed and an earlier answer "
+        "stood in: an incident, see the fleet. Many stale_miss: answers are forgotten too soon; look at the "
+        "panel beside this.",
+        Query(rate(catalog.CACHE_LOOKUPS, by=("result",), scope=PODS), "{{result}}"),
+        unit="reqps",
+        bars=True,
+        runbooks=("LLMDegradedServing",),
+    )
+
+
+def cache() -> timeseries.Panel:
+    return style.lines(
+        "Answers taken in and dropped",
+        "room: the bounds of `cache_size` are reached, and what was dropped early could not stand in later: "
+        "raise them. memory: the container has too little.",
+        Query(rate(catalog.CACHE_STORES, scope=PODS), "taken in"),
+        Query(rate(catalog.CACHE_EVICTIONS, by=("reason",), scope=PODS), "dropped: {{reason}}"),
+        unit="reqps",
+    )
+
+
+def cache_size() -> timeseries.Panel:
+    return style.lines(
+        "Memory of the cache",
+        "Bytes of the answers that are kept, the ten largest pods. It stops at `cache_size.bytes`.",
+        Query(
+            f"topk(10, {largest(pick(catalog.CACHE_BYTES, scope=PODS), ('pod', 'instance'))})",
+            "{{pod}} {{instance}}",
+        ),
+        unit="bytes",
+    )
+
+
 def refused() -> timeseries.Panel:
     return style.lines(
         "Requests turned away",
@@ -330,6 +366,7 @@ def board() -> dashboard.Dashboard:
     rows: dict[str, list[style.Panel]] = {
         "What it costs": [overhead(), lag(), cpu(), memory(), files(), bugs()],
         "Is it full": [in_flight(), shed(), refused(), connections(), pressure(), ending()],
+        "Earlier answers": [given_again(), cache(), cache_size()],
         "Interception": [captured(), tunnels()],
         "What runs": [
             versions(),

@@ -12,6 +12,7 @@ import asyncio
 import gc
 import os
 import random
+import secrets
 import signal
 import time
 from collections.abc import Callable, Coroutine
@@ -73,7 +74,7 @@ class App:
         self._file = file or Watched(pod.path, seen=True)
         self.clock = RealClock()
         self.rng = random.Random()  # noqa: S311  # jitter, not secrets
-        self.memory = stack.Memory(self.rng)
+        self.memory = stack.Memory(self.rng, secret=secrets.token_bytes(32))
         self.admission = Admission(settings.admission.in_flight, settings.admission.held_bytes)
         self.counters = Metrics(settings, wall=self.clock.wall)
         self.logs = Logs(write, self.clock.wall, level=settings.log_level)
@@ -225,6 +226,7 @@ class App:
         self.logs.set_level(settings.log_level)
         self.admission.slots = settings.admission.in_flight
         self.admission.bytes = settings.admission.held_bytes
+        self.memory.answers.resize(settings.cache_size.entries, settings.cache_size.bytes)
         return Generation(
             settings=settings,
             dialects=DIALECTS,
@@ -302,6 +304,9 @@ class App:
             if changed:
                 self.admission.tight = self.pressure.level >= Level.TIGHT
                 self.admission.full = self.pressure.level >= Level.FULL
+                self.memory.answers.closed = self.admission.tight
+                if self.admission.full:
+                    self.memory.answers.clear()
                 self.tell(Pressed(self.pressure.level.name.lower(), share))
             await self.clock.sleep(LOOK_EVERY)
 
@@ -362,6 +367,10 @@ class App:
         for _, target, standing in self.switchboard.standings():
             for name, tally in standing.tallies.items():
                 self.counters.add_evaluations(target, name, tally.news())
+        answers = self.memory.answers
+        self.counters.set_cache(answers.size)
+        for reason, count in answers.news().items():
+            self.counters.add_evictions(reason, count)
         return self.counters.render(accept)
 
     def status(self) -> dict[str, Any]:

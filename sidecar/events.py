@@ -108,6 +108,14 @@ class Degraded(Struct, frozen=True):
     reason: str
 
 
+class Cached(Struct, frozen=True):
+    """The cache was asked, or took an answer in."""
+
+    call: Call
+    result: str  # hit, stale_hit, semantic_hit, miss, stale_miss, stored
+    age: float = 0.0  # seconds, of a hit
+
+
 class Shed(Struct, frozen=True):
     call: Call
     reason: str  # concurrency, memory, draining
@@ -238,6 +246,7 @@ Event = (
     | WouldOpen
     | OperatorAlert
     | Degraded
+    | Cached
     | Shed
     | Turned
     | Proxied

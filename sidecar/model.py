@@ -350,6 +350,7 @@ class Answered(Struct, frozen=True):
     usage: Usage | None = None
     findings: tuple[Finding, ...] = ()
     tier: Tier = Tier.FULL
+    cached: bool = False  # given before, and given again because the route wants it so
 
 
 class Failed(Struct, frozen=True):
@@ -484,6 +485,7 @@ class Attempt(Struct, kw_only=True):
     finishes: tuple[FinishReason, ...] = ()  # by choice
     held: int = 0  # bytes held at the most
     sent: bool = False  # the request, or a part of it, went out
+    malformed: int = 0  # pieces that could not be read
     usage: Usage | None = None  # what the provider said it took, whoever got the answer
     characters: int = 0  # of all content that came
     said: Said | None = None  # kept only where contents are captured
@@ -523,6 +525,7 @@ class Options(Struct, frozen=True, kw_only=True):
     fallback: bool = True
     retry: bool = True
     cache: bool = True
+    tenant: str = ""  # whose request it is, where the application has tenants
 
 
 class Call(Struct, frozen=True, kw_only=True):
@@ -560,6 +563,7 @@ class Call(Struct, frozen=True, kw_only=True):
     early: bool = False  # alone, and no breaker's probe is due before the deadline
     stretch: float = 1.0  # of the silence limits, on the one more try of a lonely target
     breaker: BreakerState | None = None  # the state that let this attempt through
+    covered: bool = False  # an answer that was given before stands behind this call
     assembled: bool = False  # asked as a stream for a client that wants it whole
     written: object = None  # the request in its target's dialect (hub.Written), where that is another one
     losses: tuple[Loss, ...] = ()  # what of the request its target is not told

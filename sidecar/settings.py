@@ -39,6 +39,7 @@ Action = Annotated[str, Bound(choices=("off", "observe", "count", "reject"))]
 CommitMode = Annotated[str, Bound(choices=("first_content", "window", "complete"))]
 TraceMode = Annotated[str, Bound(choices=("off", "auto"))]
 GenAi = Annotated[str, Bound(choices=("attempts", "none"))]
+CacheScope = Annotated[str, Bound(choices=("off", "shared", "tenant"))]
 IdempotencyKeys = Annotated[str, Bound(choices=("off", "given", "derived"))]
 OnLoss = Annotated[str, Bound(choices=("allow", "skip_target", "fail"))]
 LogLevel = Annotated[str, Bound(choices=("debug", "info", "warning", "error"))]
@@ -179,6 +180,23 @@ class RouteCost:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CacheRules:
+    """[R20] Whether answers are given again, to whom, and for how long."""
+
+    scope: CacheScope = "off"  # shared: one key is one tenant; tenant: x-llm-sidecar-tenant names it
+    fresh: Pause = 0.0  # so long the same question gets the same answer and nobody is asked; 0: always asked
+    stale: Seconds = DAY  # so long it may stand in when nobody answers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheSize:
+    """What all routes together keep in memory; the least recently used answers go first."""
+
+    entries: Count = 4096
+    bytes: Bytes = 32 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Match:
     """[R13a] Which calls a route takes; None matches all. `model` is a glob."""
 
@@ -211,6 +229,7 @@ class Route:
     baseline: Baseline = Baseline()
     commit: Commit = Commit()
     static: StaticAnswer | None = None
+    cache: CacheRules = CacheRules()
     idempotency: Idempotency = Idempotency()
     once: bool = False  # not idempotent: once bytes went out to a provider, nobody is asked again
     on_loss: OnLoss = "allow"  # where a stand-in cannot be told all of a request; fail: the call ends there
@@ -345,6 +364,7 @@ class Settings:
     listen: Listen = Listen()
     admin: Admin = Admin()
     admission: Admission = Admission()
+    cache_size: CacheSize = CacheSize()
     deadlines: Deadlines = Deadlines()
     request_headers: RequestHeaders = RequestHeaders()
     telemetry: Telemetry = Telemetry()

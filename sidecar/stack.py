@@ -18,6 +18,7 @@ from sidecar.core.admission import Admission
 from sidecar.core.baseline import Usual
 from sidecar.core.breaker import Breaker
 from sidecar.core.budget import Budget
+from sidecar.core.cache import Answers, Shared
 from sidecar.core.standing import Allowance, Standing
 from sidecar.core.waits import Waits
 from sidecar.dialects.base import Dialect
@@ -31,6 +32,7 @@ from sidecar.layers.adapt import Adapt
 from sidecar.layers.admit import Admit
 from sidecar.layers.assemble import AskStream, Assemble
 from sidecar.layers.attempt import AttemptSpan
+from sidecar.layers.cache import Cache
 from sidecar.layers.cap import Affords, Cap
 from sidecar.layers.continuation import Continue
 from sidecar.layers.deadline import Deadline
@@ -76,6 +78,9 @@ class Memory:
     denials: Denials = field(default_factory=Denials)  # fields that targets said they do not take
     ratios: Ratios = field(default_factory=Ratios)  # bytes a token takes
     tab: Tab = field(default_factory=Tab)
+    answers: Answers = field(default_factory=Answers)  # given before, for routes with a cache
+    shared: Shared | None = None  # such answers of other pods
+    secret: bytes = field(default=b"-", repr=False)  # digests of what callers sent are keyed with it
 
     def breaker(self, provider: str, model: str, key: str, rules: BreakerRules) -> Breaker:
         """One per (provider, model, key): never shared between providers."""
@@ -265,8 +270,22 @@ def build(route: Route, env: Env) -> Service:
     s = Admit(s, env.admission, tell)  # sheds before any work is done
     if route.cost.over_budget == "refuse":
         s = Spent(s, memory.tab.spend, clock)  # before a slot is taken; the static answer costs nothing
+    if route.cache.scope != "off" and route.chain:
+        # outside them, as Degrade; inside it, because what was rejected comes before and static behind
+        s = Cache(
+            s,
+            route.cache,
+            targets(route),
+            route.strict,
+            memory.answers,
+            memory.secret,
+            env.dialects,
+            clock,
+            tell,
+            memory.shared,
+        )
     # outside them: a spent deadline or a shed call can still get the static answer
-    return Degrade(s, route.static, route.strict, env.dialects, env.schemas, tell)
+    return Degrade(s, route.static, route.strict, targets(route), env.dialects, env.schemas, tell)
 
 
 def build_passthrough(env: Env) -> Service:

@@ -25,6 +25,7 @@ from sidecar.settings import (
     CONTENT_OPEN,
     CONTENT_VARIABLE,
     BreakerRules,
+    CacheRules,
     RetryRules,
     Route,
     Settings,
@@ -61,6 +62,7 @@ _PAIRS: Final[tuple[tuple[type, str, Callable[[Any], bool], str], ...]] = (
         lambda b: b.min_bodies <= b.samples,
         "is more than `samples`",
     ),
+    (CacheRules, "stale", lambda c: c.stale >= c.fresh, "has to be at least `fresh`"),
     (BreakerRules, "longest", lambda b: b.longest >= b.open, "has to be at least `open`"),
 )
 

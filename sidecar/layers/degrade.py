@@ -1,8 +1,9 @@
 """Degrade: what the application gets when nobody gave a good answer [R19, R21].
 
 Outside Deadline and Admit, so that a call whose time is spent or that was shed still gets it. In
-order: an answer that was rejected for its quality, if it is the best there was (tier reduced); the
-route's static answer (tier static); else the failure itself. Every degraded answer is labelled in
+order: an answer that was rejected for its quality, if it is the best there was (tier reduced); one that
+was given before (tier cached, layers/cache); the route's static answer (tier static); else the failure
+itself. Every degraded answer is labelled in
 the head and, where the dialect allows it, in the body; none is counted as a full success.
 A strict route would rather have the error than a rejected answer.
 
@@ -11,7 +12,7 @@ Not for the application's own mistakes: an invalid request has to be seen, not p
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -22,7 +23,7 @@ from sidecar.events import (
     Degraded,
     Tell,
 )
-from sidecar.faults import HANDLING
+from sidecar.faults import handling
 from sidecar.model import (
     Answered,
     Call,
@@ -35,6 +36,7 @@ from sidecar.model import (
     Service,
     Sink,
     Stage,
+    Target,
     Tier,
 )
 from sidecar.settings import StaticAnswer
@@ -50,6 +52,7 @@ class Degrade:
     inner: Service
     static: StaticAnswer | None
     strict: bool
+    targets: tuple[Target, ...]  # all of the route
     dialects: Mapping[str, Dialect]
     schemas: Schemas
     tell: Tell
@@ -63,19 +66,20 @@ class Degrade:
         head = outcome.head if isinstance(outcome, Failed) else None
         body = outcome.body if isinstance(outcome, Failed) else b""
         rejected = head is not None and head.status < 300 and bool(body)
+        best = is_rejected(outcome, strict=self.strict)
+        stands_in = not best and may_stand_in(outcome, call, self.targets)
         if rejected and self.strict:  # its bytes are nobody's any more
             assert isinstance(outcome, Failed)
             outcome, rejected = replace(outcome, head=None, body=b""), False
-        empty = isinstance(outcome, Failed) and outcome.fault is Fault.EMPTY_OUTPUT
-        static = None if rejected and not empty else self._static(call, outcome)
+        static = self._static(call) if stands_in else None
         if static is not None:
             return await self._serve(call, sink, Tier.STATIC, *static, outcome)
         if isinstance(outcome, Failed) and head is not None and rejected:
             return await self._serve(call, sink, Tier.REDUCED, head, body, outcome)
         return outcome
 
-    def _static(self, call: Call, outcome: Failed | Refused) -> tuple[Head, bytes] | None:
-        if self.static is None or not (isinstance(outcome, Refused) or HANDLING[outcome.fault].elsewhere):
+    def _static(self, call: Call) -> tuple[Head, bytes] | None:
+        if self.static is None:
             return None
         text = self.static.text if not self.static.link else f"{self.static.text}\n\n{self.static.link}"
         if call.ask.json:
@@ -91,7 +95,7 @@ class Degrade:
     async def _serve(
         self, call: Call, sink: Sink, tier: Tier, head: Head, body: bytes, instead_of: Failed | Refused
     ) -> Outcome:
-        reason = instead_of.fault.value if isinstance(instead_of, Failed) else instead_of.by.value
+        reason = reason_of(instead_of)
         self.tell(Degraded(call, tier, reason))
         served = b"static" if tier is Tier.STATIC else _target(call, instead_of)
         labels = ((SERVED_BY, served), (TIER, tier.value.encode()), (LABEL, reason.encode()))
@@ -99,6 +103,26 @@ class Degrade:
         await sink.send(Chunk(body))
         findings = instead_of.findings if isinstance(instead_of, Failed) else ()
         return Answered(head.status, findings=findings, tier=tier)
+
+
+def is_rejected(outcome: Failed | Refused, *, strict: bool) -> bool:
+    """Is this a whole answer that was rejected for its quality, and better than any of ours?"""
+    if strict or isinstance(outcome, Refused) or outcome.head is None or not outcome.body:
+        return False
+    return outcome.head.status < 300 and outcome.fault is not Fault.EMPTY_OUTPUT
+
+
+def may_stand_in(outcome: Failed | Refused, call: Call, targets: Iterable[Target]) -> bool:
+    """May an answer of ours be given instead, or is this the application's to see?"""
+    if isinstance(outcome, Refused):
+        return not outcome.final
+    asked = next((attempt.target for attempt in call.record.attempts if attempt.outcome is outcome), "")
+    own_key = any(target.name == asked and target.credential is None for target in targets)
+    return handling(outcome, own_key=own_key).elsewhere
+
+
+def reason_of(outcome: Failed | Refused) -> str:
+    return outcome.fault.value if isinstance(outcome, Failed) else outcome.by.value
 
 
 def _target(call: Call, outcome: Failed | Refused) -> bytes:

@@ -97,7 +97,8 @@ class Fallback:
             if call.options.fallback and outcome.fault in self.by_fault and _tells(outcome):
                 others = self.by_fault[outcome.fault]
                 queue = [other for other in others if other.target.name not in asked]
-        if walk.refused and not self.degradable and not any(_is_answer(failed) for _, failed in walk.failed):
+        behind = self.degradable or call.covered or any(_is_answer(failed) for _, failed in walk.failed)
+        if walk.refused and not behind:
             insisted = await self._insist(call, sink, walk)
             if insisted is not None:
                 return insisted
@@ -112,7 +113,7 @@ class Fallback:
             kind=Kind.INITIAL if first and walk.left is None else Kind.FALLBACK,
             leave_at=share(call.deadline, now, others),
             others=others,
-            alone=others == 0 and not self.degradable,
+            alone=others == 0 and not (self.degradable or call.covered),
         )
         before = len(call.record.attempts)
         outcome = await lane.service(attempt, sink)

@@ -100,6 +100,7 @@ class Judge:
         finally:
             attempt.usage = answer.usage  # paid for, whatever becomes of the answer
             attempt.characters = answer.characters + answer.others
+            attempt.malformed = answer.malformed
             hold.let_go()
         attempt.finishes = tuple(answer.finishes.values())
         if isinstance(outcome, Answered):

@@ -252,6 +252,7 @@ def wishes(ours: dict[bytes, bytes], allowed: RequestHeaders) -> Wishes:
             fallback=not allowed.fallback or _switch(ours, "fallback"),
             retry=not allowed.retry or _switch(ours, "retry"),
             cache=not allowed.cache or _switch(ours, "cache"),
+            tenant=ours.get(b"tenant", b"").decode("latin-1"),
         ),
         deadline=None if seconds is None else min(seconds, LONGEST_DEADLINE),
         traffic=None if traffic is None else Traffic(traffic.decode()),

@@ -72,7 +72,8 @@ REQUESTS = _counter(
     ("route", "operation", "primary_provider", "outcome", "tier", "path"),
     90,
     "Calls of the application, by what it got: outcome is success, error, client_error or cancelled; "
-    "path is direct, retry, fallback or degraded. primary_provider is the chain's first, answering or not.",
+    "path is direct, retry, fallback, cache (an answer given again, fresh: tier full) or degraded. "
+    "primary_provider is the chain's first, answering or not.",
 )
 REQUEST_DURATION = _seconds(
     "request_duration_seconds",
@@ -209,7 +210,7 @@ BREAKER_STATE = _gauge(
 BREAKER_TRANSITIONS = _counter(
     "breaker_transitions_total",
     ("provider", "model", "kind", "to", "trigger"),
-    40,
+    38,
     "Changes of breakers, by the new state and what triggered it: run, ratio, probe, manual or pardon.",
 )
 BREAKER_REJECTED = _counter(
@@ -235,7 +236,7 @@ ALERTS = _counter(
     "Answers that need a human: a quota, a bill, a key, a permission, a model that is gone.",
 )
 SHED = _counter(
-    "admission_rejected_total", ("reason",), 4, "Calls refused at the door: concurrency, memory or draining."
+    "admission_rejected_total", ("reason",), 3, "Calls refused at the door: concurrency, memory or draining."
 )
 REFUSED = _counter(
     "refused_total",
@@ -243,6 +244,27 @@ REFUSED = _counter(
     9,
     "Requests and connections turned away before they became calls: malformed, too_large, slow, "
     "unknown (no such provider or route), host, token, not_allowed, websocket, connections (too many).",
+)
+
+# ---- answers that were given before ------------------------------------------------------------
+
+CACHE_LOOKUPS = _counter(
+    "cache_lookups_total",
+    ("result",),
+    4,
+    "What the cache had for calls of routes with one. hit: a fresh answer, nobody was asked; miss: there was "
+    "none; stale_hit: everybody failed and an earlier answer stood in; stale_miss: there was none.",
+)
+CACHE_STORES = _counter("cache_stores_total", (), 1, "Answers that the cache took in.")
+CACHE_EVICTIONS = _counter(
+    "cache_evictions_total",
+    ("reason",),
+    2,
+    "Answers that left the cache before their time: room (its bounds), or memory (the container has too "
+    "little).",
+)
+CACHE_BYTES = _gauge(
+    "cache_bytes", (), 1, "Bytes of the answers in the cache, all routes together.", unit="bytes"
 )
 
 # ---- the sidecar itself ----------------------------------------------------------------------
@@ -323,7 +345,7 @@ UNSENT = _counter(
     "collector takes; export_failed: it did not take them; shutdown: no time was left.",
 )
 OVERFLOW = _counter(
-    "label_overflow_total", ("label",), 8, "Times a label value was folded into other to keep series few."
+    "label_overflow_total", ("label",), 6, "Times a label value was folded into other to keep series few."
 )
 BUILD = _gauge("build_info", ("version", "python"), 1, "1, labelled with the versions that run.")
 
@@ -404,6 +426,10 @@ CATALOG: tuple[Metric, ...] = (
     ALERTS,
     SHED,
     REFUSED,
+    CACHE_LOOKUPS,
+    CACHE_STORES,
+    CACHE_EVICTIONS,
+    CACHE_BYTES,
     OVERHEAD_TIME,
     LAG,
     BUGS,

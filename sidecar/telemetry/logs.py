@@ -23,6 +23,7 @@ from sidecar.events import (
     BudgetMoved,
     Bug,
     Bypassed,
+    Cached,
     CallEnded,
     Continued,
     Degraded,
@@ -73,6 +74,7 @@ class Level(IntEnum):
 FIELDS = frozenset(
     {
         "action",
+        "age",
         "answering",
         "attempt",
         "attempts",
@@ -158,12 +160,12 @@ def _at(call: Call, target: Target) -> Fields:
 
 def level_of(event: Event) -> Level:
     match event:
-        case AttemptEnded() | RetryPlanned() | RetryDenied() | TargetSkipped():
+        case AttemptEnded() | RetryPlanned() | RetryDenied() | TargetSkipped() | Cached():
             return Level.DEBUG
         case CallEnded(call=call, outcome=outcome):
             if words.tier(outcome) is not Tier.FULL:
                 return Level.INFO
-            straight = words.path(call.record.attempts, outcome) is Path.DIRECT
+            straight = words.path(call.record.attempts, outcome) in (Path.DIRECT, Path.CACHE)
             return Level.DEBUG if straight else Level.INFO
         case FellBack() | Continued() | Joined() | NestedRetry() | WouldOpen() | Turned() | FieldsDenied():
             return Level.INFO
@@ -235,6 +237,8 @@ def describe(event: Event) -> tuple[str, Fields]:
             return "operator_alert", {**_at(call, target), "fault": fault}
         case Degraded(call=call, tier=tier, reason=reason):
             return "degraded", {**_of(call), "tier": tier, "reason": name(reason)}
+        case Cached(call=call, result=result, age=age):
+            return "cache", {**_of(call), "outcome": name(result), "age": round(age, 1)}
         case Shed(call=call, reason=reason):
             return "shed", {**_of(call), "reason": name(reason)}
         case Turned(reason=reason, detail=detail):

@@ -22,6 +22,7 @@ from sidecar.events import (
     BudgetMoved,
     Bug,
     Bypassed,
+    Cached,
     CallEnded,
     Continued,
     Degraded,
@@ -117,6 +118,10 @@ class Metrics:
         self._alerts = made.counter(catalog.ALERTS)
         self._shed = made.counter(catalog.SHED)
         self._refused = made.counter(catalog.REFUSED)
+        self._lookups = made.counter(catalog.CACHE_LOOKUPS)
+        self._stores = made.plain_counter(catalog.CACHE_STORES)
+        self._evictions = made.counter(catalog.CACHE_EVICTIONS)
+        self._cache_bytes = made.plain_gauge(catalog.CACHE_BYTES)
         self._captured = made.counter(catalog.CAPTURED)
         self._tunnels = made.plain_gauge(catalog.TUNNELS)
         self._overhead = made.histogram(catalog.OVERHEAD_TIME)
@@ -211,6 +216,20 @@ class Metrics:
             self._requests.declare(
                 route.name, Operation.CHAT, primary, Ended.SUCCESS, Tier.STATIC, Path.DEGRADED
             )
+        if route.cache.scope != "off":
+            self._declare_cache(route, primary)
+
+    def _declare_cache(self, route: Route, primary: str) -> None:
+        said = (Operation.CHAT, primary, Ended.SUCCESS)
+        self._requests.declare(route.name, *said, Tier.CACHED, Path.DEGRADED)
+        results = ["stale_hit", "stale_miss"]
+        if route.cache.fresh:
+            self._requests.declare(route.name, *said, Tier.FULL, Path.CACHE)
+            results += ["hit", "miss"]
+        for result in results:
+            self._lookups.declare(result)
+        for reason in ("room", "memory"):
+            self._evictions.declare(reason)
 
     def _declare_target(self, provider: str, model: str) -> None:
         self._met.add(provider)
@@ -261,6 +280,13 @@ class Metrics:
         for kind, size in active.items():
             self._overrides[(kind,)].set(size)
 
+    def set_cache(self, size: int) -> None:
+        self._cache_bytes.set(size)
+
+    def add_evictions(self, reason: str, count: int) -> None:
+        """Those since the last time."""
+        self._evictions[(reason,)].inc(count)
+
     def set_memory(self, level: int, share: float) -> None:
         self._pressure.set(level)
         self._memory_used.set(share)
@@ -298,6 +324,8 @@ class Metrics:
                 self._quality[(*self._named(call, target), finding.signal, done)].inc()
             case OperatorAlert(call=call, target=target, fault=fault):
                 self._alerts[(*self._named(call, target), fault)].inc()
+            case Cached():
+                self._cached(event)
             case Shed(reason=reason):
                 self._shed[(reason,)].inc()
             case Turned(reason=reason):
@@ -389,6 +417,12 @@ class Metrics:
         ):
             if tokens is not None and tokens > 0:  # a negative count is a provider's mistake
                 add(self._tokens[(*key, kind, purpose)], tokens)
+
+    def _cached(self, event: Cached) -> None:
+        if event.result == "stored":
+            self._stores.inc()
+        else:
+            self._lookups[(event.result,)].inc()
 
     def _reloaded(self, *, ok: bool) -> None:
         self._reloads[("ok" if ok else "failed",)].inc()

@@ -12,6 +12,7 @@ from typing import Any
 from sidecar.events import (
     BreakerMoved,
     Bug,
+    Cached,
     Continued,
     Degraded,
     Event,
@@ -82,6 +83,8 @@ def _noted(event: Event) -> tuple[Call, str, Mapping[str, Any]] | None:
             return call, rows.VIOLATION, fields
         case Degraded(call=call, tier=tier, reason=reason):
             return call, rows.DEGRADED, {"tier": tier.value, "reason": reason}
+        case Cached(call=call, result=result, age=age) if result.endswith("hit"):
+            return call, rows.CACHED, {"result": result, "age_s": round(age, 1)}
         case NestedRetry(call=call, source=source):
             return call, rows.NESTED_RETRY, {"source": source}
         case OperatorAlert(call=call, target=target, fault=fault):

@@ -147,6 +147,7 @@ BREAKER_MOVED = _event(
 )
 VIOLATION = _event("quality.violation", "target, signal, action, done", "a signal objected to an answer")
 DEGRADED = _event("degraded", "tier, reason", "the application got less than a full answer")
+CACHED = _event("cache", "result, age_s", "an answer that was given before was given again")
 NESTED_RETRY = _event("retry.nested", "source", "the application's own client retries on top of us")
 ALERT = _event("operator.alert", "target, error.type", "somebody has to act")
 SHED = _event("shed", "reason", "refused at the door")

@@ -93,7 +93,7 @@ def interest(event: CallEnded, ended: Ended, slow: float) -> str:
     if ended is Ended.SUCCESS and words.tier(outcome) is not Tier.FULL:
         return "degraded"
     path = words.path(call.record.attempts, outcome)
-    if path is not Path.DIRECT:
+    if path not in (Path.DIRECT, Path.CACHE):
         return path.value
     for attempt in call.record.attempts:
         if any(finding.action != "observe" for finding in words.findings(attempt.outcome)):

@@ -62,6 +62,7 @@ class Path(StrEnum):
     DIRECT = "direct"
     RETRY = "retry"
     FALLBACK = "fallback"
+    CACHE = "cache"
     DEGRADED = "degraded"
 
 
@@ -159,7 +160,10 @@ def tier(outcome: Outcome | None) -> Tier:
 
 
 def path(attempts: Iterable[Attempt], outcome: Outcome | None) -> Path:
-    """How it was done, with or without success; degraded is an answer without a provider."""
+    """How it was done, with or without success; degraded is an answer without a provider,
+    cache one that a route wanted to be given again."""
+    if isinstance(outcome, Answered) and outcome.cached:
+        return Path.CACHE
     if tier(outcome) in _ANSWER_OF_OURS:
         return Path.DEGRADED
     found = Path.DIRECT

@@ -86,6 +86,7 @@ def test_a_degraded_answer_names_who_gave_it(
         inner=failing,
         static=static,
         strict=False,
+        targets=(),
         dialects=DIALECTS,
         schemas=Schemas(compile_schema),
         tell=lambda _event: None,

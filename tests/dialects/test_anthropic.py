@@ -410,4 +410,4 @@ def test_our_own_reader_reads_our_static_answer(stream: bool) -> None:
     assert [Answering("sonnet-x"), Usage(0, 0), Text("Back soon. 🦔"), Finish(FinishReason.STOP)] == deltas
     assert reader.done
     assert reader.finished
-    assert b'"llm_sidecar":{"degraded":"static"}' in wire.body
+    assert b'"llm_sidecar":{"degraded":true,"tier":"static"}' in wire.body

@@ -638,7 +638,7 @@ def test_our_own_reader_reads_our_static_answer(stream: bool) -> None:
     assert wire.body == raw
     assert [Answering("gemini-x"), Text("Back soon. 🦔"), Finish(FinishReason.STOP), Usage(0, 0)] == deltas
     assert reader.finished
-    assert b'"llm_sidecar":{"degraded":"static"}' in wire.body
+    assert b'"llm_sidecar":{"degraded":true,"tier":"static"}' in wire.body
 
 
 def test_no_text_can_stand_in_for_vectors() -> None:

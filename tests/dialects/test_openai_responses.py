@@ -488,7 +488,7 @@ def test_our_own_reader_reads_our_static_answer(stream: bool) -> None:
     assert len(expected) == len(deltas)
     assert expected == set(deltas)
     assert reader.done
-    assert b'"llm_sidecar":{"degraded":"static"}' in wire.body
+    assert b'"llm_sidecar":{"degraded":true,"tier":"static"}' in wire.body
 
 
 def test_the_sdk_reads_a_static_answer() -> None:
@@ -497,7 +497,7 @@ def test_the_sdk_reads_a_static_answer() -> None:
 
     assert "Back soon." == response.output_text
     assert ("completed", "quill-5") == (response.status, response.model)
-    assert {"degraded": "static"} == label(response)
+    assert {"degraded": True, "tier": "static"} == label(response)
     type(response).model_validate(response.model_dump())
 
 
@@ -510,7 +510,7 @@ def test_the_sdk_reads_a_static_stream() -> None:
     assert list(range(9)) == [event.sequence_number for event in events]
     text = "".join(event.delta for event in events if event.type == "response.output_text.delta")
     assert "Back soon." == text
-    assert {"degraded": "static"} == label(events[0])
+    assert {"degraded": True, "tier": "static"} == label(events[0])
 
 
 def test_the_sdk_assembles_a_static_stream() -> None:
@@ -522,7 +522,7 @@ def test_the_sdk_assembles_a_static_stream() -> None:
 
     assert "Back soon." == response.output_text
     assert "completed" == response.status
-    assert {"degraded": "static"} == label(response)
+    assert {"degraded": True, "tier": "static"} == label(response)
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def test_openai_reads_a_static_answer() -> None:
     assert "Back soon." == completion.choices[0].message.content
     assert "stop" == completion.choices[0].finish_reason
     assert "quill-2" == completion.model
-    assert {"degraded": "static"} == label(completion)
+    assert {"degraded": True, "tier": "static"} == label(completion)
 
 
 def test_openai_reads_a_static_stream() -> None:
@@ -64,7 +64,7 @@ def test_openai_reads_a_static_stream() -> None:
 
     assert "Back soon." == "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
     assert "stop" == chunks[-1].choices[0].finish_reason
-    assert {"degraded": "static"} == label(chunks[0])
+    assert {"degraded": True, "tier": "static"} == label(chunks[0])
 
 
 def test_openai_assembles_a_static_stream() -> None:
@@ -117,7 +117,7 @@ def test_anthropic_reads_a_static_answer() -> None:
 
     assert ["Back soon."] == [block.text for block in message.content if block.type == "text"]
     assert "end_turn" == message.stop_reason
-    assert {"degraded": "static"} == label(message)
+    assert {"degraded": True, "tier": "static"} == label(message)
 
 
 def test_anthropic_assembles_a_static_stream() -> None:
@@ -129,7 +129,7 @@ def test_anthropic_assembles_a_static_stream() -> None:
 
     assert ["Back soon."] == [block.text for block in message.content if block.type == "text"]
     assert "end_turn" == message.stop_reason
-    assert {"degraded": "static"} == label(message)
+    assert {"degraded": True, "tier": "static"} == label(message)
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,8 @@ PARTS: dict[str, object] = {
     "quality_breaker": settings.QUALITY_BREAKER,
     "signals": settings.Signals(),
     "commit": settings.Commit(),
+    "cache": settings.CacheRules(),
+    "cache_size": settings.CacheSize(),
     "deadlines": settings.Deadlines(),
     "request_headers": settings.RequestHeaders(),
 }

@@ -241,7 +241,7 @@ def test_everything_down_serves_the_labelled_static_answer(world: World):
         assert 200 == status
         answer = json.loads(body)
         assert answer["choices"][0]["message"]["content"].startswith("Please call us.")
-        assert "static" == answer["llm_sidecar"]["degraded"]
+        assert {"degraded": True, "tier": "static"} == answer["llm_sidecar"]
         assert "static" == headers["x-llm-sidecar-tier"]
         assert 1 == metric(process, "llm_sidecar_requests_total", tier="static")
 

@@ -64,7 +64,7 @@ class Client(Protocol):
 
 def label_of(answer: Any) -> str:
     """The label in a body, where the dialect allows one."""
-    return str(((answer.model_extra or {}).get("llm_sidecar") or {}).get("degraded", ""))
+    return str(((answer.model_extra or {}).get("llm_sidecar") or {}).get("tier", ""))
 
 
 class Chat:
