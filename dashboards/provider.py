@@ -279,6 +279,39 @@ def violations() -> timeseries.Panel:
     )
 
 
+def siblings() -> table.Panel:
+    """What a canary is held against: the other members of its group."""
+    whole = rate(catalog.ATTEMPTS, recordings.TELLING, by=MODEL, scope=EACH, over="$__range")
+
+    def part(outcome: str) -> str:
+        found = rate(catalog.ATTEMPTS, outcome, by=MODEL, scope=EACH, over="$__range")
+        return share(found, whole)
+
+    def slowest(q: float, row: catalog.Metric, *matchers: str) -> str:
+        buckets = rate(row, *matchers, by=(*MODEL, "le"), scope=EACH, part="_bucket", over="$__range")
+        return f"histogram_quantile({q:g}, {buckets}) >= 0"
+
+    objected = rate(catalog.QUALITY, 'action!="observed"', by=MODEL, scope=EACH, over="$__range")
+    return style.table(
+        "Targets side by side",
+        "All attempts in the time shown, by target. A canary is well if it stands the comparison with its "
+        "sibling: as much success, no more rejected for quality, no slower. Widen the time until the canary "
+        "has some hundred attempts; of fewer, one failure is a percent.",
+        MODEL,
+        (
+            Column("attempts", f"{whole} * $__range_s > 0", "short"),
+            Column("success", part(GOOD)),
+            Column("rejected for quality", part('outcome="quality"')),
+            Column("objected to", share(objected, whole)),
+            Column("first content p50", slowest(0.5, catalog.FIRST_TOKEN), "s"),
+            Column("first content p95", slowest(0.95, catalog.FIRST_TOKEN), "s"),
+            Column("whole answer p95", slowest(0.95, catalog.ATTEMPT_DURATION, GOOD), "s"),
+        ),
+        size=(24, 7),
+        runbooks=("LLMQualityViolations",),
+    )
+
+
 def actions() -> table.Panel:
     done = happened(catalog.QUALITY, by=("provider", "signal", "action"), scope=EACH)
     return style.table(
@@ -406,6 +439,7 @@ def board() -> dashboard.Dashboard:
         ],
         "Latency": [durations(), against_baseline(), first_content(), attempts_p95(), waits()],
         "Quality, streams and breakers": [
+            siblings(),
             violations(), actions(), interruptions(), breaker_states(), breaker_moves(), kept_away(),
         ],
         "Tokens": [tokens(), wasted()],

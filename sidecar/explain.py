@@ -8,7 +8,7 @@ intercepted request. Nothing of its content but the model's name is shown: promp
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -20,6 +20,7 @@ from sidecar.hosts import base_of, captured
 from sidecar.model import Ask, Provider, Target, Traffic
 from sidecar.models.card import priced
 from sidecar.models.catalogue import Cards
+from sidecar.ordering import ordered, ranking, shares
 from sidecar.outline import outline
 from sidecar.routing import Router, own_path, split_path, upstream_path
 from sidecar.secret import Secret
@@ -27,6 +28,10 @@ from sidecar.settings import Route, Settings
 
 _PARTS: Final = ("limits", "retry", "budget", "breaker", "quality_breaker", "signals", "commit", "cost")
 _ROUTE_HEADER: Final = "x-llm-sidecar-route"
+_ORDERS: Final = {
+    "cost": "the cheapest first for a request of this size",
+    "capability": "the most capable first",
+}
 _CLASS_HEADER: Final = "x-llm-sidecar-class"
 
 
@@ -161,12 +166,11 @@ def _explained(settings: Settings, sample: Sample, router: Router, meant: _Meant
             lines.append(f"  not {route.name}: {_missed(route, missed, provider, ask, named)}")
     found = find(provider.dialect, sample.method, path)
     path = path if found is None else found[0].canonical(ask.operation, path)
-    lines += ["chain:"]
-    lines += [
-        f"  {number}. {row}" for number, row in enumerate(_chain(choice.route, provider, where, path), 1)
-    ]
+    place = _place(settings, choice.route, ask, len(sample.body))
+    lines += ["chain:" if place is None else f"chain, {_ORDERS[choice.route.order]}:"]
+    lines += _chain(ordered(choice.route.chain, place), provider, where, path)
     for fault, targets in choice.route.chains.items():
-        lines.append(f"  after {fault.value}: {', '.join(target.name for target in targets)}")
+        lines.append(f"  after {fault.value}: {_names(ordered(targets, place))}")
     lines += ["prices, dollars for a million tokens:"]
     lines += [f"  {row}" for row in _prices(settings, choice.route, ask)]
     lines += _policy(settings, choice.route, sample)
@@ -224,12 +228,42 @@ def _word(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value) or "unknown"
 
 
-def _chain(route: Route, provider: Provider, where: str, path: str) -> Iterator[str]:
-    for target in route.chain:
+def _place(
+    settings: Settings, route: Route, ask: Ask, size: int
+) -> Callable[[Target], tuple[int, ...] | None] | None:
+    rank = ranking(route.order, Cards(settings.models))
+    return None if rank is None else lambda target: rank(target, ask, size)
+
+
+def _chain(steps: list[list[Target]], provider: Provider, where: str, path: str) -> Iterator[str]:
+    def row(target: Target) -> str:
         own = target.provider.name == provider.name
         model = f"model {target.model}" if target.model else "the model that was asked for"
         there = where if own else _origin(target.provider) + upstream_path(target.provider, path, True)
-        yield f"{target.name}: {model}, {_key(target, own)}, {there}"
+        return f"{target.name}: {model}, {_key(target, own)}, {there}"
+
+    for number, step in enumerate(steps, 1):
+        if step[0].group is None:
+            yield f"  {number}. {row(step[0])}"
+            continue
+        yield f"  {number}. a group: one by lot, the others if it fails"
+        yield from (f"     {_share(share)} {row(one)}" for one, share in zip(step, shares(step), strict=True))
+
+
+def _names(steps: list[list[Target]]) -> str:
+    """Those of a chain on one line."""
+    return ", ".join(
+        step[0].name
+        if step[0].group is None
+        else "("
+        + ", ".join(f"{_share(share)} {one.name}" for one, share in zip(step, shares(step), strict=True))
+        + ")"
+        for step in steps
+    )
+
+
+def _share(share: float) -> str:
+    return f"{share * 100:.3g} %"
 
 
 def _prices(settings: Settings, route: Route, ask: Ask) -> Iterator[str]:

@@ -172,6 +172,8 @@ class Target:
     model: str | None = None
     key: Credential | None = None  # wins over the provider's
     baseline: Prior | None = None  # wins over the route's
+    group: int | None = None  # neighbours in a chain with the same number are one step of it
+    weight: float = 1.0  # of a group's calls, against the weights of the others; 0: only when they fail
 
     @property
     def credential(self) -> Credential | None:
@@ -515,6 +517,7 @@ class Record(Struct, kw_only=True):
     waited: float = 0.0  # seconds slept between attempts
     client_blocked: float = 0.0  # seconds a slow client made us wait
     answering: bool = False  # content arrives: the deadline bounds waiting, not answering
+    drawn: str = ""  # the member that the call drew from the first group of its chain
     nested: int = 0  # the SDK's own retry count, or 1 where we found out ourselves
     reading: object = None  # what the gate read of the request, once for all targets (layers.gate)
 

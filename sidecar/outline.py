@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from sidecar.ordering import steps
 from sidecar.settings import BreakerRules, Route, Settings
 
 
@@ -21,7 +22,9 @@ def outline(settings: Settings, route: Route) -> Iterator[tuple[str, str]]:
         yield "Spent", f"refuses once {_money(settings.cost.hourly_budget)} are spent in an hour"
     yield "Admit", f"at most {settings.admission.in_flight} calls in flight"
     yield "Deadline", f"bounds the waiting; a stream that flows may take {limits.total:g} s"
-    yield "Fallback", f"{len(route.chain)} in the chain, at most {retry.per_call} attempts a call"
+    in_groups = len(route.chain) - len(steps(route.chain))
+    count = f"{len(route.chain)} in the chain" + (f", {len(steps(route.chain))} steps" if in_groups else "")
+    yield "Fallback", f"{count}, at most {retry.per_call} attempts a call"
     if route.cost.cap is not None:
         yield "Cap", f"no further attempt that could make the call dearer than {_money(route.cost.cap)}"
     budget = f"budget {route.budget.size:g} + {route.budget.per_call:g} a call"

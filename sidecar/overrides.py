@@ -88,8 +88,9 @@ class Overrides:
                 route = replace(route, deadline=deadline, implicit=False)
         order = _first(self.chains, route.name)
         if order is not None:
-            chosen = tuple(_chosen(order, route))
-            route = replace(route, chain=chosen or route.chain)
+            # an operator's order is an order: groups and `order` do not hold in it
+            chosen = tuple(replace(target, group=None) for target in _chosen(order, route))
+            route = replace(route, chain=chosen, order="listed") if chosen else route
         if self.disable:
             chains = {fault: self._enabled(chain) for fault, chain in route.chains.items()}
             route = replace(

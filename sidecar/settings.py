@@ -42,6 +42,7 @@ GenAi = Annotated[str, Bound(choices=("attempts", "none"))]
 CacheScope = Annotated[str, Bound(choices=("off", "shared", "tenant"))]
 IdempotencyKeys = Annotated[str, Bound(choices=("off", "given", "derived"))]
 OnLoss = Annotated[str, Bound(choices=("allow", "skip_target", "fail"))]
+ChainOrder = Annotated[str, Bound(choices=("listed", "cost", "capability"))]
 LogLevel = Annotated[str, Bound(choices=("debug", "info", "warning", "error"))]
 FailMode = Annotated[str, Bound(choices=("open", "closed"))]
 CaptureMode = Annotated[str, Bound(choices=("off", "proxy"))]
@@ -219,6 +220,7 @@ class Route:
     deadline: Seconds | None = None  # none: by traffic class
     chain: tuple[Target, ...] = ()
     chains: Mapping[Fault, tuple[Target, ...]] = field(default_factory=dict)
+    order: ChainOrder = "listed"  # or the cheapest first for the request's size, or the most capable
     limits: Limits = Limits()
     retry: RetryRules = RetryRules()
     budget: BudgetRules = BudgetRules()

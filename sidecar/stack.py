@@ -38,7 +38,7 @@ from sidecar.layers.continuation import Continue
 from sidecar.layers.deadline import Deadline
 from sidecar.layers.degrade import Degrade
 from sidecar.layers.direct import Direct
-from sidecar.layers.fallback import Fallback, Lane
+from sidecar.layers.fallback import Fallback, Lane, arranging
 from sidecar.layers.gate import Gate, Heed
 from sidecar.layers.guard import Guard
 from sidecar.layers.judge import Classify, Judge
@@ -57,6 +57,7 @@ from sidecar.model import (
     Target,
 )
 from sidecar.models.card import Card
+from sidecar.ordering import ranking
 from sidecar.pricing import Pricing, Tab
 from sidecar.settings import BreakerRules, Limits, Route, Settings
 from sidecar.signals.judging import Schemas, rules_of
@@ -248,6 +249,8 @@ def build(route: Route, env: Env) -> Service:
             s = Cap(s, affords(target))  # outside the retries, which ask the same before they wait
         return Lane(target, s)
 
+    grouped = any(target.group is not None for target in targets(route))
+    rank = ranking(route.order, env.cards)
     s: Service
     s = Fallback(  # somebody else: after the retries, within the one deadline
         tuple(lane(target) for target in route.chain),
@@ -258,6 +261,7 @@ def build(route: Route, env: Env) -> Service:
         clock,
         tell,
         pardon,
+        arranging(rank, env.rng) if grouped or rank is not None else None,
     )
     if route.continuation:
         # outside the chain, whose one answer it mends; inside the deadline

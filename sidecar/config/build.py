@@ -12,7 +12,7 @@ from sidecar.config.urls import VERSION, BadUrl, Origin, check_proxy, parse_url
 from sidecar.dialects import DIALECTS
 from sidecar.model import AuthStyle, Provider, Target, Traffic
 from sidecar.secret import Secret
-from sidecar.settings import Baseline, Route, Settings
+from sidecar.settings import Amount, Baseline, Route, Settings
 from sidecar.vendors import VENDORS, Vendor
 
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
@@ -56,6 +56,7 @@ class TargetEntry:
     key: Secret | None = None  # wins over the provider's
     name: str | None = None  # in metrics and logs; provider or provider/model unless given
     baseline: Baseline | None = None  # wins over the route's; see below
+    weight: Amount | None = None  # in a group: of its calls, 1 unless given; 0: only when the others fail
 
 
 def provider_of(vendor: Vendor, name: str = "") -> Provider:
@@ -88,7 +89,7 @@ class Builder:
         self.providers: dict[str, Provider] = {v.name: provider_of(v) for v in VENDORS.values() if v.url}
         self._broken: set[str] = set()  # named in the file, told already
         self._attempts_shared = False
-        self._convert = Converter(problems, {Secret: self._secret, Target: self._target}, FIXED, ALIASES)
+        self._convert = Converter(problems, {Secret: self._secret, Target: self._step}, FIXED, ALIASES)
 
     def settings(self, raw: Any) -> Settings:
         if raw is None:
@@ -224,7 +225,23 @@ class Builder:
 
     # ---- routes -----------------------------------------------------------------------------
 
-    def _target(self, raw: Any, path: Path) -> Any:
+    def _step(self, raw: Any, path: Path) -> Any:
+        """A target, or those of a group."""
+        if not isinstance(raw, dict) or "group" not in raw:
+            return self._target(raw, path, grouped=False)
+        for key in raw.keys() - {"group"}:
+            self.problems.add((*path, key), "stands beside `group`; what holds for a member is said there")
+        members = raw["group"]
+        if not isinstance(members, list) or not members:
+            self.problems.add((*path, "group"), f"expected a list of targets, got {quote(members)}")
+            return BAD
+        read = [self._target(one, (*path, "group", n), grouped=True) for n, one in enumerate(members)]
+        found = tuple(replace(one, group=path[-1]) for one in read if one is not BAD)
+        if found and not any(one.weight for one in found):
+            self.problems.add((*path, "group"), "has no member with a weight above 0: none could be drawn")
+        return found
+
+    def _target(self, raw: Any, path: Path, *, grouped: bool) -> Any:
         entry = self._convert.record(TargetEntry, {"provider": raw} if isinstance(raw, str) else raw, path)
         if entry is BAD:
             return BAD
@@ -240,7 +257,19 @@ class Builder:
         if entry.name is not None and not _TARGET_NAME.fullmatch(entry.name):
             self.problems.add((*path, "name"), "a target's name is made of letters, digits and _ . : / @ -")
         name = entry.name or (f"{provider.name}/{entry.model}" if entry.model else provider.name)
-        return Target(name=name, provider=provider, model=entry.model, key=entry.key, baseline=entry.baseline)
+        if entry.weight is not None and not grouped:
+            self.problems.add(
+                (*path, "weight"),
+                "is for the members of a group: {group: [{provider: ..., weight: ...}, ...]}",
+            )
+        return Target(
+            name=name,
+            provider=provider,
+            model=entry.model,
+            key=entry.key,
+            baseline=entry.baseline,
+            weight=1.0 if entry.weight is None else entry.weight,
+        )
 
     def _defaults(self, raw: Any) -> Route:
         self._attempts_shared = _has_attempts(raw)

@@ -17,9 +17,10 @@ from sidecar.continuing import takes
 from sidecar.dialects import DIALECTS, find
 from sidecar.hosts import HOST, captured
 from sidecar.hub import TONGUES
-from sidecar.model import Operation
+from sidecar.model import Operation, Target
 from sidecar.models import override
 from sidecar.models.catalogue import Cards, Catalogue, shipped
+from sidecar.ordering import steps
 from sidecar.secret import Secret
 from sidecar.settings import (
     CONTENT_OPEN,
@@ -224,10 +225,17 @@ def _static(static: StaticAnswer, path: Path, problems: Problems) -> None:
             problems.add((*path, "json"), "expected JSON, as a text")
 
 
-def _lists(route: Route) -> Iterator[tuple[Path, tuple[Any, ...]]]:
+def _lists(route: Route) -> Iterator[tuple[Path, tuple[Target, ...]]]:
     yield ("chain",), route.chain
     for fault, targets in route.chains.items():
         yield ("chains", fault.value), targets
+
+
+def _placed(targets: tuple[Target, ...]) -> Iterator[tuple[Path, Target]]:
+    """Each with its place in the list that the file has, where a group is one item."""
+    for step, members in enumerate(steps(targets)):
+        for number, target in enumerate(members):
+            yield (step,) if target.group is None else (step, "group", number), target
 
 
 def _chains(route: Route, settings: Settings, path: Path, problems: Problems) -> None:
@@ -236,8 +244,8 @@ def _chains(route: Route, settings: Settings, path: Path, problems: Problems) ->
     )
     for part, targets in _lists(route):
         names: set[str] = set()
-        for index, target in enumerate(targets):
-            place = (*path, *part, index)
+        for at, target in _placed(targets):
+            place = (*path, *part, *at)
             if target.name in names:
                 problems.add(
                     place, f"a second target named {quote(target.name)}; give one of them another `name`"
@@ -286,14 +294,15 @@ def warnings(settings: Settings) -> list[Problem]:
                 found.append(
                     _warn(path, f"has no second provider: when {min(providers)} is down, nothing answers")
                 )
-            if len(targets) > 4:
+            fallbacks = len(steps(targets)) - 1
+            if fallbacks > 3:
                 found.append(
-                    _warn(path, f"{len(targets) - 1} fallbacks; more than 3 rarely find the time to answer")
+                    _warn(path, f"{fallbacks} fallbacks; more than 3 rarely find the time to answer")
                 )
-            for number, target in enumerate(targets):
+            for at, target in _placed(targets):
                 if target.provider.name != route.match.provider and target.credential is None:
                     message = f"{target.name} has no key, so it is skipped (no_credential)"
-                    found.append(_warn((*path, number), message))
+                    found.append(_warn((*path, *at), message))
     return found + [
         _warn(path, f"{secret.kind}:{secret.where}: {secret.trouble}")
         for path, secret in _secrets(settings)
@@ -362,9 +371,9 @@ def _secrets(settings: Settings) -> Iterator[tuple[Path, Secret]]:
             yield ("providers", name, "ca_file"), Secret("file", provider.ca_file)
     for index, route in enumerate(settings.routes):
         for part, targets in _lists(route):
-            for number, target in enumerate(targets):
+            for at, target in _placed(targets):
                 if isinstance(target.key, Secret):
-                    yield ("routes", index, *part, number, "key"), target.key
+                    yield ("routes", index, *part, *at, "key"), target.key
     files: Mapping[Path, str | None] = {
         ("listen", "client_token"): settings.listen.client_token,
         ("admin", "token"): settings.admin.token,

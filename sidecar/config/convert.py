@@ -170,8 +170,14 @@ class Converter:
         if not isinstance(raw, list):
             self.problems.add(path, f"expected a list, got {quote(raw)}")
             return BAD
-        items = [self.value(hint, item, (*path, index)) for index, item in enumerate(raw)]
-        return tuple(item for item in items if item is not BAD)
+        items: list[Any] = []
+        for index, item in enumerate(raw):
+            taken = self.value(hint, item, (*path, index))
+            if isinstance(taken, tuple):  # one of the file's that stands for several
+                items += taken
+            elif taken is not BAD:
+                items.append(taken)
+        return tuple(items)
 
     def _entries(self, key_hint: Any, hint: Any, raw: Any, path: Path) -> Any:
         if raw is None:

@@ -36,6 +36,12 @@ Every key may be left out unless it is *required*.
 """
 
 
+_GROUPS: Final = """\
+A group stands in place of a target: `{group: [TARGET, ...]}`.
+Each call asks one member, drawn by `weight`, and the others if that one fails.
+"""
+
+
 def page() -> str:
     parts = [_HEAD, *_section("The file", Settings, "", _top_rows())]
     for item in fields(Settings):
@@ -51,6 +57,7 @@ def page() -> str:
         if isinstance(kind, type) and is_dataclass(kind):
             parts += _section(f"`routes[].{item.name}`", kind, "", start=item)
     parts += _section("Targets, in `chain` and `chains`", TargetEntry, "")
+    parts += [_GROUPS]
     return "\n".join(parts).rstrip() + "\n"
 
 

@@ -5,6 +5,10 @@ the chain, because everybody else would say the same and the application has to 
 of failure may have a chain of its own (a larger window for context_window), which then replaces
 what is left.
 
+A chain's steps may be put in another order for each call, and a step may be a group whose members share
+the calls by weight (sidecar/ordering): from here on they are targets like others, and a group's other
+members are simply next.
+
 Nobody left. A call that has nobody else (no other target, no degraded answer) goes `alone`: a
 breaker lets it pass to a target that still answers some. Where all refused without being asked,
 the call waits for whoever can be asked soonest, as long as the deadline allows: an answer that
@@ -18,7 +22,7 @@ Once. On a route that is not idempotent nobody is asked after the request went o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from math import inf
 
@@ -42,12 +46,14 @@ from sidecar.model import (
     Outcome,
     Refused,
     RefusedBy,
+    Rng,
     Service,
     Sink,
     Stage,
     Target,
     spent,
 )
+from sidecar.ordering import Rank, drawn, ordered
 
 ASK_AGAIN = frozenset({RefusedBy.BREAKER, RefusedBy.QUALITY_BREAKER, RefusedBy.KNOWN_WAIT})
 
@@ -56,6 +62,35 @@ ASK_AGAIN = frozenset({RefusedBy.BREAKER, RefusedBy.QUALITY_BREAKER, RefusedBy.K
 class Lane:
     target: Target
     service: Service
+
+    @property
+    def group(self) -> int | None:
+        return self.target.group
+
+    @property
+    def weight(self) -> float:
+        return self.target.weight
+
+
+Arrange = Callable[[Iterable[Lane], Call], list[Lane]]
+
+
+def arranging(rank: Rank | None, rng: Rng) -> Arrange:
+    """Puts a chain into its order for a call: the steps by their rank, the members of a group by lot."""
+
+    def arrange(lanes: Iterable[Lane], call: Call) -> list[Lane]:
+        def place(lane: Lane) -> tuple[int, ...] | None:
+            return None if rank is None else rank(lane.target, call.ask, len(call.body))
+
+        found = []
+        for step in ordered(lanes, None if rank is None else place):
+            members = drawn(step, rng)
+            if len(members) > 1 and not call.record.drawn:
+                call.record.drawn = members[0].target.name
+            found += members
+        return found
+
+    return arrange
 
 
 class _Walk(Struct):
@@ -76,10 +111,13 @@ class Fallback:
     clock: Clock
     tell: Tell
     pardon: Callable[[Target, Call, float], None]
+    arrange: Arrange | None = None  # None: as listed, and no groups
 
     async def __call__(self, call: Call, sink: Sink) -> Outcome:
         walk = _Walk()
-        queue = list(self.lanes if call.options.fallback else self.lanes[:1])
+        queue = self._arranged(self.lanes, call)
+        if not call.options.fallback:
+            del queue[1:]
         asked: set[str] = set()
         while queue:
             lane = queue.pop(0)
@@ -95,7 +133,7 @@ class Fallback:
             elif outcome.final:
                 return outcome
             if call.options.fallback and outcome.fault in self.by_fault and _tells(outcome):
-                others = self.by_fault[outcome.fault]
+                others = self._arranged(self.by_fault[outcome.fault], call)
                 queue = [other for other in others if other.target.name not in asked]
         behind = self.degradable or call.covered or any(_is_answer(failed) for _, failed in walk.failed)
         if walk.refused and not behind:
@@ -103,6 +141,9 @@ class Fallback:
             if insisted is not None:
                 return insisted
         return _last(walk)
+
+    def _arranged(self, lanes: tuple[Lane, ...], call: Call) -> list[Lane]:
+        return list(lanes) if self.arrange is None else self.arrange(lanes, call)
 
     async def _ask(self, lane: Lane, call: Call, sink: Sink, walk: _Walk, *, others: int) -> Outcome:
         now = self.clock.now()

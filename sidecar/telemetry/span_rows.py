@@ -63,6 +63,9 @@ STREAM = _call("llm_sidecar.stream", "did the application ask for a stream?")
 ATTEMPTS = _call("llm_sidecar.attempts", "exchanges with providers")
 RETRIES = _call("llm_sidecar.retries", "those of them that asked the same target again")
 FALLBACKS = _call("llm_sidecar.fallbacks", "those of them that asked another target")
+DRAWN = _call(
+    "llm_sidecar.drawn", "the target that was drawn from the chain's first group; missing without groups"
+)
 NESTED = _call("llm_sidecar.nested", "retries of the application's own client; missing where there are none")
 DEADLINE = _call("llm_sidecar.deadline_ms", "how long the call might wait; missing where for ever")
 OVERHEAD = _call("llm_sidecar.overhead_ms", "the part of its time that was ours")

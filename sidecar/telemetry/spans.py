@@ -175,6 +175,8 @@ class Spans:
         if served is not None:
             attributes[rows.SERVED_PROVIDER] = served.provider
             attributes[rows.SERVED_MODEL] = name(served.model)
+        if record.drawn:
+            attributes[rows.DRAWN] = record.drawn
         if record.nested:
             attributes[rows.NESTED] = record.nested
         if isfinite(call.deadline):

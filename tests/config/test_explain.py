@@ -254,3 +254,34 @@ def test_an_intercepted_request_is_explained_by_its_url(url: str, said: str, raw
 def test_an_url_is_no_request_where_nothing_is_intercepted():
     with pytest.raises(BadRequest, match=r"capture\.mode is off"):
         explain_text(config.parse("drain: 5s"), b'{"path": "https://api.openai.com/v1/models"}')
+
+
+GROUPS = """
+routes:
+  - name: chat
+    match: {provider: openai}
+    order: %s
+    chain:
+      - {provider: openai, model: gpt-4o, name: dear}
+      - group:
+          - {provider: openai, model: gpt-4o-mini, weight: 95}
+          - {provider: openai, model: gpt-4.1-nano, weight: 5}
+    chains: {context_window: [{group: [{provider: openai, model: gpt-4.1}, openai]}]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("order", "said"),
+    [
+        ("listed", "chain:\n  1. dear"),
+        ("cost", "chain, the cheapest first for a request of this size:\n  1. a group"),
+    ],
+)
+def test_groups_are_shown_with_their_shares_in_the_order_of_this_request(order: str, said: str) -> None:
+    text = explain_text(config.parse(GROUPS % order), HTTP)
+
+    assert said in text
+    assert "a group: one by lot, the others if it fails\n     95 % openai/gpt-4o-mini: " in text
+    assert "\n     5 % openai/gpt-4.1-nano: " in text
+    assert "after context_window: (50 % openai/gpt-4.1, 50 % openai)\n" in text
+    assert "Fallback: 3 in the chain, 2 steps, " in text
