@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sidecar import __version__
+from sidecar import __version__, drill_command
 
 if TYPE_CHECKING:
     from sidecar.environment import Pod
@@ -103,6 +103,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for option, text in (("--from", "the dialect of what is given"), ("--to", "the dialect that is wanted")):
         translate.add_argument(option, required=True, choices=_SPOKEN, help=text, dest=option[2:] + "_")
     translate.add_argument("--kind", choices=("request", "response", "stream", "error"), default="request")
+    drill = add("drill", "make a request header that plays a fault", drill_command.TEXT, _drill)
+    drill_command.add_arguments(drill)
     for name, summary in (
         ("provider", "run a scripted fake vendor to drill with"),
         ("demo", "a scripted bad day, with and without the sidecar"),
@@ -235,6 +237,18 @@ def _classify(_: argparse.Namespace) -> int:
     for line in run(lines, wall=time.time()):  # noqa: TID251  # dates in headers count from now
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
+    return 0
+
+
+def _drill(arguments: argparse.Namespace) -> int:
+    import time
+
+    try:
+        print(drill_command.header(arguments, time.time()))  # noqa: T201, TID251  # a time that people sign
+    except OSError as error:
+        return _wrong(f"{arguments.key_file}: {error.strerror}")
+    except ValueError as error:
+        return _wrong(str(error))
     return 0
 
 

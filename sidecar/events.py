@@ -226,6 +226,14 @@ class Delivered(Struct, frozen=True):
     detail: str = ""  # ours
 
 
+class Drilled(Struct, frozen=True):
+    """A fault was played in a target's place, because a drill says so."""
+
+    call: Call
+    target: Target
+    fault: str
+
+
 class Bug(Struct, frozen=True):
     """Our own code failed; the call went past the policy, straight to its provider."""
 
@@ -262,6 +270,7 @@ Event = (
     | PodEnds
     | Restored
     | Delivered
+    | Drilled
     | Bug
 )
 

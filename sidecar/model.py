@@ -522,6 +522,16 @@ class Record(Struct, kw_only=True):
     reading: object = None  # what the gate read of the request, once for all targets (layers.gate)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drill:
+    """A fault that is played on purpose, in a share of the attempts and for a time."""
+
+    fault: str  # network, overloaded, server_error, rate_limit_rpm, timeout or stream_cut
+    until: str  # when it is over: an ISO 8601 time with its zone, in quotes
+    share: float = 0.1  # of the attempts
+    target: str = ""  # of a target or a provider; "": all of the route
+
+
 class Options(Struct, frozen=True, kw_only=True):
     """What the request's own headers changed, where configuration allows it."""
 
@@ -529,6 +539,7 @@ class Options(Struct, frozen=True, kw_only=True):
     retry: bool = True
     cache: bool = True
     tenant: str = ""  # whose request it is, where the application has tenants
+    drill: Drill | None = None
 
 
 class Call(Struct, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Annotated
 
-from sidecar.model import Fault, Operation, Provider, Target, Traffic
+from sidecar.model import Drill, Fault, Operation, Provider, Target, Traffic
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +239,7 @@ class Route:
     strict_capabilities: bool = False  # what nobody knows that a stand-in can do, it cannot
     cost: RouteCost = RouteCost()
     heartbeat: Pause = 0.0  # comments in a stream that waits for its first content, so often; 0: none
+    drill: Drill | None = None  # a fault that is played on purpose, see below
     upstream_stream: bool = False  # ask for streams where the client did not: silence shows at first content
     implicit: bool = False  # made for a provider without configuration: the SDK's timeout rules
 
@@ -376,6 +377,7 @@ class Settings:
     bypass: bool = False  # pass everything on, untouched by any policy
     fail_mode: FailMode = "open"  # after a bug of ours a call goes straight to its provider; closed: it fails
     log_level: LogLevel = "info"
+    drill_key: str | None = None  # path of a file: requests signed with what it holds may ask for a drill
     state_dir: str | None = None  # a folder that outlives the process: what was learned is kept there
     providers: Mapping[str, Provider] = field(default_factory=dict)  # the well-known ones too
     models: tuple[Override, ...] = ()  # what you know better than the catalogue; see below

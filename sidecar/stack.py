@@ -38,6 +38,7 @@ from sidecar.layers.continuation import Continue
 from sidecar.layers.deadline import Deadline
 from sidecar.layers.degrade import Degrade
 from sidecar.layers.direct import Direct
+from sidecar.layers.drilled import Drilled
 from sidecar.layers.fallback import Fallback, Lane, arranging
 from sidecar.layers.gate import Gate, Heed
 from sidecar.layers.guard import Guard
@@ -194,6 +195,8 @@ def build(route: Route, env: Env) -> Service:
     def lane(target: Target) -> Lane:
         standing = memory.standing(route, target)
         s: Service = env.upstream(route.limits)  # the wire: connect, headers, bytes as they come
+        if route.drill is not None or env.settings.drill_key is not None:
+            s = Drilled(s, target, route.drill, env.dialects, clock, env.rng, tell)  # in the provider's place
         s = Adapt(s, env.dialects, route.limits, clock)  # bytes become deltas: judges know no vendor
         s = Heed(s, target, memory.denials, tell)  # below the translation: the target's own words
         # a target of another dialect: below it everything is the target's, above it the client's

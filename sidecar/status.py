@@ -21,6 +21,7 @@ from sidecar.events import (
     CallEnded,
     Continued,
     Degraded,
+    Drilled,
     Event,
     FellBack,
     Judged,
@@ -42,6 +43,7 @@ _SLICES = 5
 _WIDTH = 60.0  # seconds
 _MONEY = "$"  # no provider's name
 _DECISIONS = (
+    Drilled,
     FellBack,
     Continued,
     BreakerMoved,

@@ -14,10 +14,11 @@ from typing import Any, Final
 from sidecar.config.problems import Path, Problem, Problems, nearest, quote, show
 from sidecar.config.urls import BadUrl, check_proxy, is_loopback
 from sidecar.continuing import takes
+from sidecar.core import drill
 from sidecar.dialects import DIALECTS, find
 from sidecar.hosts import HOST, captured
 from sidecar.hub import TONGUES
-from sidecar.model import Operation, Target
+from sidecar.model import Drill, Operation, Target
 from sidecar.models import override
 from sidecar.models.catalogue import Cards, Catalogue, shipped
 from sidecar.ordering import steps
@@ -211,6 +212,22 @@ def _route_parts(route: Route, path: Path, problems: Problems) -> None:
                 problems.add((*path, name, field), message)
     if route.static is not None:
         _static(route.static, (*path, "static"), problems)
+    if route.drill is not None:
+        _drill(route, route.drill, (*path, "drill"), problems)
+
+
+def _drill(route: Route, one: Drill, path: Path, problems: Problems) -> None:
+    if one.fault not in drill.FAULTS:
+        hint = nearest(one.fault, drill.FAULTS)
+        problems.add((*path, "fault"), f"no fault that can be played is named {quote(one.fault)}{hint}")
+    if drill.ends(one.until) is None:
+        message = 'expected a time with its zone, in quotes, such as "2026-12-01T10:30:00+00:00"'
+        problems.add((*path, "until"), message)
+    if not 0.0 < one.share <= 1.0:
+        problems.add((*path, "share"), f"expected a share above 0, 1 at the most, got {one.share:g}")
+    named = {name for target in route.chain for name in (target.name, target.provider.name)}
+    if one.target and route.chain and one.target not in named:
+        problems.add((*path, "target"), f"no target of the chain is named {quote(one.target)}")
 
 
 def _static(static: StaticAnswer, path: Path, problems: Problems) -> None:
@@ -377,6 +394,7 @@ def _secrets(settings: Settings) -> Iterator[tuple[Path, Secret]]:
     files: Mapping[Path, str | None] = {
         ("listen", "client_token"): settings.listen.client_token,
         ("admin", "token"): settings.admin.token,
+        ("drill_key",): settings.drill_key,
     }
     for path, file in files.items():
         if file is not None:

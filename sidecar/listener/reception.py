@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from sidecar.core import drill
 from sidecar.dialects import FAMILIES
 from sidecar.dialects.base import Dialect
 from sidecar.listener.connection import Bound, Request
@@ -23,7 +25,7 @@ from sidecar.listener.http_rules import (
     wishes,
 )
 from sidecar.listener.http_strict import RequestError
-from sidecar.model import Ask, Clock, Operation, Provider, Service
+from sidecar.model import Ask, Clock, Drill, Operation, Provider, Service
 from sidecar.routing import split_path
 from sidecar.secret import Secret
 from sidecar.settings import Listen, Route, Settings
@@ -98,6 +100,8 @@ class Reception:
             raise _unknown(name, settings)
         path, exact = _place(provider, bound, path) if bound else (path, False)
         wish = wishes(said.ours, settings.request_headers)
+        if b"drill" in said.ours and settings.drill_key is not None:
+            wish = self._drilled(wish, said.ours[b"drill"], Secret("file", settings.drill_key))
         if route is not None and not settings.request_headers.route:
             raise RequestError(
                 403, "route_not_allowed", "configuration does not let requests choose their route"
@@ -124,6 +128,16 @@ class Reception:
             arrived=now,
             exact=exact,
         )
+
+    def _drilled(self, wish: Wishes, value: bytes, file: Secret) -> Wishes:
+        """With the fault that this request asks for. Raises RequestError."""
+        key = file.reveal()
+        found: Drill | str = "cannot be checked: drill_key names no readable file"
+        if key is not None:
+            found = drill.read(value.decode("latin-1"), key, self._clock.wall())
+        if isinstance(found, str):
+            raise RequestError(400, "bad_sidecar_header", f"the header x-llm-sidecar-drill {found}")
+        return replace(wish, options=replace(wish.options, drill=found))
 
     def _check_sender(self, said: Intake, listen: Listen) -> None:
         if self._names[0] is not listen:

@@ -47,8 +47,10 @@ class Metric:
         return self.bound * per_child
 
 
-def _counter(name: str, labels: tuple[str, ...], bound: int, text: str, *, unit: str = "") -> Metric:
-    return Metric(PREFIX + name, MetricKind.COUNTER, unit, labels, text, bound=bound)
+def _counter(
+    name: str, labels: tuple[str, ...], bound: int, text: str, *, unit: str = "", debug: bool = False
+) -> Metric:
+    return Metric(PREFIX + name, MetricKind.COUNTER, unit, labels, text, bound=bound, debug=debug)
 
 
 def _gauge(name: str, labels: tuple[str, ...], bound: int, text: str, *, unit: str = "") -> Metric:
@@ -167,6 +169,13 @@ NESTED = _counter(
     ("source",),
     3,
     "Calls that are retries of the application's own client, stacked on ours.",
+)
+DRILLS = _counter(
+    "drills_total",
+    ("fault",),
+    6,
+    "Faults that were played on purpose in a provider's place.",
+    debug=True,
 )
 JOINED = _counter(
     "joined_total",
@@ -413,6 +422,7 @@ CATALOG: tuple[Metric, ...] = (
     RETRIES_DENIED,
     RETRY_WAIT,
     NESTED,
+    DRILLS,
     JOINED,
     FALLBACKS,
     CONTINUATIONS,

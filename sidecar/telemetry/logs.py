@@ -28,6 +28,7 @@ from sidecar.events import (
     Continued,
     Degraded,
     Delivered,
+    Drilled,
     Event,
     FellBack,
     FieldsDenied,
@@ -173,7 +174,7 @@ def level_of(event: Event) -> Level:
             return Level.DEBUG if done == "observed" else Level.INFO
         case BreakerMoved(transition=moved):
             return Level.WARNING if moved.new is BreakerState.OPEN else Level.INFO
-        case Degraded() | Shed():
+        case Degraded() | Shed() | Drilled():
             return Level.WARNING
         case OperatorAlert() | Bug():
             return Level.ERROR
@@ -221,6 +222,8 @@ def describe(event: Event) -> tuple[str, Fields]:
             reason = refused.reason or refused.by.value
             fields = {**_at(call, target), "reason": reason, "fault": refused.fault.value}
             return "target_skipped", fields | {"detail": _prose(refused.detail)}
+        case Drilled(call=call, target=target, fault=fault):
+            return "drill", {**_at(call, target), "fault": name(fault)}
         case Joined(call=call, how=how):
             return "joined", {**_of(call), "reason": name(how)}
         case FieldsDenied(call=call, target=target, fields=denied):

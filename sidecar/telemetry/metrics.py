@@ -27,6 +27,7 @@ from sidecar.events import (
     Continued,
     Degraded,
     Delivered,
+    Drilled,
     Event,
     FellBack,
     FieldsDenied,
@@ -106,6 +107,7 @@ class Metrics:
         self._denied = made.counter(catalog.RETRIES_DENIED)
         self._retry_wait = made.counter(catalog.RETRY_WAIT)
         self._nested = made.counter(catalog.NESTED)
+        self._drills = made.counter(catalog.DRILLS)
         self._joined = made.counter(catalog.JOINED)
         self._fallbacks = made.counter(catalog.FALLBACKS)
         self._continuations = made.counter(catalog.CONTINUATIONS)
@@ -316,6 +318,8 @@ class Metrics:
                 self._skipped[labels.provider(target.provider.name), refused.reason or refused.by].inc()
                 if refused.by in _BREAKERS:
                     self._breaker_rejected[self._named(call, target)].inc()
+            case Drilled(fault=fault):
+                self._drills[(fault,)].inc()
             case Joined(how=how):
                 self._joined[(how,)].inc()
             case BreakerMoved():

@@ -15,6 +15,7 @@ from sidecar.events import (
     Cached,
     Continued,
     Degraded,
+    Drilled,
     Event,
     FellBack,
     Joined,
@@ -72,6 +73,8 @@ def _noted(event: Event) -> tuple[Call, str, Mapping[str, Any]] | None:
             model = name(words.model_of(target, call))
             kind = "transport" if refused.by is RefusedBy.BREAKER else "quality"
             return call, rows.BREAKER_REJECTED, fields | {"model": model, "kind": kind}
+        case Drilled(call=call, target=target, fault=fault):
+            return call, rows.DRILL, {"target": target.name, rows.ERROR_TYPE: fault}
         case Joined(call=call, how=how):
             return call, rows.JOINED, {"how": how}
         case BreakerMoved(call=Call() as call, transition=moved):

@@ -140,6 +140,7 @@ FALLBACK = _event("fallback", "from, to, reason", "the next target was asked")
 CONTINUED = _event(
     "continuation", "left, to, result", "a stream broke off after commit: `whole`, `cut` or `nobody`"
 )
+DRILL = _event("drill", "target, error.type", "a fault was played in the target's place")
 JOINED = _event("joined", "how", "it took part in the answer of a call that is the same")
 BREAKER_REJECTED = _event(
     "breaker.rejected", "target, provider, model, kind", "a breaker let nothing through"
