@@ -155,12 +155,27 @@ class Commit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StaticText:
+    """What a static answer says instead after one class of failure."""
+
+    text: str | None = None
+    json: str | None = None
+    link: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StaticAnswer:
-    """[R21] The labelled answer that is served when nothing else is left."""
+    """[R21] The labelled answer that is served when nothing else is left. `{link}` and `{trace}` in the
+    text are the link and the call's trace id.
+    """
 
     text: str
     json: str | None = None  # served instead where the client asked for JSON; must meet its schema
-    link: str | None = None  # where a human helps; appended to the text
+    empty: bool = True  # where there is no such `json`: the emptiest value that the schema allows
+    link: str | None = None  # where a human helps; appended to the text that does not name it
+    by_fault: Mapping[Fault, StaticText] = field(
+        default_factory=dict
+    )  # after these faults; the rest as above
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,6 +32,7 @@ from sidecar.settings import (
     Route,
     Settings,
     StaticAnswer,
+    StaticText,
 )
 
 _HOST: Final = re.compile(r"[A-Za-z0-9_.-]{1,253}|\[[0-9a-fA-F:.]+\]")
@@ -230,9 +231,12 @@ def _drill(route: Route, one: Drill, path: Path, problems: Problems) -> None:
         problems.add((*path, "target"), f"no target of the chain is named {quote(one.target)}")
 
 
-def _static(static: StaticAnswer, path: Path, problems: Problems) -> None:
-    if not static.text.strip():
+def _static(static: StaticAnswer | StaticText, path: Path, problems: Problems) -> None:
+    if static.text is not None and not static.text.strip():
         problems.add((*path, "text"), "is empty")
+    if isinstance(static, StaticAnswer):
+        for fault, other in static.by_fault.items():
+            _static(other, (*path, "by_fault", fault.value), problems)
     if static.link is not None and not re.fullmatch(r"(?:https?://|mailto:)[\x21-\x7e]{1,500}", static.link):
         problems.add((*path, "link"), "expected a link such as https://example.com/help")
     if static.json is not None:

@@ -19,7 +19,7 @@ from sidecar.config.build import ALIASES, FIXED, NOT_SHARED, ProviderEntry, Targ
 from sidecar.config.convert import describe, format_value, hints
 from sidecar.model import Target
 from sidecar.secret import Secret
-from sidecar.settings import Bound, Override, Route, Settings
+from sidecar.settings import Bound, Override, Route, Settings, StaticText
 from sidecar.vendors import VENDORS
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "reference" / "config.md"
@@ -119,6 +119,8 @@ def _takes(hint: Any) -> str:
         return "a list of targets" if args[0] is Target else "a list of texts"
     if origin is not None and args == (str, str):
         return "a mapping of texts to texts"
+    if origin is not None and args[1] is StaticText:
+        return "a mapping of fault names to `{text, json, link}`"
     if origin is not None:
         return "a mapping of fault names to lists of targets"
     if hint is Secret:

@@ -19,6 +19,7 @@ encode = msgspec.json.encode
 # where the first object of an answer begins, in an array too
 _BODY = re.compile(rb"\s*\[?\s*\{\s*(\}?)")
 _EVENT = re.compile(rb"(?:^|[\r\n])data: ?\{\s*(\}?)")
+_BEGUN = re.compile(rb'[^\r\n]*?"(?:message|response)":\s*\{\s*(\}?)')  # what an SDK makes its answer of
 
 
 def json_wire(status: int, content: Any) -> Wire:
@@ -39,10 +40,15 @@ def is_event_stream(content_type: bytes) -> bool:
 
 
 def labelled(content_type: bytes, body: bytes, tier: Tier) -> bytes:
-    """An answer that somebody else gave, with our label in its first object."""
+    """An answer that somebody else gave, with our label in its first object; in a stream also in the answer
+    that its first event begins."""
     found = _EVENT.search(body) if is_event_stream(content_type) else _BODY.match(body)
     if found is None:
         return body
-    at = found.start(1)
-    label = encode({"degraded": True, "tier": tier.value})
-    return b"".join((body[:at], b'"llm_sidecar":', label, b"" if found[1] else b",", body[at:]))
+    label = b'"llm_sidecar":' + encode({"degraded": True, "tier": tier.value})
+    begun = _BEGUN.match(body, found.end()) if is_event_stream(content_type) else None
+    for place in (begun, found):  # from behind, so that places stay
+        if place is not None:
+            at = place.start(1)
+            body = b"".join((body[:at], label, b"" if place[1] else b",", body[at:]))
+    return body

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import msgspec
 from msgspec.structs import replace
 
+from sidecar.core.skeleton import emptiest
 from sidecar.dialects.base import Dialect
 from sidecar.events import (
     Degraded,
@@ -39,12 +40,13 @@ from sidecar.model import (
     Target,
     Tier,
 )
-from sidecar.settings import StaticAnswer
+from sidecar.settings import StaticAnswer, StaticText
 from sidecar.signals.judging import Schemas
 
 TIER = b"x-llm-sidecar-tier"
 SERVED_BY = b"x-llm-sidecar-served-by"
 LABEL = b"x-llm-sidecar-degraded"
+_NO_OTHER = StaticText()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,26 +73,35 @@ class Degrade:
         if rejected and self.strict:  # its bytes are nobody's any more
             assert isinstance(outcome, Failed)
             outcome, rejected = replace(outcome, head=None, body=b""), False
-        static = self._static(call) if stands_in else None
+        static = self._static(call, outcome.fault) if stands_in else None
         if static is not None:
             return await self._serve(call, sink, Tier.STATIC, *static, outcome)
         if isinstance(outcome, Failed) and head is not None and rejected:
             return await self._serve(call, sink, Tier.REDUCED, head, body, outcome)
         return outcome
 
-    def _static(self, call: Call) -> tuple[Head, bytes] | None:
-        if self.static is None:
+    def _static(self, call: Call, fault: Fault) -> tuple[Head, bytes] | None:
+        static = self.static
+        if static is None:
             return None
-        text = self.static.text if not self.static.link else f"{self.static.text}\n\n{self.static.link}"
+        own = static.by_fault.get(fault, _NO_OTHER)
+        text: str | None = _filled(own.text or static.text, own.link or static.link or "", call.trace_id)
         if call.ask.json:
-            if self.static.json is None or not self._meets(self.static.json, call.ask.schema):
-                return None  # an answer that breaks the application's parser is worse than an error
-            text = self.static.json
-        wire = self.dialects[call.dialect].static(call.ask, text)
+            text = self._json(own.json or static.json, call.ask.schema, empty=static.empty)
+        wire = None if text is None else self.dialects[call.dialect].static(call.ask, text)
         return None if wire is None else (wire.head, wire.body)
 
-    def _meets(self, text: str, schema: bytes | None) -> bool:
-        return schema is None or self.schemas.valid(schema, msgspec.json.decode(text))
+    def _json(self, text: str | None, schema: bytes | None, *, empty: bool) -> str | None:
+        """None: an answer that breaks the application's parser is worse than an error."""
+        if text is not None and self._meets(msgspec.json.decode(text), schema):
+            return text
+        made = ({},) if schema is None else emptiest(_decoded(schema)) if empty else None
+        if not empty or made is None or not self._meets(made[0], schema):
+            return None
+        return msgspec.json.encode(made[0]).decode()
+
+    def _meets(self, value: object, schema: bytes | None) -> bool:
+        return schema is None or self.schemas.valid(schema, value)
 
     async def _serve(
         self, call: Call, sink: Sink, tier: Tier, head: Head, body: bytes, instead_of: Failed | Refused
@@ -103,6 +114,19 @@ class Degrade:
         await sink.send(Chunk(body))
         findings = instead_of.findings if isinstance(instead_of, Failed) else ()
         return Answered(head.status, findings=findings, tier=tier)
+
+
+def _filled(text: str, link: str, trace: str) -> str:
+    named = "{link}" in text
+    text = text.replace("{link}", link).replace("{trace}", trace)
+    return text if named or not link else f"{text}\n\n{link}"
+
+
+def _decoded(schema: bytes) -> object:
+    try:
+        return msgspec.json.decode(schema)
+    except (msgspec.DecodeError, RecursionError):
+        return False  # nothing is known to meet it
 
 
 def is_rejected(outcome: Failed | Refused, *, strict: bool) -> bool:
