@@ -1,10 +1,12 @@
 """The port for operators: health, metrics, a look inside, and five verbs.
 
 Who may do what. From anywhere: GET of /livez, /readyz, /startupz and /metrics, which say nothing
-of any request. From loopback only: /stack, /breakers, /signals and /status. Verbs also need the token of
-`admin.token`; where none is configured they need a header that no web page can send unasked, so
-that a browser on the same machine cannot be talked into one. For the same reason everything but
-the four looks at Host and refuses any Origin: a name that was rebound to 127.0.0.1 is still not ours.
+of any request. From loopback only: /stack, /breakers, /signals and /status, and / which is the last
+one as a page. Verbs also need the token of `admin.token`; where none is configured they need a header
+that no web page can send unasked, so that a browser on the same machine cannot be talked into one. For
+the same reason everything but the four looks at Host and refuses any Origin: a name that was rebound
+to 127.0.0.1 is still not ours. The page alone may be asked for by a browser, by somebody who typed its
+address or by itself.
 
 Health says only what restarting or waiting could mend. /livez is about our event loop, /readyz
 about starting and draining; neither ever depends on a provider.
@@ -24,6 +26,7 @@ from typing import Any, Protocol
 
 from aiohttp import web
 
+from sidecar import glance
 from sidecar.secret import Secret
 from sidecar.settings import Settings
 
@@ -33,7 +36,7 @@ else:
     from typing_extensions import override  # aiohttp depends on it there
 
 PUBLIC = ("/livez", "/readyz", "/startupz", "/metrics")
-LOOKS = ("/stack", "/breakers", "/signals", "/status")
+LOOKS = ("/", "/stack", "/breakers", "/signals", "/status")
 VERBS = ("/breakers/{key}/{open|closed|auto}", "/drain", "/bypass/{on|off}")
 LIVE_SECONDS = 10.0
 IDLE_SECONDS = 30.0  # for a head to come, and for the next one
@@ -142,7 +145,9 @@ class Admin:
             return _error(403, "only from loopback", f"from elsewhere: GET {', '.join(PUBLIC)}")
         if len(request.headers.getall("Host", ())) != 1 or _host(request.headers["Host"]) not in _HOSTS:
             return _error(403, "Host is not ours", f"ask for one of {', '.join(_HOSTS)}")
-        if "Origin" in request.headers or "Sec-Fetch-Site" in request.headers:
+        site = request.headers.get("Sec-Fetch-Site")
+        page = request.path == "/" and request.method == "GET" and site in {"none", "same-origin"}
+        if "Origin" in request.headers or (site is not None and not page):
             return _error(403, "not for web pages", "use a command-line client")
         return None
 
@@ -182,6 +187,8 @@ class Admin:
     def _look(self, path: str) -> web.Response:
         view = self._view
         match path:
+            case "/":
+                return _page(glance.page(self._status()))
             case "/stack":
                 return web.Response(text=view.stack_text())
             case "/breakers":
@@ -189,8 +196,12 @@ class Admin:
             case "/signals":
                 return _json(200, {"signals": view.signals()})
             case _:
-                ours = {"ready": view.ready, "bypass": view.bypass, "in_flight": view.in_flight}
-                return _json(200, {**ours, "breakers": view.breakers(), **view.status()})
+                return _json(200, self._status())
+
+    def _status(self) -> dict[str, Any]:
+        view = self._view
+        ours = {"ready": view.ready, "bypass": view.bypass, "in_flight": view.in_flight}
+        return {**ours, "breakers": view.breakers(), **view.status()}
 
     def _verb(self, request: web.BaseRequest) -> web.Response:
         act = self._verb_of(request.path)
@@ -241,6 +252,17 @@ def _json(status: int, value: object) -> web.Response:
         text=json.dumps(value) + "\n",
         headers={"Content-Type": "application/json", "Cache-Control": "no-store"},
     )
+
+
+def _page(html: str) -> web.Response:
+    headers = {
+        "Content-Type": "text/html; charset=utf-8",
+        "Cache-Control": "no-store",
+        "Content-Security-Policy": glance.POLICY,
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+    }
+    return web.Response(text=html, headers=headers)
 
 
 def _health(good: bool, why: str) -> web.Response:

@@ -24,6 +24,7 @@ _OWN_ARGUMENTS = {
     "drain": "sidecar.drain",
     "injector": "sidecar.injector.command",
     "doctor": "sidecar.doctor.command",
+    "status": "sidecar.status_command",
 }
 
 RUN = """\
@@ -108,6 +109,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name, summary in (
         ("provider", "run a scripted fake vendor to drill with"),
         ("demo", "a scripted bad day, with and without the sidecar"),
+        ("status", "show which provider is ill, breakers, tiers and last decisions, live"),
         ("drain", "tell the sidecar of this pod that the pod is ending (its preStop hook)"),
         ("injector", "run the webhook that puts sidecars into pods"),
         ("doctor", "say which SDKs are here and whether their calls go through the sidecar"),

@@ -41,7 +41,7 @@ from sidecar.telemetry import logs, words
 
 _SLICES = 5
 _WIDTH = 60.0  # seconds
-_MONEY = "$"  # no provider's name
+_MONEY, _TIERS = "$", "#"  # no provider's name
 _DECISIONS = (
     Drilled,
     FellBack,
@@ -79,6 +79,7 @@ class Status:
             self._count(event.attempt.provider, words.went(event.attempt.outcome, own_key=own))
         elif isinstance(event, CallEnded):
             self._count("", words.ended(event.outcome))
+            self._count(_TIERS, words.tier(event.outcome))
             for attempt in event.call.record.attempts:
                 if attempt.cost is not None and attempt.purpose is not None and attempt.cost.pico:
                     self._count(_MONEY, attempt.purpose, attempt.cost.pico)
@@ -104,10 +105,11 @@ class Status:
                 for (who, word), count in tally.items():
                     ours = counts.setdefault(who, {})
                     ours[word] = ours.get(word, 0) + count
-        calls, money = counts.pop("", {}), counts.pop(_MONEY, {})
+        calls, money, tiers = counts.pop("", {}), counts.pop(_MONEY, {}), counts.pop(_TIERS, {})
         return {
             "window_seconds": int(_SLICES * _WIDTH),
             "calls": calls,
+            "tiers": tiers,
             "dollars": {purpose: bill.dollars(pico) for purpose, pico in sorted(money.items())},
             "providers": {who: counts[who] for who in sorted(counts)},
             "decisions": list(reversed(self._decisions)),

@@ -51,12 +51,13 @@ class View:
     bypass: bool = False
     past: Status = field(default_factory=lambda: Status(Still()))
     did: list[Any] = field(default_factory=list)
+    shows: dict[str, Any] | None = None  # instead of what there would be to show
 
     def set_bypass(self, on: bool, /) -> None:
         self.bypass = on
 
     def status(self) -> dict[str, Any]:
-        return self.past.view()
+        return self.past.view() if self.shows is None else self.shows
 
     def metrics(self, accept: str, /) -> tuple[bytes, str]:
         return f"for {accept}\n".encode(), "text/plain; version=0.0.4; charset=utf-8"
@@ -65,6 +66,8 @@ class View:
         return "Deadline\n  Retry\n"
 
     def breakers(self) -> list[dict[str, Any]]:
+        if self.shows is not None:
+            return list(self.shows["breakers"])
         return [{"key": "first", "state": "closed"}, {"key": "meta/llama", "state": "open"}]
 
     def signals(self) -> list[dict[str, Any]]:
@@ -138,7 +141,7 @@ def test_from_the_network_only_health_and_metrics_answer():
 
     answers = talk(view, *pages, *looks, *verbs, ("GET /nothing", HOST), local=False)
 
-    assert [200] * 4 + [403] * 8 == [answer.status for answer in answers]
+    assert [200] * 4 + [403] * 9 == [answer.status for answer in answers]
     assert [] == view.did
     assert "only from loopback" == answers[-1].json["error"]
 
@@ -199,7 +202,7 @@ def test_an_unready_sidecar_says_why():
 
 
 def test_loopback_sees_stack_breakers_signals_and_status():
-    stack, breakers, signals, status = talk(View(), *((f"GET {page}", HOST) for page in LOOKS))
+    _page, stack, breakers, signals, status = talk(View(), *((f"GET {page}", HOST) for page in LOOKS))
 
     assert b"Deadline\n  Retry\n" == stack.body
     assert ["first", "meta/llama"] == [breaker["key"] for breaker in breakers.json["breakers"]]

@@ -13,7 +13,11 @@ from typing import Any
 import pytest
 import yaml
 
-PACKAGES = {"promtool": "prometheus", "amtool": "prometheus-alertmanager"}
+PACKAGES = {
+    "promtool": "prometheus",
+    "amtool": "prometheus-alertmanager",
+    "chromium-headless-shell": "chromium-headless-shell",
+}
 
 
 def _run(*command: str) -> None:

@@ -285,7 +285,7 @@ def test_health_is_about_us_and_draining_shows(world: World):
         assert [200, 200, 200] == [fetch(f"{admin}/{probe}")[0] for probe in ("livez", "readyz", "startupz")]
         assert 202 == fetch(f"{admin}/drain", b"", yes, "POST")[0]
         assert [200, 503] == [fetch(f"{admin}/{probe}")[0] for probe in ("livez", "readyz")]
-        assert b"Degrade > Admit > Deadline > Fallback > Retry > Guard" in fetch(f"{admin}/stack")[2]
+        assert b"Degrade > Admit > Deadline > Fallback > Retry > Gate > Guard" in fetch(f"{admin}/stack")[2]
 
 
 # ---- reload and end -----------------------------------------------------------------------------
