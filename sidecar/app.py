@@ -132,6 +132,7 @@ class App:
             self._keep_measuring(),
             self.keeper.run(),
             self.tracing.run(),
+            self.memory.learning.run(self.clock),
         )
         tasks = [_task(keeper) for keeper in keepers]
         try:

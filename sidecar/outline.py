@@ -18,6 +18,11 @@ def outline(settings: Settings, route: Route) -> Iterator[tuple[str, str]]:
         "Degrade",
         "the route's static answer" if route.static else "a rejected answer if it is the best there was",
     )
+    cache = route.cache
+    if cache.scope != "off":
+        nearest = f", the nearest question from {cache.semantic.threshold:g} on" if cache.semantic else ""
+        fresh = f"fresh for {cache.fresh:g} s" if cache.fresh else "never instead of asking"
+        yield "Cache", f"{cache.scope}; {fresh}, for {cache.stale:g} s when nobody answers{nearest}"
     if route.cost.over_budget == "refuse":
         yield "Spent", f"refuses once {_money(settings.cost.hourly_budget)} are spent in an hour"
     yield "Admit", f"at most {settings.admission.in_flight} calls in flight"

@@ -196,12 +196,25 @@ class RouteCost:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Semantic:
+    """Where nobody answers and no earlier answer is to the same question: the one to the nearest question,
+    if all else about the call is equal. Plain text only.
+    """
+
+    target: Target  # makes the vectors: a provider with OpenAI's embeddings, a model, a key of its own
+    threshold: Annotated[float, Bound(0.5, 1.0)] = 0.95  # cosine of the two questions
+    seconds: Seconds = 0.5  # so long a vector may take
+    dimensions: Annotated[int, Bound(1, 4096)] | None = None  # of a vector, where the model can make fewer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CacheRules:
     """[R20] Whether answers are given again, to whom, and for how long."""
 
     scope: CacheScope = "off"  # shared: one key is one tenant; tenant: x-llm-sidecar-tenant names it
     fresh: Pause = 0.0  # so long the same question gets the same answer and nobody is asked; 0: always asked
     stale: Seconds = DAY  # so long it may stand in when nobody answers
+    semantic: Semantic | None = None  # off unless given; see below
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,8 @@ from sidecar.core.admission import Admission
 from sidecar.core.baseline import Usual
 from sidecar.core.breaker import Breaker
 from sidecar.core.budget import Budget
-from sidecar.core.cache import Answers, Shared
+from sidecar.core.cache import Answers, AnswerStore
+from sidecar.core.nearest import Nearest
 from sidecar.core.standing import Allowance, Standing
 from sidecar.core.waits import Waits
 from sidecar.dialects.base import Dialect
@@ -32,13 +33,14 @@ from sidecar.layers.adapt import Adapt
 from sidecar.layers.admit import Admit
 from sidecar.layers.assemble import AskStream, Assemble
 from sidecar.layers.attempt import AttemptSpan
-from sidecar.layers.cache import Cache
+from sidecar.layers.cache import Cache, Near
 from sidecar.layers.cap import Affords, Cap
 from sidecar.layers.continuation import Continue
 from sidecar.layers.deadline import Deadline
 from sidecar.layers.degrade import Degrade
 from sidecar.layers.direct import Direct
 from sidecar.layers.drilled import Drilled
+from sidecar.layers.embed import Embed, Learning
 from sidecar.layers.fallback import Fallback, Lane, arranging
 from sidecar.layers.gate import Gate, Heed
 from sidecar.layers.guard import Guard
@@ -81,7 +83,9 @@ class Memory:
     ratios: Ratios = field(default_factory=Ratios)  # bytes a token takes
     tab: Tab = field(default_factory=Tab)
     answers: Answers = field(default_factory=Answers)  # given before, for routes with a cache
-    shared: Shared | None = None  # such answers of other pods
+    nearest: dict[str, Nearest] = field(default_factory=dict)  # their questions, by route and model
+    learning: Learning = field(default_factory=Learning)
+    answer_store: AnswerStore | None = None  # where pods share them
     secret: bytes = field(default=b"-", repr=False)  # digests of what callers sent are keyed with it
 
     def breaker(self, provider: str, model: str, key: str, rules: BreakerRules) -> Breaker:
@@ -254,6 +258,7 @@ def build(route: Route, env: Env) -> Service:
 
     grouped = any(target.group is not None for target in targets(route))
     rank = ranking(route.order, env.cards)
+
     s: Service
     s = Fallback(  # somebody else: after the retries, within the one deadline
         tuple(lane(target) for target in route.chain),
@@ -289,10 +294,23 @@ def build(route: Route, env: Env) -> Service:
             env.dialects,
             clock,
             tell,
-            memory.shared,
+            memory.answer_store,
+            _near(route, env),
         )
     # outside them: a spent deadline or a shed call can still get the static answer
     return Degrade(s, route.static, route.strict, targets(route), env.dialects, env.schemas, tell)
+
+
+def _near(route: Route, env: Env) -> Near | None:
+    """What finds the nearest earlier question, where the route wants it."""
+    rules, memory = route.cache.semantic, env.memory
+    if rules is None:
+        return None
+    s: Service = env.upstream(Limits(answer=rules.seconds))
+    s = AttemptSpan(s, env.clock, env.tell)
+    embed = Embed(s, rules.target, rules.seconds, env.clock, rules.dimensions)
+    name = f"{route.name} {rules.target.provider.name} {rules.target.model} {rules.dimensions}"
+    return Near(embed, memory.nearest.setdefault(name, Nearest()), memory.learning, rules.threshold)
 
 
 def build_passthrough(env: Env) -> Service:

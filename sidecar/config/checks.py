@@ -15,7 +15,7 @@ from sidecar.config.problems import Path, Problem, Problems, nearest, quote, sho
 from sidecar.config.urls import BadUrl, check_proxy, is_loopback
 from sidecar.continuing import takes
 from sidecar.core import drill
-from sidecar.dialects import DIALECTS, find
+from sidecar.dialects import DIALECTS, FAMILIES, find
 from sidecar.hosts import HOST, captured
 from sidecar.hub import TONGUES
 from sidecar.model import Drill, Operation, Target
@@ -211,6 +211,16 @@ def _route_parts(route: Route, path: Path, problems: Problems) -> None:
         for kind, field, holds, message in _PAIRS:
             if isinstance(part, kind) and not holds(part) and problems.lines.keys() & {(*path, name)}:
                 problems.add((*path, name, field), message)
+    semantic = route.cache.semantic
+    if semantic is not None:
+        place: Path = (*path, "cache", "semantic", "target")
+        provider = semantic.target.provider
+        if "embeddings" not in FAMILIES.get(provider.dialect, (provider.dialect,)):
+            problems.add(place, f"{provider.name} has no embeddings in OpenAI's form")
+        if semantic.target.model is None:
+            problems.add(place, "needs the `model` that makes the vectors")
+        if semantic.target.credential is None and not provider.private:
+            problems.add(place, "needs a `key`: the application's own is not used for it")
     if route.static is not None:
         _static(route.static, (*path, "static"), problems)
     if route.drill is not None:
@@ -391,6 +401,9 @@ def _secrets(settings: Settings) -> Iterator[tuple[Path, Secret]]:
         if provider.ca_file is not None and not os.access(provider.ca_file, os.R_OK):
             yield ("providers", name, "ca_file"), Secret("file", provider.ca_file)
     for index, route in enumerate(settings.routes):
+        semantic = route.cache.semantic
+        if semantic is not None and isinstance(semantic.target.key, Secret):
+            yield ("routes", index, "cache", "semantic", "target", "key"), semantic.target.key
         for part, targets in _lists(route):
             for at, target in _placed(targets):
                 if isinstance(target.key, Secret):

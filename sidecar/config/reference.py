@@ -19,7 +19,7 @@ from sidecar.config.build import ALIASES, FIXED, NOT_SHARED, ProviderEntry, Targ
 from sidecar.config.convert import describe, format_value, hints
 from sidecar.model import Target
 from sidecar.secret import Secret
-from sidecar.settings import Bound, Override, Route, Settings, StaticText
+from sidecar.settings import Bound, Override, Route, Semantic, Settings, StaticText
 from sidecar.vendors import VENDORS
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "reference" / "config.md"
@@ -56,6 +56,7 @@ def page() -> str:
         kind = _inner(hints(Route)[item.name])
         if isinstance(kind, type) and is_dataclass(kind):
             parts += _section(f"`routes[].{item.name}`", kind, "", start=item)
+    parts += _section("`routes[].cache.semantic`", Semantic, "")
     parts += _section("Targets, in `chain` and `chains`", TargetEntry, "")
     parts += [_GROUPS]
     return "\n".join(parts).rstrip() + "\n"

@@ -64,7 +64,7 @@ class Stored(Struct, frozen=True):
         return f"Stored({len(self.body)} bytes)"
 
 
-class Shared(Protocol):
+class AnswerStore(Protocol):
     """Answers that several pods share. Nothing here may fail a call or hold it up."""
 
     async def get(self, key: bytes, now: float) -> Stored | None:

@@ -63,7 +63,16 @@ class Likeness:
     form: str = WHOLE
 
     def written(self) -> bytes:
-        return json.dumps(self.body, separators=(",", ":")).encode()
+        return _written(self.body)
+
+    def apart(self, dialect: str) -> tuple[bytes, str] | None:
+        """The same without what the user said last, and that; None where the last word is no user's text."""
+        found = last_words(dialect, self.body)
+        return None if found is None else (_written(found[0]), found[1])
+
+
+def _written(body: dict[str, Any]) -> bytes:
+    return json.dumps(body, separators=(",", ":")).encode()
 
 
 def likeness(dialect: str, ask: Ask, path: str, query: str, body: bytes) -> Likeness | None:
@@ -85,6 +94,29 @@ def likeness(dialect: str, ask: Ask, path: str, query: str, body: bytes) -> Like
     options = said.get("stream_options") or ""
     form = EVENTS + (json.dumps(options, sort_keys=True) if options else "") if ask.stream else WHOLE
     return Likeness(path, query, kept, form)
+
+
+def last_words(dialect: str, said: dict[str, Any]) -> tuple[dict[str, Any], str] | None:
+    """A conversation of text whose last word the user has: all of it but that text, and the text."""
+    name = {"gemini": "contents", "openai_responses": "input"}.get(dialect, "messages")
+    turns = said.get(name)
+    if isinstance(turns, str):
+        return {**said, name: ""}, turns
+    if not isinstance(turns, list) or not turns:
+        return None
+    last = turns[-1]
+    if not isinstance(last, dict) or last.get("role", "user") != "user":
+        return None
+    place = "parts" if dialect == "gemini" else "content"
+    content = last.get(place)
+    if isinstance(content, list) and len(content) == 1 and isinstance(content[0], dict):
+        text = content[0].get("text")
+        without: Any = [{**content[0], "text": ""}]
+    else:
+        text, without = content, ""
+    if not isinstance(text, str):
+        return None
+    return {**said, name: [*turns[:-1], {**last, place: without}]}, text
 
 
 def _option(query: str, name: str) -> str:

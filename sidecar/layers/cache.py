@@ -27,7 +27,8 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
-from sidecar.core.cache import LARGEST, Answers, Shared, Stored, key_of, worth_keeping
+from sidecar.core.cache import LARGEST, Answers, AnswerStore, Stored, key_of, worth_keeping
+from sidecar.core.nearest import Nearest
 from sidecar.dialects.base import BadBody, Dialect
 from sidecar.dialects.repeating import ARRAY, Likeness, likeness
 from sidecar.dialects.writing import labelled
@@ -35,6 +36,7 @@ from sidecar.events import Cached, Degraded, Tell
 from sidecar.hub import TONGUES
 from sidecar.hub.conversation import Thinking, Unrepresentable
 from sidecar.layers.degrade import LABEL, SERVED_BY, TIER, is_rejected, may_stand_in, reason_of
+from sidecar.layers.embed import Embed, Learning
 from sidecar.layers.translate import LOSSES
 from sidecar.model import (
     Answered,
@@ -45,6 +47,7 @@ from sidecar.model import (
     Head,
     Headers,
     Kind,
+    Operation,
     Outcome,
     Refused,
     Service,
@@ -62,6 +65,16 @@ _EVENTS = b"text/event-stream; charset=utf-8"
 
 
 @dataclass(frozen=True, slots=True)
+class Near:
+    """What finds the nearest earlier question of a route."""
+
+    embed: Embed
+    nearest: Nearest
+    learning: Learning
+    threshold: float
+
+
+@dataclass(frozen=True, slots=True)
 class Cache:
     inner: Service
     rules: CacheRules
@@ -72,7 +85,8 @@ class Cache:
     dialects: Mapping[str, Dialect]
     clock: Clock
     tell: Tell
-    shared: Shared | None = None
+    shared: AnswerStore | None = None
+    near: Near | None = None
 
     async def __call__(self, call: Call, sink: Sink) -> Outcome:
         like = self._like(call)
@@ -102,10 +116,14 @@ class Cache:
             found = await self.shared.get(key, now)
         stale = found if found is not None and self._stands(found, call) else None
         wire = None if stale is None else self._as_asked(stale, call, like)
+        similar = None
+        if wire is None and self.near is not None:
+            stale, similar = await self._nearest(self.near, call, like)
+            wire = None if stale is None else self._as_asked(stale, call, like)
         if stale is None or wire is None:
             self.tell(Cached(call, "stale_miss"))
             return outcome
-        return await self._serve_stale(call, sink, stale, wire, outcome)
+        return await self._serve_stale(call, sink, stale, wire, outcome, similar)
 
     # ---- what the call wants, and what may stand for it
 
@@ -115,9 +133,47 @@ class Cache:
         return likeness(call.dialect, call.ask, call.path, call.query, call.body)
 
     def _key(self, call: Call, like: Likeness) -> bytes:
+        return self._digest(call, like, like.written())
+
+    def _digest(self, call: Call, like: Likeness, body: bytes, what: str = "") -> bytes:
         tenant = call.options.tenant
-        words = (call.route, call.provider, call.dialect, call.ask.operation, like.path, like.query, tenant)
-        return key_of(self.secret, call.headers, (*(word.encode() for word in words), like.written()))
+        words = (
+            what,
+            call.route,
+            call.provider,
+            call.dialect,
+            call.ask.operation,
+            like.path,
+            like.query,
+            tenant,
+        )
+        return key_of(self.secret, call.headers, (*(word.encode() for word in words), body))
+
+    # ---- the nearest earlier question
+
+    def _apart(self, call: Call, like: Likeness) -> tuple[bytes, str] | None:
+        """The scope of a question, and the question; a form to be filled in has no nearest one."""
+        if call.ask.json or call.ask.operation is not Operation.CHAT:
+            return None
+        found = like.apart(call.dialect)
+        return None if found is None else (self._digest(call, like, found[0], "nearest"), found[1])
+
+    async def _nearest(
+        self, near: Near, call: Call, like: Likeness
+    ) -> tuple[Stored, float] | tuple[None, None]:
+        apart = self._apart(call, like)
+        vector = None if apart is None else await near.embed.vector(apart[1])
+        if apart is None or vector is None:
+            return None, None
+        found = near.nearest.find(apart[0], vector, near.threshold)
+        if found is None:
+            return None, None
+        key, cosine = found
+        stored = self.answers.get(key, self.clock.now(), self.rules.stale)
+        if stored is None:
+            near.nearest.drop(key)
+            return None, None
+        return (stored, cosine) if self._stands(stored, call) else (None, None)
 
     def _fresh(self, found: Stored, call: Call, now: float) -> bool:
         return now - found.at <= self.rules.fresh and found.source == _source(self.targets[0], call)
@@ -152,6 +208,9 @@ class Cache:
         stored = Stored(body, content_type, like.form, _source(target, call), self.clock.now(), losses)
         if self.answers.put(key, stored):
             self.tell(Cached(call, "stored"))
+            apart = None if self.near is None else self._apart(call, like)
+            if self.near is not None and apart is not None:
+                self.near.learning.later(self.near.embed, self.near.nearest, apart[0], key, apart[1])
         if self.shared is not None:
             self.shared.put(key, stored, max(self.rules.fresh, self.rules.stale))
 
@@ -194,16 +253,25 @@ class Cache:
         return Answered(200, tier=Tier.FULL, cached=True)
 
     async def _serve_stale(
-        self, call: Call, sink: Sink, found: Stored, wire: tuple[bytes, bytes], instead: Failed | Refused
+        self,
+        call: Call,
+        sink: Sink,
+        found: Stored,
+        wire: tuple[bytes, bytes],
+        instead: Failed | Refused,
+        similar: float | None,
     ) -> Outcome:
         age, reason = self._age(found), reason_of(instead)
-        self.tell(Cached(call, "stale_hit", age))
+        self.tell(Cached(call, "stale_hit" if similar is None else "semantic_hit", age))
         self.tell(Degraded(call, Tier.CACHED, reason))
         labels = (
             (SERVED_BY, b"cache"),
             (TIER, Tier.CACHED.value.encode()),
             (LABEL, reason.encode()),
-            (CACHE, b"stale"),
+            (
+                CACHE,
+                b"stale" if similar is None else b"semantic;similarity=%.2f" % (int(similar * 100) / 100),
+            ),
         )
         await _send(sink, found, (wire[0], labelled(*wire, Tier.CACHED)), age, labels)
         return Answered(200, tier=Tier.CACHED)

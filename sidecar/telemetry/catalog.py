@@ -260,9 +260,10 @@ REFUSED = _counter(
 CACHE_LOOKUPS = _counter(
     "cache_lookups_total",
     ("result",),
-    4,
+    5,
     "What the cache had for calls of routes with one. hit: a fresh answer, nobody was asked; miss: there was "
-    "none; stale_hit: everybody failed and an earlier answer stood in; stale_miss: there was none.",
+    "none; stale_hit: everybody failed and an earlier answer stood in; semantic_hit: one to "
+    "the nearest question did; stale_miss: there was none.",
 )
 CACHE_STORES = _counter("cache_stores_total", (), 1, "Answers that the cache took in.")
 CACHE_EVICTIONS = _counter(

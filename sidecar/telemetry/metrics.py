@@ -228,6 +228,8 @@ class Metrics:
         if route.cache.fresh:
             self._requests.declare(route.name, *said, Tier.FULL, Path.CACHE)
             results += ["hit", "miss"]
+        if route.cache.semantic is not None:
+            results.append("semantic_hit")
         for result in results:
             self._lookups.declare(result)
         for reason in ("room", "memory"):

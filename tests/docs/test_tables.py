@@ -6,6 +6,7 @@ import dataclasses
 import importlib
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -24,6 +25,7 @@ PARTS: dict[str, object] = {
     "commit": settings.Commit(),
     "cache": settings.CacheRules(),
     "cache_size": settings.CacheSize(),
+    "semantic": SimpleNamespace(**{one.name: one.default for one in dataclasses.fields(settings.Semantic)}),
     "deadlines": settings.Deadlines(),
     "request_headers": settings.RequestHeaders(),
 }
@@ -43,6 +45,8 @@ def _value(cell: str) -> object:
     """A cell as the value it prints: "0.5 s", "1 MiB", "true", "reject"."""
     if cell in {"true", "false"}:
         return cell == "true"
+    if cell == "none":
+        return None
     match = re.fullmatch(r"([\d.]+)(?: (\w+))?", cell)
     return float(match[1]) * UNITS[match[2] or ""] if match else cell
 

@@ -706,7 +706,7 @@ def test_what_another_pod_kept_is_found_when_it_is_needed(rules: CacheRules):
     script = Script({"a": [good(OpenAI, False)]})
 
     async def scenario(play: Play) -> None:
-        play.memory.shared = place
+        play.memory.answer_store = place
         play.stack = play.build(play.route)
         await play.ask(request(OpenAI, False))
         play.memory.answers.clear()
@@ -724,7 +724,7 @@ def test_a_healthy_call_of_a_route_without_fresh_answers_asks_no_other_store():
     place = Elsewhere()
 
     async def scenario(play: Play) -> None:
-        play.memory.shared = place
+        play.memory.answer_store = place
         play.stack = play.build(play.route)
         for _ in range(3):
             await play.ask(request(OpenAI, False))
