@@ -157,6 +157,16 @@ def _told(t: Thresholds) -> tuple[Alert, ...]:
             description=f"{{{{ $value | humanize }}}} pieces of {{{{ $labels.signal }}}} of {_WHO} "
             "were dropped in ten minutes; calls are not affected.",
         ),
+        Alert(
+            name="LLMSidecarFleetSilent",
+            area=Area.SELF,
+            severity=Severity.INFO,
+            expr=f"sum by ({_BY_APP}) ({catalog.SHARED_SILENT.name}) > 0",
+            wait="15m",
+            summary="Sidecars of {{ $labels.app }} hear nothing of each other.",
+            description=f"{{{{ $value }}}} sidecars of {_WHO} have not reached their Redis for 15 minutes; "
+            "each protects its application alone, calls are not affected.",
+        ),
     )
 
 

@@ -354,6 +354,39 @@ def unsent() -> timeseries.Panel:
     )
 
 
+def advice() -> timeseries.Panel:
+    return style.lines(
+        "Advice of the fleet",
+        "What pods took from each other: breakers tripped early, verdicts of probes, waits; elections for "
+        "the one probe of the fleet. Empty where nothing is shared.",
+        Query(rate(catalog.SHARED_ADVICE, by=("kind",), scope=PODS), "{{kind}}"),
+        unit="suffix: /s",
+        bars=True,
+    )
+
+
+def silent() -> timeseries.Panel:
+    return style.lines(
+        "The fleet's Redis",
+        "Rounds that failed and values that were not believed, by reason. Calls "
+        "are never concerned. forged: another key, another fleet, or somebody who writes there.",
+        Query(rate(catalog.SHARED_ERRORS, by=("reason",), scope=PODS), "{{reason}}"),
+        unit="suffix: /s",
+        bars=True,
+        runbooks=("LLMSidecarFleetSilent",),
+    )
+
+
+def hearing() -> timeseries.Panel:
+    return style.lines(
+        "Pods that hear nothing",
+        "Pods whose Redis does not answer: each is on its own, as it would be without one.",
+        Query(total(pick(catalog.SHARED_SILENT, scope=PODS), ("namespace", "app")), "{{namespace}} {{app}}"),
+        unit="short",
+        runbooks=("LLMSidecarFleetSilent",),
+    )
+
+
 def board() -> dashboard.Dashboard:
     made = frame.board(
         "LLM sidecar internals",
@@ -368,6 +401,7 @@ def board() -> dashboard.Dashboard:
         "Is it full": [in_flight(), shed(), refused(), connections(), pressure(), ending()],
         "Earlier answers": [given_again(), cache(), cache_size()],
         "Interception": [captured(), tunnels()],
+        "Pods that learn from each other": [advice(), silent(), hearing()],
         "What runs": [
             versions(),
             configs(),

@@ -20,6 +20,7 @@ from typing import Any
 
 from sidecar import config, keeping, overrides, stack
 from sidecar.admin import Admin
+from sidecar.advisor import Advisor
 from sidecar.capture.capture import Capture
 from sidecar.classify import classify
 from sidecar.core.admission import Admission
@@ -94,6 +95,19 @@ class App:
         self.overrides = overrides.Watch(pod.overrides, self.clock.wall)
         self.switchboard = Switchboard(self.memory, lambda: self.router.routes, self.clock, self.tell)
         self.keeper = keeping.Keeper(self.memory, lambda: self.settings.state_dir, self.clock, self.tell)
+        self.advisor = Advisor(
+            settings=lambda: self.settings.shared,
+            breakers=lambda: tuple(self.memory.breakers.items()),
+            waits=self.memory.waits,
+            clock=self.clock,
+            rng=self.rng,
+            pod=f"{self.rng.getrandbits(64):016x}",
+            tell=self.tell,
+            advised=self.counters.add_advice,
+            failed=self.counters.add_shared_error,
+            show=self.counters.set_shared,
+        )
+        self.memory.greet, self.memory.mark = self.advisor.greet, self.advisor.mark
         said = self.overrides.look()
         self.pool.prepare(settings.providers.values())
         self.generation = self._generation(settings)
@@ -133,6 +147,7 @@ class App:
             self.keeper.run(),
             self.tracing.run(),
             self.memory.learning.run(self.clock),
+            self.advisor.run(),
         )
         tasks = [_task(keeper) for keeper in keepers]
         try:
@@ -320,6 +335,7 @@ class App:
         self.logs.write(event)
         self.past.note(event)
         self.tracing.note(event)
+        self.advisor.note(event)
 
     def _unsent(self, reason: str, spans: int) -> None:
         self.counters.add_unsent("traces", reason, spans)
@@ -382,6 +398,7 @@ class App:
             "bypass": self.bypass,
             "draining": self.draining,
             "memory": self.pressure.level.name.lower(),
+            "shared": self.advisor.state,
             "overrides": {
                 "active": dict(held.active()),
                 "until": held.until,

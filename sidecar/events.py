@@ -67,7 +67,7 @@ class FieldsDenied(Struct, frozen=True):
 
 
 class BreakerMoved(Struct, frozen=True):
-    call: Call | None  # None: an operator did it
+    call: Call | None  # None: an operator did it, or the fleet
     kind: str  # "transport" or "quality"
     route: str  # "" for transport breakers
     target: str
@@ -234,6 +234,14 @@ class Drilled(Struct, frozen=True):
     fault: str
 
 
+class Met(Struct, frozen=True):
+    """The place where the pods of the fleet meet can be asked, or cannot any more."""
+
+    ok: bool
+    reason: str = ""  # auth, connection, reply, setup, timeout
+    detail: str = ""  # ours
+
+
 class Bug(Struct, frozen=True):
     """Our own code failed; the call went past the policy, straight to its provider."""
 
@@ -271,6 +279,7 @@ Event = (
     | Restored
     | Delivered
     | Drilled
+    | Met
     | Bug
 )
 

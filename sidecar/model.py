@@ -415,7 +415,7 @@ class BreakerState(StrEnum):
 
 
 class Transition(Struct, frozen=True):
-    """A breaker changed its state. `trigger`: run, ratio, probe, manual, pardon."""
+    """A breaker changed its state. `trigger`: run, ratio, probe, manual, pardon, fleet."""
 
     old: BreakerState
     new: BreakerState

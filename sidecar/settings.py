@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Annotated
 
-from sidecar.model import Drill, Fault, Operation, Provider, Target, Traffic
+from sidecar.model import Credential, Drill, Fault, Operation, Provider, Target, Traffic
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,6 +362,22 @@ class Capture:
     proxy: str | None = None  # http://host:port, that tunnels go through
 
 
+SHORTEST_KEY = 16  # characters that are enough to sign with
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shared:
+    """[R12] A Redis where the pods of a fleet tell each other what they learn. It advises and is never
+    needed; off unless both `url` and `key` are given. Needs the extra `llm-sidecar[redis]`.
+    """
+
+    url: Credential | None = None  # a secret, since it holds a password: rediss://:PASSWORD@HOST:6379/0
+    key: Credential | None = None  # signs what is told; the same in every pod, 16 characters or more
+    prefix: str = "llm-sidecar"  # of all keys; pods with another one are another fleet
+    every: Annotated[float, Bound(0.05, 60.0, "seconds")] = 1.0  # between two rounds: tell, read, elect
+    timeout: Annotated[float, Bound(0.001, 5.0, "seconds")] = 0.05  # of one round
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Override:
     """What is known better than the catalogue of one model of one provider. Prices are dollars for a
@@ -401,6 +417,7 @@ class Settings:
     telemetry: Telemetry = Telemetry()
     capture: Capture = Capture()
     cost: CostRules = CostRules()
+    shared: Shared = Shared()
     drain: Pause = 20.0  # for calls in flight, after SIGTERM
     bypass: bool = False  # pass everything on, untouched by any policy
     fail_mode: FailMode = "open"  # after a bug of ours a call goes straight to its provider; closed: it fails

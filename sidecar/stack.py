@@ -74,6 +74,10 @@ class Memory:
 
     rng: Rng
     forced: Callable[[str, str, str], BreakerState | None] = lambda *_: None  # an operator's word on new ones
+    greet: Callable[[tuple[str, str, str], Breaker], None] = lambda *_: None  # the fleet's on them too
+    mark: Callable[[bytes], int] = (
+        hash  # tells request bodies apart; keyed where the fleet has to do the same
+    )
     waits: Waits = field(default_factory=Waits)
     breakers: OrderedDict[tuple[str, str, str], Breaker] = field(default_factory=OrderedDict)
     budgets: dict[str, Budget] = field(default_factory=dict)
@@ -97,6 +101,7 @@ class Memory:
             forced = self.forced(provider, model, key)
             if forced is not None:
                 breaker.force(forced, 0.0)
+            self.greet(name, breaker)
             if len(self.breakers) > BREAKERS:
                 self._evict()
         else:
@@ -222,7 +227,15 @@ def build(route: Route, env: Env) -> Service:
         )
         s = AttemptSpan(s, clock, tell, env.captures, pricing)  # one record per try, verdict included
         s = Guard(  # outside the record: a refusal is no try; inside the retries: each one is a sample
-            s, target, breaker, standing, route.strict, memory.waits, clock, tell
+            s,
+            target,
+            breaker,
+            standing,
+            route.strict,
+            memory.waits,
+            clock,
+            tell,
+            memory.mark,
         )
         s = Gate(  # outside the Guard: who cannot do it takes no permit and is no sample
             s,

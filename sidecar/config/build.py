@@ -10,7 +10,7 @@ from sidecar.config.convert import BAD, Converter
 from sidecar.config.problems import Path, Problems, nearest, quote
 from sidecar.config.urls import VERSION, BadUrl, Origin, check_proxy, parse_url
 from sidecar.dialects import DIALECTS
-from sidecar.model import AuthStyle, Provider, Target, Traffic
+from sidecar.model import AuthStyle, Credential, Provider, Target, Traffic
 from sidecar.secret import Secret
 from sidecar.settings import Amount, Baseline, Route, Settings
 from sidecar.vendors import VENDORS, Vendor
@@ -89,7 +89,8 @@ class Builder:
         self.providers: dict[str, Provider] = {v.name: provider_of(v) for v in VENDORS.values() if v.url}
         self._broken: set[str] = set()  # named in the file, told already
         self._attempts_shared = False
-        self._convert = Converter(problems, {Secret: self._secret, Target: self._step}, FIXED, ALIASES)
+        custom = {Secret: self._secret, Credential: self._secret, Target: self._step}
+        self._convert = Converter(problems, custom, FIXED, ALIASES)
 
     def settings(self, raw: Any) -> Settings:
         if raw is None:

@@ -4,12 +4,14 @@ allowed and probably not meant (warnings).
 
 from __future__ import annotations
 
+import importlib.util
 import ipaddress
 import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from sidecar.config.problems import Path, Problem, Problems, nearest, quote, show
 from sidecar.config.urls import BadUrl, check_proxy, is_loopback
@@ -26,16 +28,20 @@ from sidecar.secret import Secret
 from sidecar.settings import (
     CONTENT_OPEN,
     CONTENT_VARIABLE,
+    SHORTEST_KEY,
     BreakerRules,
     CacheRules,
     RetryRules,
     Route,
     Settings,
+    Shared,
     StaticAnswer,
     StaticText,
 )
 
 _HOST: Final = re.compile(r"[A-Za-z0-9_.-]{1,253}|\[[0-9a-fA-F:.]+\]")
+_PREFIX: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
+_REDIS_URL: Final = re.compile(r"rediss?://[^/?#]*[^@/?#]|unix://.*/")
 _ORIGIN: Final = re.compile(r"https?://(?:[A-Za-z0-9_.-]{1,253}|\[[0-9a-fA-F:.]+\])(?::[0-9]{1,5})?")
 
 # Paths that an operation has, in one dialect or another.
@@ -75,6 +81,7 @@ def check(settings: Settings, problems: Problems) -> None:
     _capture(settings, problems)
     _redact(settings, problems)
     _models(settings, problems)
+    _shared(settings.shared, problems)
     _route_parts(settings.defaults, ("defaults",), problems)
     names: dict[str, int] = {}
     for index, route in enumerate(settings.routes):
@@ -184,6 +191,40 @@ def _redact(settings: Settings, problems: Problems) -> None:
                 problems.add(path, "matches a text without a character: it would be found everywhere")
         except re.error as error:
             problems.add(path, f"expected a regular expression: {error.msg} at character {error.pos}")
+
+
+def _shared(shared: Shared, problems: Problems) -> None:
+    if not _PREFIX.fullmatch(shared.prefix):
+        problems.add(("shared", "prefix"), "is made of letters, digits and _ . : -, 64 at the most")
+    if shared.url is not None and shared.key is None:
+        problems.add(
+            ("shared", "key"),
+            "is missing; it signs what the pods tell each other, as {file: PATH} or {env: NAME}",
+        )
+    if shared.key is not None and shared.url is None:
+        problems.add(
+            ("shared", "url"), "is missing; it says where the Redis is, as {file: PATH} or {env: NAME}"
+        )
+    if shared.timeout > shared.every:
+        problems.add(("shared", "timeout"), "is longer than `every`")
+
+
+def _trouble_sharing(shared: Shared) -> Iterator[tuple[Path, str]]:
+    """What keeps this pod from its fleet, and from nothing else."""
+    if shared.url is None or shared.key is None:
+        return
+    if importlib.util.find_spec("redis") is None:
+        yield ("shared", "url"), "needs a client, else nothing is shared: pip install 'llm-sidecar[redis]'"
+    url, key = shared.url.reveal(), shared.key.reveal()
+    if url is not None and not _REDIS_URL.match(url):
+        yield ("shared", "url"), "is no url such as rediss://:PASSWORD@redis.example.com:6379/0"
+    elif url is not None and url.startswith("redis:") and not is_loopback(urlsplit(url).hostname or ""):
+        yield ("shared", "url"), "is not encrypted: its password can be read on the way; rediss: is"
+    if key is not None and len(key) < SHORTEST_KEY:
+        yield (
+            ("shared", "key"),
+            f"has fewer than {SHORTEST_KEY} characters: too few to sign with, nothing is shared",
+        )
 
 
 def _shut(settings: Settings) -> Iterator[Problem]:
@@ -416,3 +457,6 @@ def _secrets(settings: Settings) -> Iterator[tuple[Path, Secret]]:
     for path, file in files.items():
         if file is not None:
             yield path, Secret("file", file)
+    for name, secret in (("url", settings.shared.url), ("key", settings.shared.key)):
+        if isinstance(secret, Secret):
+            yield ("shared", name), secret

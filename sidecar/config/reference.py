@@ -17,7 +17,7 @@ from typing import Annotated, Any, Final, Union, get_args, get_origin
 
 from sidecar.config.build import ALIASES, FIXED, NOT_SHARED, ProviderEntry, TargetEntry
 from sidecar.config.convert import describe, format_value, hints
-from sidecar.model import Target
+from sidecar.model import Credential, Target
 from sidecar.secret import Secret
 from sidecar.settings import Bound, Override, Route, Semantic, Settings, StaticText
 from sidecar.vendors import VENDORS
@@ -124,7 +124,7 @@ def _takes(hint: Any) -> str:
         return "a mapping of fault names to `{text, json, link}`"
     if origin is not None:
         return "a mapping of fault names to lists of targets"
-    if hint is Secret:
+    if hint in {Secret, Credential}:
         return "`{file: PATH}` or `{env: NAME}`"
     if is_dataclass(hint):
         return "a mapping, see below"

@@ -23,6 +23,11 @@ while the last five samples held a GOOD it lets calls pass, and the good ones cl
 a target that answered nothing is refused until the next probe. (Stopping the retries of such
 calls as well was measured and cost more answers than it spared attempts: docs/decisions/0004.)
 
+The other pods (core/fleet). What they say is advice and is never waited for: it may open this breaker
+early, but only where this pod's own last sample is BAD and no GOOD of its own contradicts; it passes on
+the verdict of a probe; and while the advisor answers, a probe needs the fleet's lease. Silence ends all
+of it: each piece has its time, and a lease is waited for no longer than core/election says.
+
 Pure: `now` and chance come in, transitions are kept until the caller takes them (`moves`). A
 permit carries the generation it was given in, so that a late answer to an old question is not
 mistaken for a new one.
@@ -30,12 +35,17 @@ mistaken for a new one.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from math import inf
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from sidecar.core.election import FREED, Election
+from sidecar.core.report import Report
 from sidecar.faults import Charge
 from sidecar.model import BreakerState, Rng, Transition
 from sidecar.settings import BreakerRules
@@ -45,6 +55,8 @@ SUSPECTS = 3  # distinct requests that make charged samples evidence again
 PROBE_POLL = 0.5  # seconds after which to ask again while another call holds the probe
 EARLY = 5.0  # seconds between two probes that do not wait for their time
 PASSED_PER_SECOND = 1.0  # what a ramp always lets through: at low volume there is no herd
+QUORUM = 2  # other pods in trouble of their own that it takes to open on the fleet's evidence
+SLACK = 0.25  # seconds by which two pods may put the same event apart
 
 
 class Permit(Struct, frozen=True):
@@ -82,6 +94,11 @@ class Breaker:
     _closed_at: float = -inf
     _ramped: list[int] = field(default_factory=lambda: [0, 0])  # passed, seen
     _moves: list[Transition] = field(default_factory=list)
+    election: Election = field(default_factory=Election)  # whose probe the next one is, over the fleet
+    _fleet: tuple[float, tuple[Report, ...]] = (-inf, ())  # what was last said of it, and when
+    _heard: bool = False  # opened on the word of others, and not found bad by a probe of its own since
+    _probe_failed: float = -inf  # the last one of our own
+    _recovered: float = -inf  # closed by probes of our own
 
     # ---- asking
 
@@ -95,13 +112,18 @@ class Breaker:
         if self.state is BreakerState.OPEN:
             if now < self.until:
                 return Denied(self.until)
-            self._move(BreakerState.HALF_OPEN, "rest_over")
-            self._successes = 0
-            self._probing = None
-        if self._probing is not None:
+            if not self.election.may_probe(now, self.until):
+                return Denied(now + PROBE_POLL)
+            self._half_open()
+        elif self._probing is not None or not self.election.may_probe(now, self.until):
             return Denied(now + PROBE_POLL)
         self._probing = Permit(self._generation, probe=True)
         return self._probing
+
+    def _half_open(self) -> None:
+        self._move(BreakerState.HALF_OPEN, "rest_over")
+        self._successes = 0
+        self._probing = None
 
     def insist(self, now: float, *, early: bool = False) -> Permit | Denied:
         """The same, for a call that has nowhere else to go. `early`: nor time to wait for the probe,
@@ -116,8 +138,12 @@ class Breaker:
         if self.state is BreakerState.OPEN and any(not sample.bad for sample in recent):
             return Permit(self._generation, insisted=True)
         if self.state is BreakerState.OPEN and early and now >= self._opened_at + EARLY:
+            if not self.election.may_probe(now, self._opened_at + EARLY):
+                return Denied(now + PROBE_POLL)
             self.until = now
-            return self.allow(now)
+            self._half_open()
+            self._probing = Permit(self._generation, probe=True)
+            return self._probing
         return permit
 
     def proved(self, permit: Permit) -> None:
@@ -163,6 +189,96 @@ class Breaker:
         if self.shown is not before:
             self._moves.append(Transition(before, self.shown, "manual"))
 
+    # ---- the other pods
+
+    def report(self, now: float, told: float) -> Report | None:
+        """What others should know; a recovery for `told` seconds, an operator's word never."""
+        if self.forced is not None:
+            return None
+        if self.state is BreakerState.CLOSED:
+            if now - self._recovered <= told:
+                return Report(recovered=now - self._recovered)
+            run = self._run(now)
+            return self._told(run, now) if run else None
+        ago = now - self._probe_failed if self._probe_failed >= self._opened_at else None
+        rest, failed = max(0.0, self.until - now), min(self._failed_probes, 32)
+        it = self._told(self._run(now), now)
+        return replace(it, open=True, own=not self._heard, rest=rest, failed=failed, probed=ago)
+
+    def _told(self, run: Sequence[_Sample], now: float) -> Report:
+        began = run[0].at if run else self._opened_at
+        bodies = tuple(OrderedDict.fromkeys(sample.body for sample in run))[:SUSPECTS]
+        return Report(since=max(0.0, now - began), bad=len(run), bodies=bodies)
+
+    def _run(self, now: float) -> list[_Sample]:
+        """The BAD samples that stand last and are nobody's fault but the target's."""
+        live = [sample for sample in self._samples if not sample.charged]
+        since = now - self.rules.oldest
+        run = list(takewhile(lambda sample: sample.bad and sample.at > since, reversed(live)))
+        return [] if self._poisoned(run, now) else run[::-1]
+
+    def advise(self, heard: Sequence[Report], now: float) -> str:
+        """What other pods say of the same target; it stands until the next time, or the advisor's silence.
+        Tells what was done: tripped, verdict or ""."""
+        if self.forced is not None:
+            return ""
+        self._fleet = (now, tuple(heard))
+        if not heard:
+            return ""
+        if self.state is BreakerState.CLOSED:
+            return "tripped" if self._join(now) else ""
+        if self._probing is not None or self._successes:
+            return ""  # we are about to know better
+        opened = self._opened_at + SLACK
+        if any(one.recovered is not None and now - one.recovered > opened for one in heard):
+            freed, self.election.freed = self.election.freed, now + FREED
+            self.until = min(self.until, now)
+            return "verdict" if now >= freed else ""
+        verdicts = [one for one in heard if one.probed is not None and now - one.probed > opened]
+        own = max((sample.at for sample in self._samples if sample.bad), default=-inf)
+        if not verdicts or now - own > 2 * self.rules.longest:
+            return ""  # others cannot keep us from looking ourselves for ever
+        if self.state is BreakerState.HALF_OPEN:
+            self._open("fleet", now)
+        last = min(verdicts, key=lambda one: one.probed or 0.0)
+        self._opened_at = now - (last.probed or 0.0)
+        self._adopt(verdicts, now)
+        return "verdict"
+
+    def wants(self, now: float, within: float) -> bool:
+        """Does this pod ask for the probe, or is at it?"""
+        probing = self.state is BreakerState.HALF_OPEN and (self._probing is not None or self._successes > 0)
+        return probing or now - self.election.wanted <= within
+
+    def _join(self, now: float) -> bool:
+        """The run rule over the fleet. `QUORUM` other pods are in trouble that they met themselves; their
+        BAD samples and ours make a run, of three different requests; our last one is BAD, and none of
+        ours was GOOD since their trouble began. True: it opened."""
+        at, heard = self._fleet
+        run = self._run(now)
+        troubled = [one for one in heard if one.own and one.recovered is None]
+        if len(troubled) < QUORUM or not run or now >= self.election.until:
+            return False
+        start = at - sorted(one.since for one in troubled)[-QUORUM]
+        contradicts = any(not sample.bad and sample.at >= start for sample in self._samples)
+        if contradicts or run[-1].at < start - self.rules.run_window:
+            return False
+        bodies = {sample.body for sample in run}.union(*(one.bodies for one in troubled))
+        total = len(run) + sum(self.rules.run if one.open else one.bad for one in troubled)
+        if total < self.rules.run or len(bodies) < SUSPECTS:
+            return False
+        self._open("fleet", now)
+        self._heard = True
+        self._adopt([one.later(now - at) for one in heard if one.open], now)
+        return True
+
+    def _adopt(self, others: Sequence[Report], now: float) -> None:
+        """Rest as long as they do, so that the fleet's next probe finds all of it waiting."""
+        if others:
+            longest = self.rules.longest * (1 + self.rules.jitter)
+            self._failed_probes = max(self._failed_probes, *(one.failed for one in others))
+            self.until = now + min(longest, max(one.rest for one in others))
+
     @property
     def shown(self) -> BreakerState:
         return self.forced or self.state
@@ -184,6 +300,8 @@ class Breaker:
     def _trip(self, now: float) -> None:
         reason = self._reason(now)
         if reason is None:
+            if self._fleet[1]:
+                self._join(now)
             return
         rested = max(0.0, now - self._closed_at)
         self._failed_probes = max(0, self._failed_probes - int(min(rested / self.rules.open, 99)))
@@ -223,6 +341,8 @@ class Breaker:
         if bad:
             self._failed_probes += 1
             self._open("probe", now)
+            self._probe_failed = now
+            self._heard = False
             return
         self._successes += 1
         if self._successes >= self.rules.successes:
@@ -252,11 +372,15 @@ class Breaker:
         self.until = now + rest * (1 + self.rng.uniform(0.0, rules.jitter))
         self._successes = 0
         self._probing = None
+        self.election.over()
+        self._recovered = -inf
         self._move(BreakerState.OPEN, trigger)
 
     def _close(self, trigger: str, now: float) -> None:
         self._move(BreakerState.CLOSED, trigger)
         self._closed_at = now
+        self._recovered = now if trigger == "probe" else -inf
+        self._heard = False
         self._ramped = [0, 0]
         self._samples.clear()
         self._probing = None

@@ -29,6 +29,7 @@ class Hold:
     named: bool  # the provider named the time
     recheck: float  # when a lonely call may ask again before `until`
     since: float = 0.0
+    heard: bool = False  # from another pod
 
 
 @dataclass(slots=True)
@@ -59,6 +60,22 @@ class Waits:
         self._holds[key] = Hold(until, failed.fault, failed.wait is not None, now + RECHECK, now)
         while len(self._holds) > KEPT:
             self._holds.popitem(last=False)
+
+    def advise(self, key: Key, seconds: float, fault: Fault, now: float, *, named: bool) -> bool:
+        """Another pod was told to wait. False: that is known, or over."""
+        until = now + min(seconds, HOLD_CAP)
+        known = self._holds.get(key)
+        if seconds <= 0 or (known is not None and known.until > until - 1.0):
+            return False
+        self._holds[key] = Hold(until, fault, named, now + RECHECK, now, heard=True)
+        self._holds.move_to_end(key)
+        while len(self._holds) > KEPT:
+            self._holds.popitem(last=False)
+        return True
+
+    def news(self, since: float) -> list[tuple[Key, Hold]]:
+        """What this pod itself was told after `since`."""
+        return [(key, hold) for key, hold in self._holds.items() if hold.since > since and not hold.heard]
 
     def refusal(
         self, now: float, *, provider: str, model: str, digest: str, insist: bool = False

@@ -211,7 +211,11 @@ class Fallback:
             if now + pause >= call.deadline:
                 # no probe is due in time: the nearest one is tried as it is
                 outcome = await self._ask(lane, replace(call, early=True), sink, walk, others=0)
-                return None if isinstance(outcome, Refused) else outcome
+                if not isinstance(outcome, Refused):
+                    return outcome
+                if outcome.until >= call.deadline:
+                    return None
+                pause = outcome.until - now  # the fleet chooses who probes: soon it has
             call.record.waited += max(pause, 0.0)
             await self.clock.sleep(max(pause, 0.01))
 

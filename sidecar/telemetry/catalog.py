@@ -72,7 +72,7 @@ OVERHEAD = (0.00025, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.
 REQUESTS = _counter(
     "requests_total",
     ("route", "operation", "primary_provider", "outcome", "tier", "path"),
-    90,
+    80,
     "Calls of the application, by what it got: outcome is success, error, client_error or cancelled; "
     "path is direct, retry, fallback, cache (an answer given again, fresh: tier full) or degraded. "
     "primary_provider is the chain's first, answering or not.",
@@ -220,7 +220,8 @@ BREAKER_TRANSITIONS = _counter(
     "breaker_transitions_total",
     ("provider", "model", "kind", "to", "trigger"),
     38,
-    "Changes of breakers, by the new state and what triggered it: run, ratio, probe, manual or pardon.",
+    "Changes of breakers, by the new state and the trigger: run, ratio, rest_over, probe, manual, fleet or "
+    "pardon.",
 )
 BREAKER_REJECTED = _counter(
     "breaker_rejected_total", ("provider", "model"), 12, "Attempts an open breaker did not let through."
@@ -333,6 +334,29 @@ MEMORY_USED = _gauge(
     unit="ratio",
 )
 DRAINING = _gauge("draining", (), 1, "1 once the pod ends: calls are served, the sidecar is not ready.")
+
+# ---- what the pods tell each other --------------------------------------------------------------
+
+SHARED_SILENT = _gauge(
+    "shared_silent",
+    ("prefix",),
+    1,
+    "1 while the Redis where pods meet does not answer, else 0. Absent where nothing is shared.",
+)
+SHARED_ERRORS = _counter(
+    "shared_errors_total",
+    ("reason",),
+    8,
+    "What went wrong there. Rounds that failed: auth, connection, reply, setup, timeout; values not "
+    "believed: forged, stale, unreadable.",
+)
+SHARED_ADVICE = _counter(
+    "shared_advice_total",
+    ("kind",),
+    4,
+    "Advice of other pods that was taken: a breaker tripped early, the verdict of a probe, a wait; "
+    "and probes that this pod was elected for.",
+)
 
 # ---- interception ------------------------------------------------------------------------------
 
@@ -454,6 +478,9 @@ CATALOG: tuple[Metric, ...] = (
     MEMORY_PRESSURE,
     MEMORY_USED,
     DRAINING,
+    SHARED_SILENT,
+    SHARED_ERRORS,
+    SHARED_ADVICE,
     CAPTURED,
     TUNNELS,
     UNSENT,

@@ -34,6 +34,7 @@ from sidecar.events import (
     FieldsDenied,
     Joined,
     Judged,
+    Met,
     NestedRetry,
     OperatorAlert,
     Overridden,
@@ -180,7 +181,7 @@ def level_of(event: Event) -> Level:
             return Level.ERROR
         case Reloaded(ok=ok, problems=problems):
             return Level.ERROR if not ok else Level.WARNING if problems else Level.INFO
-        case Restored(ok=ok) | Delivered(ok=ok):
+        case Restored(ok=ok) | Delivered(ok=ok) | Met(ok=ok):
             return Level.INFO if ok else Level.WARNING
         case Overridden(ok=ok, active=active):
             return (Level.WARNING if active else Level.INFO) if ok else Level.ERROR
@@ -273,6 +274,9 @@ def describe(event: Event) -> tuple[str, Fields]:
         case Delivered(ok=ok, signal=signal, detail=detail):
             result = "ok" if ok else "failed"
             return "telemetry", {"signal": name(signal), "outcome": result, "detail": _prose(detail)}
+        case Met(ok=ok, reason=reason, detail=detail):
+            result = "ok" if ok else "failed"
+            return "shared", {"outcome": result, "reason": name(reason), "detail": _prose(detail)}
         case Bug(call=call, error=error):
             return "bug", {**_of(call), "error": name(error)}
         case _:

@@ -33,6 +33,7 @@ from sidecar.events import (
     FieldsDenied,
     Joined,
     Judged,
+    Met,
     NestedRetry,
     OperatorAlert,
     Overridden,
@@ -142,6 +143,9 @@ class Metrics:
         self._pressure = made.plain_gauge(catalog.MEMORY_PRESSURE)
         self._memory_used = made.plain_gauge(catalog.MEMORY_USED)
         self._draining = made.plain_gauge(catalog.DRAINING)
+        self._shared_silent = made.gauge(catalog.SHARED_SILENT)
+        self._shared_errors = made.counter(catalog.SHARED_ERRORS)
+        self._advice = made.counter(catalog.SHARED_ADVICE)
 
         self._build[sidecar.__version__, platform.python_version()].set(1)
         self._declare_words()
@@ -291,6 +295,23 @@ class Metrics:
         """Those since the last time."""
         self._evictions[(reason,)].inc(count)
 
+    def set_shared(self, prefix: str, *, silent: bool | None) -> None:
+        """None: nothing is shared there, so nothing is shown of it."""
+        for key in [key for key in self._shared_silent if silent is None or key != (prefix,)]:
+            self._shared_silent.forget(key)
+        if silent is not None:
+            self._shared_silent[(prefix,)].set(1 if silent else 0)
+            for reason in ("connection", "timeout", "forged"):
+                self._shared_errors.declare(reason)
+            for kind in ("tripped", "verdict", "wait", "elected"):
+                self._advice.declare(kind)
+
+    def add_shared_error(self, reason: str) -> None:
+        self._shared_errors[(reason,)].inc()
+
+    def add_advice(self, kind: str) -> None:
+        self._advice[(kind,)].inc()
+
     def set_memory(self, level: int, share: float) -> None:
         self._pressure.set(level)
         self._memory_used.set(share)
@@ -354,7 +375,7 @@ class Metrics:
                 self._overrides_ok.set(1 if ok else 0)
             case PodEnds():
                 self._draining.set(1)
-            case WouldOpen() | Restored() | Delivered() | Pressed() | FieldsDenied() | BudgetMoved():
+            case WouldOpen() | Restored() | Delivered() | Pressed() | FieldsDenied() | BudgetMoved() | Met():
                 pass  # a line in the log: nothing has happened to any call
             case _:
                 assert_never(event)

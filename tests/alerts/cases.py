@@ -475,6 +475,13 @@ SELF_CASES = (
         quiet=(of(c.UNSENT, bad(0.1), signal="traces", reason="export_failed"),),
     ),
     Case(
+        alert="LLMSidecarFleetSilent",
+        labels=APP,
+        fires=(of(c.SHARED_SILENT, (0, 1, 0), pod="web-1"),),
+        under=(of(c.SHARED_SILENT, 0.0), of(c.SHARED_ERRORS, bad(9), reason="timeout")),
+        quiet=(of(c.SHARED_SILENT, 0.0),),
+    ),
+    Case(
         alert="LLMSidecarOverheadHigh",
         labels=APP,
         fires=_overhead(0.02),

@@ -221,6 +221,7 @@ class Play:
         self.known = cards or self.cards
         self.words = words
         self.told: list[Event] = []
+        self.tell: Callable[[Event], None] = self.told.append
         self.clock = LoopClock()
         self.memory = Memory(random.Random(seed))  # chance for tests
         self.admission = Admission(512, 1 << 27)
@@ -238,7 +239,7 @@ class Play:
             Schemas(compile_schema),
             self.clock,
             self.memory.rng,
-            self.told.append,
+            self.tell,
             captures=self.captures,
             cards=self.known,
         )

@@ -35,14 +35,17 @@ RULES = 300 / SHORTER  # seconds of the alerts' five minutes
 RATE = 20.0  # seconds that stand for $__rate_interval
 HEALTHY, ILL = 40.0, 42.0
 
-# queries that need something this incident does not have: interception and the cache are off unless asked
-# for, and what is lost depends on what the applications ask for
+# queries that need something this incident does not have: interception, the cache and shared state are off
+# unless asked for, and what is lost depends on what the applications ask for
 OPTIONAL = frozenset(
     {
         "Connections to the proxy port",
         "Lost on the way to a stand-in",
         "Answers given again",
         "Answers taken in and dropped",
+        "Advice of the fleet",
+        "The fleet's Redis",
+        "Pods that hear nothing",
     }
 )
 

@@ -24,6 +24,7 @@ from sidecar.events import (
     FieldsDenied,
     Joined,
     Judged,
+    Met,
     NestedRetry,
     OperatorAlert,
     Overridden,
@@ -186,6 +187,7 @@ def every(about: Call | None = None, failed: Failed | None = None) -> list[Event
         PodEnds("signal", 26.0),
         Reloaded(ok=False, digest="0123abcd", problems=("routes[0].chain: empty",)),
         Restored(ok=False, detail="baselines.json is not JSON"),
+        Met(ok=False, reason="timeout", detail="does not answer in time"),
         Delivered(ok=False, signal="traces", detail="the collector does not take them"),
         Bug(call_, "KeyError"),
     ]
