@@ -568,6 +568,7 @@ class Call(Struct, frozen=True, kw_only=True):
     upload: AsyncIterator[bytes] | None = None  # a body that is passed on, not held
     once: bool = False  # nobody is asked again once bytes went out to a provider
     exact: bool = False  # the path is its own provider's, whole: nothing is put in
+    named: str = ""  # the route that the request names, if it does
     # the attempt's copy:
     target: Target | None = None
     kind: Kind = Kind.INITIAL

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sidecar.ordering import steps
-from sidecar.settings import BreakerRules, Route, Settings
+from sidecar.settings import Boundary, BreakerRules, Route, Settings
 
 
 def outline(settings: Settings, route: Route) -> Iterator[tuple[str, str]]:
@@ -50,6 +50,8 @@ def outline(settings: Settings, route: Route) -> Iterator[tuple[str, str]]:
     yield "Translate", f"between {' and '.join(spoken)}" if len(spoken) > 1 else "one dialect: nothing to do"
     yield "Heed", "a field that a target refuses is not sent to it again"
     yield "Adapt", "only the model and the key are changed"
+    if route.allow != Boundary():
+        yield "Confine", f"nothing leaves for anybody but {_allowed(route.allow)}"
     yield (
         "Upstream",
         f"connect {limits.connect:g} s, TLS {limits.tls:g} s, headers of a stream {limits.headers:g} s",
@@ -58,6 +60,11 @@ def outline(settings: Settings, route: Route) -> Iterator[tuple[str, str]]:
 
 def _money(amount: float | None) -> str:
     return "(no budget is set)" if amount is None else f"${amount:g}"
+
+
+def _allowed(allow: Boundary) -> str:
+    lists = (("processor", allow.processors), ("region", allow.regions))
+    return ", ".join(f"{name} {' or '.join(words)}" for name, words in lists if words)
 
 
 def _breaker(rules: BreakerRules) -> str:

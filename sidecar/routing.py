@@ -23,8 +23,10 @@ from fnmatch import translate
 from typing import Final
 from urllib.parse import unquote
 
-from sidecar.model import Ask, Provider, Target
+from sidecar.model import Ask, Call, Provider, Target
 from sidecar.settings import Route, Settings
+
+PASSTHROUGH: Final = "passthrough"  # the route, by name, of calls that none was chosen for
 
 # Google puts the version second where files are uploaded.
 _VERSIONED: Final = re.compile(r"(?:/upload)?/v\d+\w*(?=/|$)")
@@ -139,6 +141,13 @@ class _Entry:
             return "model"
         return ""
 
+    def may_take(self, provider: Provider, named: str) -> bool:
+        """Could a call to this provider be this route's, of which only the name it gives is known?"""
+        match = self.route.match
+        if match.provider not in {None, provider.name} or provider.dialect != self.dialect:
+            return False
+        return match.header is None or match.header == named
+
 
 class Router:
     """The routes of one configuration, ready to choose from."""
@@ -151,6 +160,7 @@ class Router:
         self.entries = tuple(_entry(route, shape(route)) for route in settings.routes)
         shaped = tuple(entry.choice.route for entry in self.entries)
         self.routes: tuple[Route, ...] = shaped + tuple(self.implicit.values())
+        self._all = {route.name: route for route in self.routes}
         self._named = {entry.route.name: entry for entry in self.entries}
         self._headers = {route.match.header for route in settings.routes} - {None}
         self._implicit = {
@@ -186,6 +196,16 @@ class Router:
             if not missed:
                 break
         return rows
+
+    def barred(self, call: Call, provider: Provider) -> Route | None:
+        """The route whose boundary forbids this provider to a call that goes there past all policy."""
+        known = [name for name in (call.route, call.named) if name in self._all and name != PASSTHROUGH]
+        if known:
+            routes = [self._all[known[0]]]
+        else:  # nobody read it: any that it may be of
+            routes = [entry.route for entry in self.entries if entry.may_take(provider, call.named)]
+            routes.append(self.implicit[provider.name])
+        return next((route for route in routes if route.allow.outside(provider)), None)
 
     def _by_name(self, provider: Provider, name: str) -> Choice | None:
         entry = self._named.get(name)

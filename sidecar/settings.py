@@ -225,6 +225,26 @@ class CacheSize:
     bytes: Bytes = 32 * 1024 * 1024
 
 
+class Boundary:
+    """[R13a] Whose hands a route's calls may get into; an empty list allows all. What a provider does not say
+    of itself is outside of any list.
+    """
+
+    processors: tuple[str, ...] = ()  # words that providers have as their `processor`
+    regions: tuple[str, ...] = ()  # and as their `region`
+
+    def outside(self, provider: Provider) -> str:
+        """Why a provider is outside; "" where it is not."""
+        for name, said, allowed in (
+            ("processor", provider.processor, self.processors),
+            ("region", provider.region, self.regions),
+        ):
+            if allowed and said not in allowed:
+                is_ = f"its {name} is {said}" if said else f"it has no {name}"
+                return f"{is_}, not {' or '.join(allowed)}"
+        return ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Match:
     """[R13a] Which calls a route takes; None matches all. `model` is a glob."""
@@ -263,6 +283,7 @@ class Route:
     idempotency: Idempotency = Idempotency()
     once: bool = False  # not idempotent: once bytes went out to a provider, nobody is asked again
     on_loss: OnLoss = "allow"  # where a stand-in cannot be told all of a request; fail: the call ends there
+    allow: Boundary = Boundary()
     continuation: bool = False  # a text stream that breaks off goes on at a target that takes a prefill
     strict_capabilities: bool = False  # what nobody knows that a stand-in can do, it cannot
     cost: RouteCost = RouteCost()

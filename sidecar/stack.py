@@ -35,6 +35,7 @@ from sidecar.layers.assemble import AskStream, Assemble
 from sidecar.layers.attempt import AttemptSpan
 from sidecar.layers.cache import Cache, Near
 from sidecar.layers.cap import Affords, Cap
+from sidecar.layers.confine import Confine, Fence
 from sidecar.layers.continuation import Continue
 from sidecar.layers.deadline import Deadline
 from sidecar.layers.degrade import Degrade
@@ -60,9 +61,10 @@ from sidecar.model import (
     Target,
 )
 from sidecar.models.card import Card
-from sidecar.ordering import ranking
+from sidecar.ordering import ranking, steps
 from sidecar.pricing import Pricing, Tab
-from sidecar.settings import BreakerRules, Limits, Route, Settings
+from sidecar.routing import Router
+from sidecar.settings import Boundary, BreakerRules, Limits, Route, Settings
 from sidecar.signals.judging import Schemas, rules_of
 
 BREAKERS = 256  # kept; the least recently used go first
@@ -201,9 +203,13 @@ def build(route: Route, env: Env) -> Service:
     def affords(target: Target) -> Affords:
         return lambda call: cap is None or pricing.affords(call, target, cap)
 
+    first = next(iter(steps(route.chain)), ())  # all of a group: one is drawn
+
     def lane(target: Target) -> Lane:
         standing = memory.standing(route, target)
         s: Service = env.upstream(route.limits)  # the wire: connect, headers, bytes as they come
+        if route.allow != Boundary():
+            s = Confine(s, route.allow)  # the last look before it, whoever asks
         if route.drill is not None or env.settings.drill_key is not None:
             s = Drilled(s, target, route.drill, env.dialects, clock, env.rng, tell)  # in the provider's place
         s = Adapt(s, env.dialects, route.limits, clock)  # bytes become deltas: judges know no vendor
@@ -240,7 +246,7 @@ def build(route: Route, env: Env) -> Service:
         s = Gate(  # outside the Guard: who cannot do it takes no permit and is no sample
             s,
             target,
-            bool(route.chain) and target is route.chain[0],
+            target in first,
             route.strict_capabilities,
             route.on_loss,
             route.retry.per_call,
@@ -267,6 +273,8 @@ def build(route: Route, env: Env) -> Service:
         )
         if cap is not None:
             s = Cap(s, affords(target))  # outside the retries, which ask the same before they wait
+        if route.allow.outside(target.provider):
+            s = Confine(s, route.allow)  # an attempt is not even begun
         return Lane(target, s)
 
     grouped = any(target.group is not None for target in targets(route))
@@ -328,8 +336,10 @@ def _near(route: Route, env: Env) -> Near | None:
 
 def build_passthrough(env: Env) -> Service:
     """The way for what we do not judge, and past the policy: one try, streamed, recorded."""
+    router = Router(env.settings)
     s: Service = env.upstream(Limits())
     s = AttemptSpan(s, env.clock, env.tell)
+    s = Fence(s, lambda call: router.barred(call, env.settings.providers[call.provider]))
     s = Direct(s, env.settings.providers)  # the provider the client named is the target
     return Admit(s, env.admission, env.tell)
 

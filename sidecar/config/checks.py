@@ -83,6 +83,7 @@ def check(settings: Settings, problems: Problems) -> None:
     _models(settings, problems)
     _shared(settings.shared, problems)
     _route_parts(settings.defaults, ("defaults",), problems)
+    _boundary(settings.defaults, settings, ("defaults",), problems)
     names: dict[str, int] = {}
     for index, route in enumerate(settings.routes):
         path: Path = ("routes", index)
@@ -95,6 +96,8 @@ def check(settings: Settings, problems: Problems) -> None:
             )
         names.setdefault(route.name, index)
         _route_parts(route, path, problems)
+        if route.allow != settings.defaults.allow:
+            _boundary(route, settings, path, problems)
         _chains(route, settings, path, problems)
 
 
@@ -310,10 +313,21 @@ def _placed(targets: tuple[Target, ...]) -> Iterator[tuple[Path, Target]]:
             yield (step,) if target.group is None else (step, "group", number), target
 
 
+def _boundary(route: Route, settings: Settings, path: Path, problems: Problems) -> None:
+    """Its own words; that its targets are inside is told at each of them."""
+    for kind, words in (("processor", route.allow.processors), ("region", route.allow.regions)):
+        known = {getattr(provider, kind) for provider in settings.providers.values()} - {""}
+        for index, word in enumerate(words):
+            if word not in known:
+                message = f"no provider has the {kind} {quote(word)}{nearest(word, known)}"
+                problems.add((*path, "allow", f"{kind}s", index), message)
+
+
 def _chains(route: Route, settings: Settings, path: Path, problems: Problems) -> None:
     own = settings.providers.get(route.match.provider or "") or (
         route.chain[0].provider if route.chain else None
     )
+    misspelt = problems.at((*path, "allow")) or problems.at(("defaults", "allow"))
     for part, targets in _lists(route):
         names: set[str] = set()
         for at, target in _placed(targets):
@@ -323,6 +337,9 @@ def _chains(route: Route, settings: Settings, path: Path, problems: Problems) ->
                     place, f"a second target named {quote(target.name)}; give one of them another `name`"
                 )
             names.add(target.name)
+            outside = route.allow.outside(target.provider)
+            if outside and not misspelt:
+                problems.add(place, f"{target.provider.name} is outside of what this route allows: {outside}")
             if own is None or target.provider.name == own.name:
                 continue
             if target.provider.dialect != own.dialect:
@@ -359,6 +376,7 @@ def warnings(settings: Settings) -> list[Problem]:
         if route.cost.over_budget == "refuse" and settings.cost.hourly_budget is None:
             message = "refuses nothing: there is no budget in `cost.hourly_budget`"
             found.append(_warn(("routes", index, "cost", "over_budget"), message))
+        found += [_warn(("routes", index, "allow"), reason) for reason in _beyond(route, settings)]
         for part, targets in _lists(route):
             path: Path = ("routes", index, *part)
             providers = {target.provider.name for target in targets}
@@ -429,6 +447,17 @@ def _never_taken(route: Route) -> Iterator[str]:
         yield f"is never taken: calls to {own.name} are passed through"
     elif operation in _PATHS and not any(find(own.dialect, "POST", path) for path in _PATHS[operation]):
         yield f"is never taken: calls for `{operation}` to {own.name} are passed through"
+
+
+def _beyond(route: Route, settings: Settings) -> Iterator[str]:
+    """What passes the policy by goes to the provider that the client names, inside or not."""
+    asked = settings.providers.get(route.match.provider or "")
+    outside = route.allow.outside(asked) if asked is not None else ""
+    if asked is not None and outside:
+        yield (
+            f"{asked.name} itself is outside: what cannot be read of the calls to it is refused, and so "
+            "are all of this route's while the bypass is on"
+        )
 
 
 def _warn(path: Path, message: str) -> Problem:

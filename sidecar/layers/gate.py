@@ -48,6 +48,7 @@ from sidecar.model import (
     Sink,
     Stage,
     Target,
+    spent,
 )
 from sidecar.models.card import Card
 from sidecar.settings import OnLoss
@@ -137,7 +138,7 @@ class Gate:
     def _taught(self, ready: _Ready, sink: Sink) -> bool:
         """Has the target just said what of this it does not take, and is there an attempt left to obey?"""
         call = ready.call
-        if sink.stage is Stage.COMMITTED or not call.options.retry:
+        if sink.stage is Stage.COMMITTED or not call.options.retry or spent(call):
             return False
         left = self.attempts - len(call.record.attempts) - call.others
         return left > 0 and len(self.denials.of(key(self.target, call, self._spoken(call)[0]))) > ready.known

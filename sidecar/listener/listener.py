@@ -60,7 +60,7 @@ from sidecar.model import (
     Stage,
     spent,
 )
-from sidecar.routing import UnknownRoute, split_path
+from sidecar.routing import PASSTHROUGH, UnknownRoute, split_path
 from sidecar.settings import Limits, Route
 
 __all__ = ["Generation", "Listener", "PortInUse"]
@@ -70,7 +70,7 @@ UNWIND = 2.0  # seconds for stopped calls to write their last words
 _DRAINING = "draining"
 _OUR_FAULT = "llm-sidecar itself failed"
 _OPAQUE = Ask(operation=Operation.OTHER, model="")
-_PASSTHROUGH = Route(name="passthrough", implicit=True)
+_PASSTHROUGH = Route(name=PASSTHROUGH, implicit=True)
 
 
 @dataclass(slots=True, eq=False)
@@ -301,6 +301,7 @@ class Listener:
             trace_id=asked.trace_id,
             parent_id=asked.parent_id,
             exact=asked.exact,
+            named=asked.route or "",
             once=route.once,
             sampled=self._sample(asked.trace_id, asked.sampled),
         )

@@ -106,6 +106,11 @@ MISTAKES = [
      "deepinfra, deepseek, fireworks, gemini, groq, huggingface, minimax, mistral, moonshot, nvidia, openai, "
      "openrouter, perplexity, sambanova, together, voyage, xai, zai"),
     (ONE % "chain: [{model: m}]", "line 1: routes[0].chain[0].provider: is missing"),
+    ("providers: {openai: {region: eu}}\n" + ONE % "chain: [openai, {provider: groq, model: m}], allow: {regions: [eu]}",
+     "line 2: routes[0].chain[1]: groq is outside of what this route allows: it has no region, not eu"),
+    ("providers: {openai: {region: eu, processor: openai}}\n" + ONE % "allow: {regions: [ue], processors: [openai]}",
+     'line 2: routes[0].allow.regions[0]: no provider has the region "ue"; known: eu'),
+    ("defaults: {allow: {processors: [acme]}}", 'line 1: defaults.allow.processors[0]: no provider has the processor "acme"'),
     (ONE % "chain: [openai, openai]",
      'line 1: routes[0].chain[1]: a second target named "openai"; give one of them another `name`'),
     (ONE % "chain: [openai, anthropic]",

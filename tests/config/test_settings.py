@@ -365,3 +365,17 @@ def test_every_setting_is_on_the_reference_page() -> None:
     missing = {name for name in names if f"`{name}`" not in text}
 
     assert {"implicit", "digest"} == missing
+
+
+def test_a_provider_outside_of_its_routes_boundary_is_warned_of():
+    """The clients name it, so it is where calls go that pass the policy by."""
+    settings = config.parse(
+        "providers: {mistral: {region: eu, key: {env: MISTRAL_KEY}}}\n"
+        "routes:\n"
+        "  - {name: r, match: {provider: openai}, chain: [{provider: mistral, model: m}], allow: {regions: [eu]}}\n",
+        "f",
+    )
+
+    [warning] = [one.text() for one in config.warnings(settings) if "routes[0].allow" in one.text()]
+    assert "openai itself is outside" in warning
+    assert "while the bypass is on" in warning
