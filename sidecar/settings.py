@@ -225,6 +225,7 @@ class CacheSize:
     bytes: Bytes = 32 * 1024 * 1024
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Boundary:
     """[R13a] Whose hands a route's calls may get into; an empty list allows all. What a provider does not say
     of itself is outside of any list.
