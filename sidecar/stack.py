@@ -317,6 +317,7 @@ def build(route: Route, env: Env) -> Service:
             tell,
             memory.answer_store,
             _near(route, env),
+            room=env.admission,
         )
     # outside them: a spent deadline or a shed call can still get the static answer
     return Degrade(s, route.static, route.strict, targets(route), env.dialects, env.schemas, tell)

@@ -42,7 +42,8 @@ BESIDE = 512  # bytes that an entry takes beside its answer, about
 
 # Headers that differ from call to call and change no answer. Whatever is not here tells callers apart.
 NOISE = frozenset(
-    b"accept accept-encoding accept-language baggage connection content-length content-type date host "
+    b"accept accept-encoding accept-language b3 baggage connection content-length content-type date "
+    b"elastic-apm-traceparent host newrelic uber-trace-id "
     b"idempotency-key request-id sentry-trace traceparent tracestate user-agent x-amzn-trace-id "
     b"x-client-request-id x-cloud-trace-context x-correlation-id x-goog-api-client x-request-id "
     b"x-server-timeout".split()

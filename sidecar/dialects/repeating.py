@@ -24,7 +24,7 @@ from sidecar.model import Ask, Operation
 WHOLE = ""  # the form of an answer that comes in one piece
 EVENTS = "events"  # a stream of events; what else was asked of it follows
 ARRAY = "array"  # Gemini's stream without alt=sse
-LARGEST = 1024 * 1024  # bytes of a request that is looked at
+LARGEST = 256 * 1024  # bytes of a request that is looked at: that takes some milliseconds
 
 _TOOLS = frozenset(
     {
@@ -58,7 +58,7 @@ class Likeness:
     """What requests for the same answer have in common, and the form in which this one wants it."""
 
     path: str
-    query: str
+    query: str = field(repr=False)  # some keys stand there
     body: dict[str, Any] = field(repr=False)
     form: str = WHOLE
 

@@ -24,9 +24,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
+from typing import Self
 
 from msgspec.structs import replace
 
+from sidecar.core.admission import Admission
 from sidecar.core.cache import LARGEST, Answers, AnswerStore, Stored, key_of, worth_keeping
 from sidecar.core.nearest import Nearest
 from sidecar.dialects.base import BadBody, Dialect
@@ -87,6 +89,7 @@ class Cache:
     tell: Tell
     shared: AnswerStore | None = None
     near: Near | None = None
+    room: Admission = field(kw_only=True)  # that all calls share for what they hold
 
     async def __call__(self, call: Call, sink: Sink) -> Outcome:
         like = self._like(call)
@@ -105,11 +108,11 @@ class Cache:
             self.tell(Cached(call, "miss"))
         if found is not None and self._stands(found, call):
             call = replace(call, covered=True)
-        copy = _Copy(sink)
-        outcome = await self.inner(call, copy)
-        if isinstance(outcome, Answered):
-            self._keep(call, like, key, copy, outcome)
-            return outcome
+        with _Copy(sink, self.room, open=not self.answers.closed) as copy:
+            outcome = await self.inner(call, copy)
+            if isinstance(outcome, Answered):
+                self._keep(call, like, key, copy, outcome)
+                return outcome
         if sink.stage is Stage.COMMITTED or not self._wanted(call, outcome):
             return outcome
         if found is None and self.shared is not None and not rules.fresh:
@@ -191,7 +194,7 @@ class Cache:
 
     def _keep(self, call: Call, like: Likeness, key: bytes, copy: _Copy, outcome: Answered) -> None:
         head, attempt = copy.head, call.record.attempts[-1] if call.record.attempts else None
-        if head is None or attempt is None or copy.size > LARGEST:
+        if head is None or attempt is None or not copy.open:
             return
         if any(one.kind is Kind.CONTINUATION for one in call.record.attempts):
             return  # the half of one and the half of another
@@ -301,12 +304,26 @@ async def _send(sink: Sink, found: Stored, wire: tuple[bytes, bytes], age: float
 
 @dataclass(slots=True)
 class _Copy:
-    """The sink, and what went into it, as long as that may be kept."""
+    """The sink, and what went into it, as long as that may be kept (`open`) and there is room for it."""
 
     sink: Sink
+    room: Admission
+    open: bool
     head: Head | None = None
     pieces: list[bytes] = field(default_factory=list)
-    size: int = 0
+    size: int = 0  # bytes of the room that are taken
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._let_go()
+
+    def _let_go(self) -> None:
+        self.open = False
+        self.pieces.clear()
+        self.room.let_go(self.size)
+        self.size = 0
 
     @property
     def stage(self) -> Stage:
@@ -317,9 +334,11 @@ class _Copy:
         await self.sink.start(head)
 
     def send(self, chunk: Chunk) -> Awaitable[None]:
-        self.size += len(chunk.raw)
-        if self.size <= LARGEST:
-            self.pieces.append(chunk.raw)
-        else:
-            self.pieces.clear()
+        if self.open:
+            more = len(chunk.raw)
+            if self.size + more <= LARGEST and self.room.keep(more):
+                self.size += more
+                self.pieces.append(chunk.raw)
+            else:
+                self._let_go()
         return self.sink.send(chunk)

@@ -80,10 +80,11 @@ stack, outermost first:
 """ == text[: text.index("  Admit: ")]
 
 
+@pytest.mark.parametrize("cache", ["", ", cache: {scope: shared}"])
 @pytest.mark.parametrize("streamed", [False, True])
-def test_the_stack_it_prints_is_the_stack_that_is_built(streamed: bool) -> None:
+def test_the_stack_it_prints_is_the_stack_that_is_built(streamed: bool, cache: str) -> None:
     settings = config.parse(
-        FILE.replace("deadline: 7s", f"deadline: 7s, upstream_stream: {str(streamed).lower()}")
+        FILE.replace("deadline: 7s", f"deadline: 7s, upstream_stream: {str(streamed).lower()}{cache}")
     )
     route = next(route for route in settings.routes if route.name == "quick")
 

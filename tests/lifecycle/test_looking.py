@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import certifi
@@ -12,6 +13,7 @@ import pytest
 
 from sidecar import app
 from sidecar.app import App
+from sidecar.core.cache import Stored
 from sidecar.environment import read
 from sidecar.watched import Watched
 
@@ -63,3 +65,25 @@ def test_a_configuration_that_changes_while_the_process_starts_is_read_again(
 
     asyncio.run(scenario())
     assert ["reload"] == [json.loads(line)["event"] for line in lines]
+
+
+def test_the_cache_is_given_up_where_the_containers_memory_runs_out(tmp_path: Path):
+    pod = replace(read({}), cgroup=tmp_path)
+    (tmp_path / "memory.max").write_text("1000")
+
+    async def scenario() -> None:
+        one = App(pod.load(), pod=pod, write=lambda _: None)
+        answers = one.memory.answers
+        assert answers.put(b"key", Stored(b"answer", b"", "", "", 0.0))
+        seen = []
+        for used in ("750", "900", "100"):
+            (tmp_path / "memory.current").write_text(used)
+            async with asyncio.TaskGroup() as group:
+                task = group.create_task(one._keep_measuring())
+                await asyncio.sleep(0)  # it looks before it waits
+                task.cancel()
+            seen.append((answers.closed, len(answers)))
+
+        assert [(True, 1), (True, 0), (False, 0)] == seen
+
+    asyncio.run(scenario())

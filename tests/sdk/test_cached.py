@@ -30,6 +30,10 @@ def world() -> Iterator[tuple[World, Sidecar]]:
                 world.route(
                     f"{case}.{lane.name}", cache={"scope": "shared", **cache}, static={"text": "sorry"}
                 )
+        world.vendor("vectors", "openai_chat", (OK,))
+        add(world, "near", LANES[0], (OK,))
+        semantic = {"target": {"provider": "vectors", "model": "small"}, "threshold": 0.99}
+        world.route("near", cache={"scope": "shared", "semantic": semantic})
         with sidecar({**world.config, "defaults": {"retry": {"attempts": 1}}}) as process:
             yield world, process
     finally:
@@ -83,3 +87,24 @@ def test_when_nobody_answers_the_earlier_answer_stands_in_labelled(world: tuple[
         assert Said("sorry", label="static") == static, lane.name
     assert len(LANES) == metric(process, "llm_sidecar_requests_total", path="degraded", tier="cached")
     assert len(LANES) == metric(process, "llm_sidecar_requests_total", path="degraded", tier="static")
+
+
+def test_the_nearest_question_stands_in_and_is_learned_beside_the_calls(world: tuple[World, Sidecar]):
+    """This vendor's vectors are all the same: every question is the nearest."""
+    vendors, process = world
+    near, vectors = vendors.vendors["near"], vendors.vendors["vectors"]
+
+    async def scenario() -> list[Said]:
+        async with client(LANES[0], process.url("near"), max_retries=0) as sdk:
+            said = [await sdk.ask("how do I begin", stream=False)]
+            await vectors.until(lambda: len(vectors.log) == 1 and not vectors.running, 30.0)
+            near.script(Do("overloaded"))
+            said.append(await sdk.ask("where do I begin", stream=False))
+        await at_rest(near, vectors)
+        return said
+
+    said = vendors.runner.run(scenario())
+
+    assert [Said(ANSWER), Said(ANSWER, label="cached")] == said
+    assert 1 == metric(process, "llm_sidecar_cache_lookups_total", result="semantic_hit")
+    assert 2 == metric(process, "llm_sidecar_attempts_total", provider="vectors", outcome="success")

@@ -667,6 +667,19 @@ def test_the_bounds_hold_under_a_flood_of_prompts():
     play(Play(script, cache=FRESH), scenario)
 
 
+def test_an_answer_is_copied_only_as_long_as_there_is_room_for_it(stream: bool):
+    script = Script({"a": [good(OpenAI, stream)]})
+
+    async def scenario(play: Play) -> None:
+        play.admission.bytes = 200
+        result = await play.ask(request(OpenAI, stream))
+
+        assert isinstance(result.outcome, Answered)
+        assert 0 == len(play.memory.answers)
+
+    play(Play(script, cache=FRESH), scenario)
+
+
 def test_where_memory_is_tight_nothing_more_is_kept():
     script = Script({"a": [good(OpenAI, False)]})
 

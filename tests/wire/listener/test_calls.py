@@ -183,6 +183,7 @@ def test_request_headers_that_are_allowed_change_the_call_and_go_no_further():
         b"x-llm-sidecar-fallback: off",
         b"x-llm-sidecar-retry: OFF",
         b"x-llm-sidecar-cache: on",
+        b"x-llm-sidecar-tenant: north",
         b"x-llm-sidecar-class: background",
     )
 
@@ -190,7 +191,7 @@ def test_request_headers_that_are_allowed_change_the_call_and_go_no_further():
         async with house(routes={"openai": Route(name="openai")}) as home:
             await home.ask(post(PATH, CHAT, *wish))
             (call,) = home.calls
-            assert call.options == Options(fallback=False, retry=False, cache=True)
+            assert call.options == Options(fallback=False, retry=False, cache=True, tenant="north")
             assert (call.traffic, round(call.deadline - call.arrived, 6)) == (Traffic.BACKGROUND, 300.0)
             assert not any(name.startswith(b"x-llm-sidecar") for name, _ in call.headers)
 
