@@ -317,6 +317,7 @@ def build(route: Route, env: Env) -> Service:
             tell,
             memory.answer_store,
             _near(route, env),
+            first=len(first) if route.order == "listed" else len(route.chain),
             room=env.admission,
         )
     # outside them: a spent deadline or a shed call can still get the static answer
@@ -329,6 +330,8 @@ def _near(route: Route, env: Env) -> Near | None:
     if rules is None:
         return None
     s: Service = env.upstream(Limits(answer=rules.seconds))
+    if route.allow != Boundary():
+        s = Confine(s, route.allow)  # a question is as much the user's as a call is
     s = AttemptSpan(s, env.clock, env.tell)
     embed = Embed(s, rules.target, rules.seconds, env.clock, rules.dimensions)
     name = f"{route.name} {rules.target.provider.name} {rules.target.model} {rules.dimensions}"

@@ -261,6 +261,9 @@ def _route_parts(route: Route, path: Path, problems: Problems) -> None:
         provider = semantic.target.provider
         if "embeddings" not in FAMILIES.get(provider.dialect, (provider.dialect,)):
             problems.add(place, f"{provider.name} has no embeddings in OpenAI's form")
+        outside = route.allow.outside(provider)
+        if outside:
+            problems.add(place, f"{provider.name} is outside of what this route allows: {outside}")
         if semantic.target.model is None:
             problems.add(place, "needs the `model` that makes the vectors")
         if semantic.target.credential is None and not provider.private:

@@ -8,7 +8,7 @@ was only rejected for its quality and before the static one. A call that has suc
 does not wait for a breaker's probe.
 
 It stands outside Admit and Deadline, so that a call whose time is spent or that was shed still gets it,
-and inside Degrade, which has what is less. A fresh answer comes from the first target of the chain as it
+and inside Degrade, which has what is less. A fresh answer comes from the first step of the chain as it
 is configured now; a stale one may come from any target of the route. Key, model and place of a target
 count: an answer from elsewhere is nobody's.
 
@@ -89,6 +89,7 @@ class Cache:
     tell: Tell
     shared: AnswerStore | None = None
     near: Near | None = None
+    first: int = 1  # so many of the targets are the first step of the chain
     room: Admission = field(kw_only=True)  # that all calls share for what they hold
 
     async def __call__(self, call: Call, sink: Sink) -> Outcome:
@@ -179,7 +180,9 @@ class Cache:
         return (stored, cosine) if self._stands(stored, call) else (None, None)
 
     def _fresh(self, found: Stored, call: Call, now: float) -> bool:
-        return now - found.at <= self.rules.fresh and found.source == _source(self.targets[0], call)
+        if now - found.at > self.rules.fresh:
+            return False
+        return any(found.source == _source(target, call) for target in self.targets[: self.first])
 
     def _stands(self, found: Stored, call: Call) -> bool:
         if self.clock.now() - found.at > self.rules.stale:

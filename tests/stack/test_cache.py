@@ -225,6 +225,20 @@ def test_a_stand_ins_answer_is_never_fresh_but_may_stand_in_again():
     play(Play(script, cache=FRESH), scenario)
 
 
+def test_any_of_the_first_group_gives_fresh_answers():
+    script = Script({"a": [s.lost()], "b": [good(OpenAI, False)]})
+
+    async def scenario(play: Play) -> None:
+        chain = tuple(replace(target, group=1) for target in play.route.chain)
+        play.stack = play.build(replace(play.route, chain=chain))
+        for _ in range(3):
+            await play.ask(request(OpenAI, False))
+
+        assert 1 == script.count("b")
+
+    play(Play(script, cache=FRESH), scenario)
+
+
 def test_vectors_are_given_again():
     vectors = json.dumps({"object": "list", "model": "m-1", "data": [{"embedding": [0.5]}]}).encode()
     script = Script({"a": [s.answer(vectors)]})

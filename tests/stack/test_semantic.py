@@ -15,7 +15,7 @@ from sidecar.core.nearest import Nearest
 from sidecar.dialects.repeating import last_words
 from sidecar.events import AttemptEnded, Cached
 from sidecar.model import Answered, Call, Chunk, Failed, Head, Options, Outcome, Sink, Tier
-from sidecar.settings import CacheRules, RetryRules, Semantic
+from sidecar.settings import Boundary, CacheRules, RetryRules, Semantic
 from sidecar.telemetry import words as said
 from tests.kit import script as s
 from tests.kit.answers import DIALECTS, JSON, OpenAI, Responses
@@ -185,6 +185,24 @@ def test_its_attempts_are_counted_but_are_no_attempts_of_the_call():
 
         assert {"a"} == {attempt.target for attempt in near.record.attempts}
         assert 2 == sum(event.attempt.target == "vectors" for event in play.said(AttemptEnded))
+
+    play(script, scenario)
+
+
+def test_no_question_leaves_what_the_route_allows():
+    vectors = Vectors()
+    script = Script({"a": [good(OpenAI, False), s.lost()], "vectors": [vectors]})
+
+    async def scenario(play: Play) -> None:
+        [target] = play.route.chain
+        inside = replace(target, provider=replace(target.provider, region="eu"))
+        play.stack = play.build(replace(play.route, chain=(inside,), allow=Boundary(regions=("eu",))))
+        await play.ask(request(OpenAI, "0"))
+        await play.memory.learning.once()
+        result = await play.ask(request(OpenAI, "1"))
+
+        assert Tier.NONE is said.tier(result.outcome)
+        assert [] == vectors.bodies
 
     play(script, scenario)
 
