@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import yaml
 
-from alerts import app, breaker, injector, itself, money, provider, recordings, slo
+from alerts import app, breaker, deferred, injector, itself, money, provider, recordings, slo
 from alerts.inhibition import alertmanager
 from alerts.promql import SECONDS, number
 from alerts.rules import Alert, Group, Recording
@@ -41,6 +41,7 @@ def groups(t: Thresholds = DEFAULT) -> tuple[Group, ...]:
         ),
         Group("llm-sidecar.slo", (*slo.recordings(), *slo.alerts(t))),
         Group("llm-sidecar.app", app.alerts(t)),
+        Group("llm-sidecar.deferred", deferred.alerts(t)),
         Group("llm-sidecar.provider", provider.alerts(t)),
         Group("llm-sidecar.money", money.alerts(t)),
         Group("llm-sidecar.breaker", breaker.alerts(t)),

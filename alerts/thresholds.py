@@ -75,6 +75,10 @@ class Thresholds:
     below_full_rate: float = _number(0.2, "calls without a full answer", share=True)
     below_full_events: float = _number(10, "calls without a full answer in 10 min")
 
+    deferred_age_seconds: float = _number(3600, "that the oldest deferred call has waited")
+    deferred_full_rate: float = _number(0.8, "of a bound of the queue of deferred calls", share=True)
+    deferred_lost_events: float = _number(1, "deferred calls lost or not taken in 15 min")
+
     error_objective: float = _number(0.99, "calls answered at all, over 30 days", share=True)
     full_objective: float = _number(0.95, "calls answered in full, over 30 days", share=True)
     burn_events: float = _number(10, "bad calls in the long window of a burn rate alert")

@@ -212,6 +212,75 @@ def tunnels() -> timeseries.Panel:
     )
 
 
+# ---- deferred calls -----------------------------------------------------------------------------
+
+
+def deferred_jobs() -> timeseries.Panel:
+    return style.lines(
+        "Deferred calls",
+        "Calls that wait for a provider to come back, that are asked for now, and whose end is kept for "
+        "their owners. waiting climbs while its provider is well: raise deferred.per_second.",
+        Query(
+            total(pick(catalog.DEFERRED_JOBS, scope=PODS), ("namespace", "state")), "{{namespace}} {{state}}"
+        ),
+        unit="short",
+        runbooks=("LLMDeferredTooOld",),
+    )
+
+
+def deferred_events() -> timeseries.Panel:
+    return style.lines(
+        "What becomes of deferred calls",
+        "expired, dropped and refused are calls that nobody will get an answer to. put_off again and again: "
+        "the provider answers, and answers badly.",
+        Query(count(catalog.DEFERRED, by=("event", "reason"), scope=PODS), "{{event}} {{reason}}"),
+        unit="short",
+        bars=True,
+        runbooks=("LLMDeferredLost",),
+    )
+
+
+def deferred_age() -> timeseries.Panel:
+    return style.lines(
+        "Oldest deferred call",
+        "How long the oldest one has waited; at deferred.expires of its route it is given up.",
+        Query(
+            largest(pick(catalog.DEFERRED_OLDEST, scope=PODS), ("namespace", "app")), "{{namespace}} {{app}}"
+        ),
+        unit="s",
+        levels=Levels(critical=DEFAULT.deferred_age_seconds),
+        runbooks=("LLMDeferredTooOld",),
+    )
+
+
+def deferred_room() -> timeseries.Panel:
+    return style.lines(
+        "Room for deferred calls",
+        "The fullest bound of each pod's queue, and pods whose file cannot be used. At 1 calls get their "
+        "error instead of a receipt.",
+        Query(
+            f"topk(10, {largest(pick(catalog.DEFERRED_FULL, scope=PODS), ('pod', 'instance'))})",
+            "{{pod}} {{instance}}",
+        ),
+        Query(f"sum({pick(catalog.DEFERRED_OK, scope=PODS)} == bool 0)", "pods that cannot write"),
+        unit="percentunit",
+        levels=Levels(critical=DEFAULT.deferred_full_rate),
+        runbooks=("LLMDeferredNearlyFull", "LLMDeferredUnusable"),
+    )
+
+
+def deferred_bytes() -> timeseries.Panel:
+    return style.lines(
+        "Bytes of deferred calls",
+        "Calls that wait and answers that are kept, on each pod's disk. Answers go at deferred.keep.",
+        Query(
+            f"topk(10, {largest(pick(catalog.DEFERRED_BYTES, scope=PODS), ('pod', 'instance'))})",
+            "{{pod}} {{instance}}",
+        ),
+        unit="bytes",
+    )
+
+
 # ---- what runs ----------------------------------------------------------------------------------
 
 
@@ -402,6 +471,13 @@ def board() -> dashboard.Dashboard:
         "Earlier answers": [given_again(), cache(), cache_size()],
         "Interception": [captured(), tunnels()],
         "Pods that learn from each other": [advice(), silent(), hearing()],
+        "Deferred calls": [
+            deferred_jobs(),
+            deferred_events(),
+            deferred_age(),
+            deferred_room(),
+            deferred_bytes(),
+        ],
         "What runs": [
             versions(),
             configs(),

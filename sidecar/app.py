@@ -25,6 +25,7 @@ from sidecar.capture.capture import Capture
 from sidecar.classify import classify
 from sidecar.core.admission import Admission
 from sidecar.core.ending import Ending
+from sidecar.deferred.worker import Worker
 from sidecar.dialects import DIALECTS
 from sidecar.environment import Pod
 from sidecar.events import Bypassed, Event, Overridden, PodEnds, Pressed, Reloaded
@@ -108,6 +109,15 @@ class App:
             show=self.counters.set_shared,
         )
         self.memory.greet, self.memory.mark = self.advisor.greet, self.advisor.mark
+        self.later = Worker(
+            lambda: self.generation,
+            self.clock,
+            self.rng,
+            self.tell,
+            new_id=self._new_id,
+            sample=self.tracing.sample,
+            ending=lambda: self.draining,
+        )
         said = self.overrides.look()
         self.pool.prepare(settings.providers.values())
         self.generation = self._generation(settings)
@@ -116,8 +126,9 @@ class App:
             admission=self.admission,
             clock=self.clock,
             tell=self.tell,
-            new_id=lambda: f"{self.rng.getrandbits(128):032x}",
+            new_id=self._new_id,
             sample=self.tracing.sample,
+            find_job=self.later.queue.find,
         )
         self._bypass = False  # as configuration and overrides want it
         self.capture = (
@@ -145,6 +156,7 @@ class App:
             self._keep_looking(),
             self._keep_measuring(),
             self.keeper.run(),
+            self.later.run(),
             self.tracing.run(),
             self.memory.learning.run(self.clock),
             self.advisor.run(),
@@ -163,6 +175,7 @@ class App:
         """Bind all ports; what was bound is given back if another one is taken. Only then `started`."""
         self.heartbeat = self.clock.now()
         self.keeper.restore()
+        await self.later.queue.look()  # before the first call may need it
         await self.tracing.start()
         addresses = await self.listener.start()
         try:
@@ -183,6 +196,7 @@ class App:
         await self.listener.close()
         if self.capture is not None:
             await self.capture.stop()
+        await self.later.queue.close()
         await asyncio.gather(self.tracing.stop(), self.admin.stop(), self.pool.close(), self.keeper.save())
 
     # ---- the end
@@ -234,6 +248,7 @@ class App:
             rng=self.rng,
             tell=self.tell,
             captures=content.opened(settings, os.environ),
+            offer=None if settings.state_dir is None else self.later.queue.offer,
             cards=Cards(settings.models),
         )
         self.memory.keep(settings)
@@ -251,7 +266,11 @@ class App:
             ),
             stacks={route.name: stack.build(route, env) for route in router.routes},
             passthrough=stack.build_passthrough(env),
+            later={route.name: stack.build_later(route, env) for route in router.routes if route.deferred},
         )
+
+    def _new_id(self) -> str:
+        return f"{self.rng.getrandbits(128):032x}"
 
     def _upstream(self, limits: Limits) -> Upstream:
         return Upstream(self.pool, limits, self.clock)
@@ -375,6 +394,7 @@ class App:
     def metrics(self, accept: str) -> tuple[bytes, str]:
         self.counters.set_in_flight(self.in_flight)
         self.counters.costs.show(*self.memory.tab.dollars(self.clock.now()))
+        self.counters.set_deferred(self.later.gauges())
         self.counters.set_tunnels(0 if self.capture is None else self.capture.tunnels)
         for provider in self.settings.providers.values():
             active, idle = self.pool.connections(provider)

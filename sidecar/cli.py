@@ -22,6 +22,7 @@ _OWN_ARGUMENTS = {
     "provider": "sidecar.provider.command",
     "demo": "sidecar.demo",
     "drain": "sidecar.drain",
+    "jobs": "sidecar.deferred.command",
     "injector": "sidecar.injector.command",
     "doctor": "sidecar.doctor.command",
     "status": "sidecar.status_command",
@@ -111,6 +112,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         ("demo", "a scripted bad day, with and without the sidecar"),
         ("status", "show which provider is ill, breakers, tiers and last decisions, live"),
         ("drain", "tell the sidecar of this pod that the pod is ending (its preStop hook)"),
+        ("jobs", "list, retry and drop deferred calls"),
         ("injector", "run the webhook that puts sidecars into pods"),
         ("doctor", "say which SDKs are here and whether their calls go through the sidecar"),
     ):

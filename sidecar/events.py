@@ -218,6 +218,23 @@ class Restored(Struct, frozen=True):
     detail: str = ""  # ours
 
 
+class Deferred(Struct, frozen=True):
+    """Something became of a deferred call, or of a call that asked to be one."""
+
+    what: str  # accepted, refused, put_off, answered, failed, expired or dropped
+    job: str  # its id; "" where it was refused
+    route: str
+    reason: str = ""  # of refused: items, bytes, disk, ...; of the others: a Fault, or a RefusedBy
+    age: float = 0.0  # seconds since it was accepted
+
+
+class Queued(Struct, frozen=True):
+    """The file of deferred calls can be used from now on, or cannot."""
+
+    ok: bool
+    detail: str = ""  # ours
+
+
 class Delivered(Struct, frozen=True):
     """Telemetry cannot be sent any more, or can again."""
 
@@ -277,6 +294,8 @@ Event = (
     | BudgetMoved
     | PodEnds
     | Restored
+    | Deferred
+    | Queued
     | Delivered
     | Drilled
     | Met

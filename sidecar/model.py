@@ -540,6 +540,7 @@ class Options(Struct, frozen=True, kw_only=True):
     cache: bool = True
     tenant: str = ""  # whose request it is, where the application has tenants
     drill: Drill | None = None
+    defer: str = ""  # on, off, always; "": as its class and its route say
 
 
 class Call(Struct, frozen=True, kw_only=True):
@@ -569,6 +570,7 @@ class Call(Struct, frozen=True, kw_only=True):
     once: bool = False  # nobody is asked again once bytes went out to a provider
     exact: bool = False  # the path is its own provider's, whole: nothing is put in
     named: str = ""  # the route that the request names, if it does
+    job: str = ""  # of the deferred call that is asked for now; its client got a receipt earlier
     # the attempt's copy:
     target: Target | None = None
     kind: Kind = Kind.INITIAL

@@ -14,6 +14,8 @@ from sidecar.settings import Boundary, BreakerRules, Route, Settings
 def outline(settings: Settings, route: Route) -> Iterator[tuple[str, str]]:
     """(layer, its settings)."""
     limits, retry, signals, commit = route.limits, route.retry, route.signals, route.commit
+    if route.deferred is not None:
+        yield "Defer", "a call of class background that nobody answers is kept, and asked for later"
     yield (
         "Degrade",
         "the route's static answer" if route.static else "a rejected answer if it is the best there was",

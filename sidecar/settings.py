@@ -32,6 +32,7 @@ Count = Annotated[int, Bound(1, 1_000_000)]
 Zero = Annotated[int, Bound(0, 1_000_000)]  # a count that may be none
 Tokens = Annotated[int, Bound(1, 100_000_000)]
 Amount = Annotated[float, Bound(0.0, 1_000_000.0)]
+Rate = Annotated[float, Bound(0.01, 1000.0)]
 Share = Annotated[float, Bound(0.0, 1.0)]
 Growth = Annotated[float, Bound(1.0, 100.0)]
 Port = Annotated[int, Bound(0, 65535)]
@@ -247,6 +248,27 @@ class Boundary:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Deferral:
+    """[R22] Calls of class background that nobody answers are stored and asked for later; the client
+    gets a receipt. Needs `state_dir`, and a target with a key of the sidecar's own.
+    """
+
+    expires: Seconds = DAY  # a call that waits longer is given up
+    keep: Seconds = DAY  # an answer, from when it is there; then it is forgotten
+    attempts: Count = 10  # rounds of asking that failed, refusals by a breaker or a known wait aside
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeferredRules:
+    """[R22] The file of deferred calls as a whole: its bounds, and how fast it is worked off."""
+
+    items: Count = 10_000  # calls that wait; beyond it none is taken
+    bytes: Bytes = 256 * 1024 * 1024  # of calls that wait, and as many of answers that are kept
+    concurrency: Count = 4  # calls of one route that are asked for at a time
+    per_second: Rate = 5.0  # of one route, begun
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Match:
     """[R13a] Which calls a route takes; None matches all. `model` is a glob."""
 
@@ -285,6 +307,7 @@ class Route:
     once: bool = False  # not idempotent: once bytes went out to a provider, nobody is asked again
     on_loss: OnLoss = "allow"  # where a stand-in cannot be told all of a request; fail: the call ends there
     allow: Boundary = Boundary()
+    deferred: Deferral | None = None  # `{}` turns it on
     continuation: bool = False  # a text stream that breaks off goes on at a target that takes a prefill
     strict_capabilities: bool = False  # what nobody knows that a stand-in can do, it cannot
     cost: RouteCost = RouteCost()
@@ -314,6 +337,7 @@ class RequestHeaders:
     deadline: bool = True
     traffic: bool = True  # x-llm-sidecar-class
     cache: bool = True
+    defer: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -440,6 +464,7 @@ class Settings:
     capture: Capture = Capture()
     cost: CostRules = CostRules()
     shared: Shared = Shared()
+    deferred: DeferredRules = DeferredRules()
     drain: Pause = 20.0  # for calls in flight, after SIGTERM
     bypass: bool = False  # pass everything on, untouched by any policy
     fail_mode: FailMode = "open"  # after a bug of ours a call goes straight to its provider; closed: it fails

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sidecar.continuing import takes
@@ -38,6 +38,7 @@ from sidecar.layers.cap import Affords, Cap
 from sidecar.layers.confine import Confine, Fence
 from sidecar.layers.continuation import Continue
 from sidecar.layers.deadline import Deadline
+from sidecar.layers.defer import Defer, Offer
 from sidecar.layers.degrade import Degrade
 from sidecar.layers.direct import Direct
 from sidecar.layers.drilled import Drilled
@@ -178,10 +179,31 @@ class Env:
     tell: Tell
     captures: bool = False  # contents, for spans
     cards: Callable[[Provider, str], Card | None] = lambda *_: None  # what the catalogue knows of a model
+    offer: Offer | None = None  # takes calls that are deferred; None: there is no file for them
 
 
 def build(route: Route, env: Env) -> Service:
     """The stack of one route."""
+    s = _build(route, env)
+    if route.deferred is not None and env.offer is not None:
+        # outside everything: a receipt is what is left when there is no answer, not even a prepared one
+        s = Defer(s, route.deferred, env.offer)
+    return s
+
+
+def build_later(route: Route, env: Env) -> Service:
+    """The same for calls that were deferred: nobody waits for them, so only a new answer will do, and only
+    our own keys are there."""
+    chains = {fault: _keyed(chain) for fault, chain in route.chains.items()}
+    fresh = replace(route.cache, scope="off")
+    return _build(replace(route, chain=_keyed(route.chain), chains=chains, static=None, cache=fresh), env)
+
+
+def _keyed(chain: tuple[Target, ...]) -> tuple[Target, ...]:
+    return tuple(target for target in chain if target.credential is not None)
+
+
+def _build(route: Route, env: Env) -> Service:
     clock, tell, memory = env.clock, env.tell, env.memory
     pricing = Pricing(env.cards, memory.tab, tell)
 
@@ -285,7 +307,8 @@ def build(route: Route, env: Env) -> Service:
         tuple(lane(target) for target in route.chain),
         {fault: tuple(lane(target) for target in chain) for fault, chain in route.chains.items()},
         Fault.CONTENT_POLICY in route.chains,
-        route.static is not None,
+        # whoever can wait, or gets something else, does not insist on a target that is known to be down
+        route.static is not None or route.deferred is not None,
         route.retry.per_call,
         clock,
         tell,

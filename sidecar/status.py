@@ -29,6 +29,7 @@ from sidecar.events import (
     Overridden,
     PodEnds,
     Pressed,
+    Queued,
     Reloaded,
     RetryDenied,
     Shed,
@@ -59,6 +60,7 @@ _DECISIONS = (
     Pressed,
     BudgetMoved,
     PodEnds,
+    Queued,
     Bug,
 )
 

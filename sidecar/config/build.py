@@ -16,6 +16,7 @@ from sidecar.settings import Amount, Baseline, Route, Settings
 from sidecar.vendors import VENDORS, Vendor
 
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
+RESERVED: Final = "llm-sidecar"  # a path prefix of ours
 _TARGET_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/@-]{0,127}")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _MODEL: Final = re.compile(r"[\x21-\x7e]{1,256}")
@@ -25,7 +26,7 @@ FIXED: Final = frozenset({
     (Settings, "providers"), (Settings, "routes"), (Settings, "defaults"), (Settings, "digest"),
     (Route, "implicit"),
 })  # fmt: skip
-NOT_SHARED: Final = frozenset({"name", "match", "chain", "chains"})
+NOT_SHARED: Final = frozenset({"name", "match", "chain", "chains", "deferred"})
 ALIASES: Final[dict[tuple[type, str], str]] = {(Route, "class"): "traffic"}
 
 
@@ -134,6 +135,8 @@ class Builder:
                 self.problems.add(
                     path, "a provider's name is made of a-z, 0-9 and _ . - (it is a path prefix)"
                 )
+            if name == RESERVED:
+                self.problems.add(path, "is the place of the sidecar's own pages; choose another name")
             read = self._one_provider(name, item, path)
             if read is None:
                 self._broken.add(name)

@@ -20,7 +20,7 @@ from sidecar.core import drill
 from sidecar.dialects import DIALECTS, FAMILIES, find
 from sidecar.hosts import HOST, captured
 from sidecar.hub import TONGUES
-from sidecar.model import Drill, Operation, Target
+from sidecar.model import Drill, Operation, Target, Traffic
 from sidecar.models import override
 from sidecar.models.catalogue import Cards, Catalogue, shipped
 from sidecar.ordering import steps
@@ -80,6 +80,8 @@ def check(settings: Settings, problems: Problems) -> None:
     _listen(settings, problems)
     _capture(settings, problems)
     _redact(settings, problems)
+    if settings.state_dir is None and any(route.deferred for route in settings.routes):
+        problems.add(("state_dir",), "is missing; `deferred` keeps calls in it, on a disk of this node")
     _models(settings, problems)
     _shared(settings.shared, problems)
     _route_parts(settings.defaults, ("defaults",), problems)
@@ -272,6 +274,17 @@ def _route_parts(route: Route, path: Path, problems: Problems) -> None:
         _static(route.static, (*path, "static"), problems)
     if route.drill is not None:
         _drill(route, route.drill, (*path, "drill"), problems)
+    if route.deferred is not None:
+        _deferred(route, path, problems)
+
+
+def _deferred(route: Route, path: Path, problems: Problems) -> None:
+    if all(target.credential is None for target in route.chain):
+        problems.add(
+            (*path, "deferred"),
+            "nobody in the chain has a key of its own, and the application's is not kept: give a target "
+            "`key`, or its provider",
+        )
 
 
 def _drill(route: Route, one: Drill, path: Path, problems: Problems) -> None:
@@ -374,6 +387,9 @@ def warnings(settings: Settings) -> list[Problem]:
     for index, route in enumerate(settings.routes):
         found += [_warn(("routes", index), reason) for reason in _never_taken(route)]
         found += [
+            _warn(("routes", index, "deferred"), reason) for reason in _rarely_deferred(route, settings)
+        ]
+        found += [
             _warn(("routes", index, "continuation"), reason) for reason in _nobody_goes_on(route, cards)
         ]
         if route.cost.over_budget == "refuse" and settings.cost.hourly_budget is None:
@@ -440,6 +456,19 @@ def _trouble_capturing(settings: Settings) -> Iterator[tuple[Path, str]]:
     folder = capture.trust_dir or ""
     if not os.access(folder, os.W_OK | os.X_OK):
         yield ("capture", "trust_dir"), f"{folder} is no folder that can be written here"
+
+
+def _rarely_deferred(route: Route, settings: Settings) -> Iterator[str]:
+    if route.deferred is None:
+        return
+    allowed = settings.request_headers
+    if route.traffic is not Traffic.BACKGROUND and not (allowed.traffic or allowed.defer):
+        yield "does nothing: the route is not of class background, and no request may ask for it"
+    if route.static is not None:
+        yield "takes few calls: the static answer comes first, and receipts only where it does not fit"
+    if any(target.credential is None for target in route.chain):
+        names = ", ".join(target.name for target in route.chain if target.credential is None)
+        yield f"is not asked of {names}: deferred calls have no key but the configured ones"
 
 
 def _never_taken(route: Route) -> Iterator[str]:

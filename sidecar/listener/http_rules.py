@@ -88,6 +88,7 @@ _TRACEPARENT = re.compile(
     rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?"
 )
 _SWITCHES = {b"off": False, b"on": True}
+_DEFER = frozenset((b"", b"on", b"off", b"always"))
 
 
 class Intake(Struct, frozen=True):
@@ -246,6 +247,9 @@ def wishes(ours: dict[bytes, bytes], allowed: RequestHeaders) -> Wishes:
         raise _bad("deadline", "a number of seconds above 0")
     if traffic is not None and traffic not in {b"interactive", b"background"}:
         raise _bad("class", "interactive or background")
+    defer = ours.get(b"defer", b"") if allowed.defer else b""
+    if defer not in _DEFER:
+        raise _bad("defer", "on, off or always")
     return Wishes(
         route=route.decode("latin-1") or None,
         options=Options(
@@ -253,6 +257,7 @@ def wishes(ours: dict[bytes, bytes], allowed: RequestHeaders) -> Wishes:
             retry=not allowed.retry or _switch(ours, "retry"),
             cache=not allowed.cache or _switch(ours, "cache"),
             tenant=ours.get(b"tenant", b"").decode("latin-1"),
+            defer=defer.decode(),
         ),
         deadline=None if seconds is None else min(seconds, LONGEST_DEADLINE),
         traffic=None if traffic is None else Traffic(traffic.decode()),

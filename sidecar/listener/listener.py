@@ -30,7 +30,7 @@ from sidecar.events import (
     Shed,
     Tell,
 )
-from sidecar.listener import complaints
+from sidecar.listener import complaints, jobs
 from sidecar.listener.bodies import NoRoomError, Upload, arrived, read_held
 from sidecar.listener.client_sink import ClientSink
 from sidecar.listener.connection import CLOSE, KEEP, Bound, Connection, Door, Reply, Request
@@ -96,6 +96,7 @@ class Listener:
         tell: Tell,
         new_id: Callable[[], str],
         sample: Callable[[str, bool | None], bool | None] = lambda _, said: said,
+        find_job: jobs.Jobs | None = None,
     ) -> None:
         """`new_id` gives 32 hexadecimal characters: the id of a call, and of its trace if it has none.
         `sample` decides about a trace, and what the application says of it.
@@ -107,6 +108,7 @@ class Listener:
         self._tell = tell
         self._new_id = new_id
         self._sample = sample
+        self._find_job = find_job
         self._nested = Nested()
         self._running: set[_Running] = set()
         self._joining = Joining(clock, tell)
@@ -209,7 +211,7 @@ class Listener:
         try:
             asked = self._reception.check(request, self._current(), bypass=self.bypass)
             if asked is None:
-                return await self._hello(request)
+                return await self._ours(request)
             if self._closing:
                 raise _draining()
             with self._admission.hold() as room:
@@ -428,13 +430,22 @@ class Listener:
         self._tell(CallEnded(call, refused, self._clock.now(), error.status, committed=False))
         return reply
 
-    async def _hello(self, request: Request) -> Reply:
+    async def _ours(self, request: Request) -> Reply:
+        head = request.head
+        assert not isinstance(head, RequestError)
+        if jobs.is_ours(head.path):
+            answer = await jobs.answer(self._find_job, head.method, head.path, head.raw_headers)
+        else:
+            answer = self._hello()
+        sink = self._sink(request, Record(), self._new_id(), Limits().write)
+        await self._write(sink, answer)
+        return KEEP if await sink.finish() else CLOSE
+
+    def _hello(self) -> Wire:
         known = sorted(self._current().settings.providers)
         body = json.dumps({"llm-sidecar": "ready", "prefixes": [f"/{name}" for name in known]}).encode()
         headers = ((b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()))
-        sink = self._sink(request, Record(), self._new_id(), Limits().write)
-        await self._write(sink, Wire(Head(200, headers=headers), body))
-        return KEEP if await sink.finish() else CLOSE
+        return Wire(Head(200, headers=headers), body)
 
     def _sink(self, request: Request, record: Record, trace: str, write_limit: float) -> ClientSink:
         head = request.head

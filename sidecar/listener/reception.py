@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 
 from msgspec import Struct
@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from sidecar.core import drill
 from sidecar.dialects import FAMILIES
 from sidecar.dialects.base import Dialect
+from sidecar.listener import jobs
 from sidecar.listener.connection import Bound, Request
 from sidecar.listener.http_rules import (
     Intake,
@@ -40,6 +41,7 @@ class Generation:
     route: Callable[[str, Ask, str | None], Route]  # provider, ask, route asked for; raises UnknownRoute
     stacks: Mapping[str, Service]
     passthrough: Service
+    later: Mapping[str, Service] = field(default_factory=dict)  # by route, for calls that were deferred
 
 
 class Asked(Struct, frozen=True, eq=False):
@@ -96,6 +98,8 @@ class Reception:
         provider = settings.providers.get(name)
         if provider is None:
             if not name and path == "/" and head.method in {"GET", "HEAD"}:
+                return None
+            if jobs.is_ours(head.path):
                 return None
             raise _unknown(name, settings)
         path, exact = _place(provider, bound, path) if bound else (path, False)

@@ -15,7 +15,7 @@ increase of 0, so the first opened breaker and the first refused key would be in
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 PREFIX = "llm_sidecar_"
@@ -39,6 +39,7 @@ class Metric:
     buckets: tuple[float, ...] = ()
     bound: int = 1  # label combinations, see above
     debug: bool = False  # on no board and in no rule of ours
+    optional: bool = False  # not there at all unless what it tells of is configured
 
     @property
     def series(self) -> int:
@@ -369,6 +370,35 @@ CAPTURED = _counter(
 )
 TUNNELS = _gauge("capture_tunnels", (), 1, "Tunnels that are open: connections that nobody looks into.")
 
+# ---- deferred calls ----------------------------------------------------------------------------
+
+DEFERRED = _counter(
+    "deferred_events_total",
+    ("event", "reason"),
+    12,
+    "What became of deferred calls: accepted, put_off (asked for in vain, and kept), answered, failed (for "
+    "good), expired, dropped (by an operator), or refused, by reason: items, bytes, full_disk, ...",
+)
+DEFERRED_JOBS = _gauge(
+    "deferred_jobs", ("state",), 4, "Deferred calls that wait, are running, are answered or failed, and kept."
+)
+DEFERRED_OLDEST = _gauge(
+    "deferred_oldest_age_seconds", (), 1, "How long the oldest deferred call has waited.", unit="seconds"
+)
+DEFERRED_BYTES = _gauge(
+    "deferred_bytes", (), 1, "Bytes of deferred calls that wait and of answers that are kept."
+)
+DEFERRED_FULL = _gauge(
+    "deferred_full_ratio", (), 1, "How full the queue is: the fullest of its bounds.", unit="ratio"
+)
+DEFERRED_OK = _gauge(
+    "deferred_usable", (), 1, "1 while the file of deferred calls can be written, or none is needed; else 0."
+)
+WAITING: tuple[Metric, ...] = tuple(
+    replace(metric, optional=True)
+    for metric in (DEFERRED, DEFERRED_JOBS, DEFERRED_OLDEST, DEFERRED_BYTES, DEFERRED_FULL, DEFERRED_OK)
+)
+
 # ---- telemetry about telemetry ----------------------------------------------------------------
 
 UNSENT = _counter(
@@ -483,6 +513,7 @@ CATALOG: tuple[Metric, ...] = (
     SHARED_ADVICE,
     CAPTURED,
     TUNNELS,
+    *WAITING,
     UNSENT,
     OVERFLOW,
     BUILD,

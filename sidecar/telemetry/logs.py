@@ -26,6 +26,7 @@ from sidecar.events import (
     Cached,
     CallEnded,
     Continued,
+    Deferred,
     Degraded,
     Delivered,
     Drilled,
@@ -41,6 +42,7 @@ from sidecar.events import (
     PodEnds,
     Pressed,
     Proxied,
+    Queued,
     Reloaded,
     Restored,
     RetryDenied,
@@ -94,6 +96,7 @@ FIELDS = frozenset(
         "fault",
         "fields",
         "first_content",
+        "job",
         "kind",
         "limit",
         "losses",
@@ -129,6 +132,7 @@ FIELDS = frozenset(
 
 # Sheds, refusals and nested retries come with every call of a storm: a few a second say it all.
 _STORMY = 10
+_LOST = frozenset({"refused", "failed", "expired", "dropped"})  # of deferred calls: nobody has an answer
 
 
 def name(value: str) -> str:
@@ -181,7 +185,9 @@ def level_of(event: Event) -> Level:
             return Level.ERROR
         case Reloaded(ok=ok, problems=problems):
             return Level.ERROR if not ok else Level.WARNING if problems else Level.INFO
-        case Restored(ok=ok) | Delivered(ok=ok) | Met(ok=ok):
+        case Deferred(what=what):
+            return Level.WARNING if what in _LOST else Level.INFO
+        case Restored(ok=ok) | Delivered(ok=ok) | Met(ok=ok) | Queued(ok=ok):
             return Level.INFO if ok else Level.WARNING
         case Overridden(ok=ok, active=active):
             return (Level.WARNING if active else Level.INFO) if ok else Level.ERROR
@@ -277,6 +283,11 @@ def describe(event: Event) -> tuple[str, Fields]:
         case Met(ok=ok, reason=reason, detail=detail):
             result = "ok" if ok else "failed"
             return "shared", {"outcome": result, "reason": name(reason), "detail": _prose(detail)}
+        case Deferred(what=what, job=job, route=route, reason=reason, age=age):
+            fields = {"outcome": name(what), "job": name(job), "route": name(route), "reason": name(reason)}
+            return "deferred", fields | {"value": round(age, 1)}
+        case Queued(ok=ok, detail=detail):
+            return "queue", {"outcome": "ok" if ok else "failed", "detail": _prose(detail)}
         case Bug(call=call, error=error):
             return "bug", {**_of(call), "error": name(error)}
         case _:
@@ -312,6 +323,7 @@ def _call(event: CallEnded) -> Fields:
     call, outcome = event.call, event.outcome
     fields: Fields = {
         **_of(call),
+        "job": name(call.job),
         "operation": call.ask.operation,
         "traffic": call.traffic,
         "stream": call.ask.stream,
@@ -380,7 +392,9 @@ class Logs:
             return
         what, fields = describe(event)
         wall = self._wall()
-        if isinstance(event, Shed | Turned | Proxied | NestedRetry) and self._too_many(what, int(wall)):
+        if isinstance(event, Shed | Turned | Proxied | NestedRetry | Deferred) and self._too_many(
+            what, int(wall)
+        ):
             return
         line = {
             "time": datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds"),

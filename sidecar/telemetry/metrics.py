@@ -16,6 +16,7 @@ from typing import assert_never
 from prometheus_client import CollectorRegistry, Histogram, ProcessCollector, disable_created_metrics
 
 import sidecar
+from sidecar.core.jobs import Gauges
 from sidecar.events import (
     AttemptEnded,
     BreakerMoved,
@@ -25,6 +26,7 @@ from sidecar.events import (
     Cached,
     CallEnded,
     Continued,
+    Deferred,
     Degraded,
     Delivered,
     Drilled,
@@ -40,6 +42,7 @@ from sidecar.events import (
     PodEnds,
     Pressed,
     Proxied,
+    Queued,
     Reloaded,
     Restored,
     RetryDenied,
@@ -68,6 +71,7 @@ from sidecar.telemetry import catalog, words
 from sidecar.telemetry.breakers import Breakers
 from sidecar.telemetry.catalog import OTHER
 from sidecar.telemetry.costs import Costs
+from sidecar.telemetry.deferred import DeferredCalls
 from sidecar.telemetry.exposition import Exposition, add, observe
 from sidecar.telemetry.genai import GenAi
 from sidecar.telemetry.instruments import Instruments
@@ -90,6 +94,7 @@ class Metrics:
         self._wall = wall
         self._met: set[str] = set()  # providers whose children exist
         self._genai: GenAi | None = None
+        self._deferred: DeferredCalls | None = None
         self._shown_until: dict[tuple[object, ...], float] = {}  # buckets with a fresh exemplar
         made = self._instruments = Instruments(self.registry, self._exposition, self._overflow)
         self._overflows = made.counter(catalog.OVERFLOW)
@@ -184,6 +189,8 @@ class Metrics:
         self._instruments.limit(room)
         for route in configured:
             self._declare_route(route)
+            if route.deferred is not None and self._deferred is None:
+                self._deferred = DeferredCalls(self._instruments)
         for provider, model in sorted(named):
             self._declare_target(provider, model)
         if settings.capture.mode != "off":
@@ -265,6 +272,10 @@ class Metrics:
 
     def set_tunnels(self, tunnels: int) -> None:
         self._tunnels.set(tunnels)
+
+    def set_deferred(self, now: Gauges | None) -> None:
+        if self._deferred is not None:
+            self._deferred.show(now)
 
     def set_lag(self, seconds: float) -> None:
         self._lag.set(seconds)
@@ -365,10 +376,9 @@ class Metrics:
                 self._reloaded(ok=ok)
             case Bug():
                 self._bugs.inc()
-            case Degraded():
-                pass  # the call's own end carries the tier
-            case Trusted():
-                pass  # as below
+            case Deferred() | Queued():
+                if self._deferred is not None:
+                    self._deferred.count(event)
             case Bypassed(on=on):
                 self._bypass.set(1 if on else 0)
             case Overridden(ok=ok):
@@ -377,6 +387,8 @@ class Metrics:
                 self._draining.set(1)
             case WouldOpen() | Restored() | Delivered() | Pressed() | FieldsDenied() | BudgetMoved() | Met():
                 pass  # a line in the log: nothing has happened to any call
+            case Degraded() | WouldOpen() | Restored() | Delivered() | Pressed() | Trusted():
+                pass  # a line in the log: nothing has happened to any call, or its own end tells it
             case _:
                 assert_never(event)
 
@@ -410,14 +422,16 @@ class Metrics:
         route = labels.route(call.route)
         own_key = not attempts or attempts[-1].target not in labels.keyed
         ended, path = words.ended(outcome, own_key=own_key), words.path(attempts, outcome)
-        add(self._requests[route, call.ask.operation, labels.primary(call), ended, words.tier(outcome), path])
-        if ended is Ended.SUCCESS or ended is Ended.ERROR:
-            took = event.ended - call.arrived
-            self._time(self._request_duration, call, (route, path, ended), took, event.ended)
-        ours = words.overhead(call, event.ended)
-        if ours is not None:
-            observe(self._overhead[("true" if call.ask.stream else "false",)], ours)
         self.costs.charge(attempts)
+        if not call.job:  # the client of a job was counted when it got its receipt
+            tier = words.tier(outcome)
+            add(self._requests[route, call.ask.operation, labels.primary(call), ended, tier, path])
+            if ended is Ended.SUCCESS or ended is Ended.ERROR:
+                took = event.ended - call.arrived
+                self._time(self._request_duration, call, (route, path, ended), took, event.ended)
+            ours = words.overhead(call, event.ended)
+            if ours is not None:
+                observe(self._overhead[("true" if call.ask.stream else "false",)], ours)
         got = words.served(attempts, outcome)
         for attempt in attempts:
             if isinstance(attempt.outcome, Failed):

@@ -428,6 +428,38 @@ SELF_CASES = (
         quiet=(of(c.OVERRIDES_OK, 1.0),),
     ),
     Case(
+        alert="LLMDeferredTooOld",
+        labels=APP | {"pod": "web-1"},
+        fires=(of(c.DEFERRED_OLDEST, (0, 3700, 0), pod="web-1"), of(c.DEFERRED_OLDEST, 10.0, pod="web-2")),
+        under=(of(c.DEFERRED_OLDEST, 3500.0, pod="web-1"), of(c.DEFERRED_FULL, 0.7, pod="web-1")),
+        quiet=(of(c.DEFERRED_OLDEST, 0.0, pod="web-1"),),
+    ),
+    Case(
+        alert="LLMDeferredNearlyFull",
+        labels=APP | {"pod": "web-1"},
+        fires=(of(c.DEFERRED_FULL, (0, 0.9, 0), pod="web-1"),),
+        under=(of(c.DEFERRED_FULL, 0.79, pod="web-1"), of(c.DEFERRED_OLDEST, 3500.0, pod="web-1")),
+        quiet=(of(c.DEFERRED_FULL, 0.0, pod="web-1"),),
+    ),
+    Case(
+        alert="LLMDeferredLost",
+        labels=APP | {"event": "expired"},
+        fires=(of(c.DEFERRED, bad(1), event="expired", reason=""),),
+        under=(
+            of(c.DEFERRED, 50.0, event="answered", reason=""),
+            of(c.DEFERRED, bad(50), event="put_off", reason=""),
+            of(c.DEFERRED, 0.0, event="refused", reason="items"),
+        ),
+        quiet=(of(c.DEFERRED, 0.0, event="expired", reason=""),),
+    ),
+    Case(
+        alert="LLMDeferredUnusable",
+        labels=APP,
+        fires=(of(c.DEFERRED_OK, (1, 0, 1)),),
+        under=(of(c.DEFERRED_OK, 1.0), of(c.OVERRIDES_OK, (1, 0, 1))),
+        quiet=(of(c.DEFERRED_OK, 1.0),),
+    ),
+    Case(
         alert="LLMSidecarDistrusted",
         labels=APP,
         fires=(of(c.CAPTURED, bad(1), how="tunnelled", reason="distrusted"),),

@@ -29,6 +29,8 @@ PARTS: dict[str, object] = {
     "deadlines": settings.Deadlines(),
     "request_headers": settings.RequestHeaders(),
     "shared": settings.Shared(),
+    "deferred": settings.DeferredRules(),
+    "routes.deferred": settings.Deferral(),
 }
 UNITS = {"": 1, "s": 1, "KiB": 1024, "MiB": 1024**2}
 HEADINGS = [

@@ -46,6 +46,11 @@ OPTIONAL = frozenset(
         "Advice of the fleet",
         "The fleet's Redis",
         "Pods that hear nothing",
+        "Deferred calls",
+        "What becomes of deferred calls",
+        "Oldest deferred call",
+        "Room for deferred calls",
+        "Bytes of deferred calls",
     }
 )
 

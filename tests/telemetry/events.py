@@ -16,6 +16,7 @@ from sidecar.events import (
     Cached,
     CallEnded,
     Continued,
+    Deferred,
     Degraded,
     Delivered,
     Drilled,
@@ -31,6 +32,7 @@ from sidecar.events import (
     PodEnds,
     Pressed,
     Proxied,
+    Queued,
     Reloaded,
     Restored,
     RetryDenied,
@@ -65,7 +67,7 @@ from sidecar.model import (
     Transition,
     Usage,
 )
-from sidecar.settings import Route, Settings, StaticAnswer
+from sidecar.settings import Deferral, Route, Settings, StaticAnswer
 
 
 class Key:
@@ -79,7 +81,7 @@ OPENAI = Provider(name="openai", dialect="openai_chat", scheme="https", host="ap
 CLAUDE = Provider(name="anthropic", dialect="anthropic", scheme="https", host="api.anthropic.com", port=443)
 FIRST = Target(name="first", provider=OPENAI, model="gpt-4o", key=Key())
 SECOND = Target(name="second", provider=CLAUDE, model="claude-sonnet")
-ROUTE = Route(name="support", chain=(FIRST, SECOND), static=StaticAnswer(text="later"))
+ROUTE = Route(name="support", chain=(FIRST, SECOND), static=StaticAnswer(text="later"), deferred=Deferral())
 SETTINGS = Settings(providers={"openai": OPENAI, "anthropic": CLAUDE}, routes=(ROUTE,), digest="0123abcd")
 USAGE = Usage(input_total=100, output_total=20, cache_read=40, cache_write=0, reasoning=8)
 
@@ -189,6 +191,8 @@ def every(about: Call | None = None, failed: Failed | None = None) -> list[Event
         Restored(ok=False, detail="baselines.json is not JSON"),
         Met(ok=False, reason="timeout", detail="does not answer in time"),
         Delivered(ok=False, signal="traces", detail="the collector does not take them"),
+        Deferred("accepted", "job_0123", "support", "breaker"),
+        Queued(ok=False, detail="deferred.sqlite3 cannot be used: SQLITE_CORRUPT"),
         Bug(call_, "KeyError"),
     ]
     assert set(EVENTS) == {type(event) for event in events}

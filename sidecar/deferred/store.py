@@ -1,0 +1,383 @@
+"""Deferred calls in one SQLite file: what it takes is on disk before it says so [R22, T16].
+
+SQLite with a write-ahead log and `synchronous=FULL`: a commit returns when it is on disk, a process
+that is killed in the middle leaves the last commit whole, and `llm-sidecar jobs` may read while the
+sidecar writes. On a full disk a write fails as a whole; what was there before stays, and can be read.
+A job changes its state in one statement, from `waiting` and from nothing else, so that one that was
+dropped meanwhile stays dropped. That a job is being asked for is known in memory alone: whatever
+happens to the process, it is waiting, and is asked for again. At least once, not at most.
+
+One process works a file off, which a lock beside it sees to; the kernel gives it back when the
+process ends, however it does. File and lock are for their owner alone (0600). Prompts and answers
+stand in the file as they are, keys do not; what is deleted is overwritten. It has to be on a disk of
+its own node: locks and logs of SQLite do not work over a network.
+
+Blocking throughout. Not for the event loop: queue.py runs it in a thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from sidecar.core.jobs import Declined, Job, Receipt
+from sidecar.model import Headers
+
+NAME: Final = "deferred.sqlite3"
+LOCK: Final = "deferred.lock"
+VERSION: Final = 1
+BUSY: Final = 2.0  # seconds to wait for `llm-sidecar jobs`, or for us
+WAITING, ANSWERED, FAILED, EXPIRED, DROPPED = "waiting", "answered", "failed", "expired", "dropped"
+STATES: Final = (WAITING, ANSWERED, FAILED, EXPIRED, DROPPED)
+SLACK: Final = 16 * 1024 * 1024  # bytes of the file that are neither a call nor an answer
+
+_SCHEMA: Final = """
+CREATE TABLE job (
+  number INTEGER PRIMARY KEY AUTOINCREMENT,
+  id TEXT NOT NULL UNIQUE,
+  state TEXT NOT NULL,
+  route TEXT NOT NULL,
+  owner BLOB NOT NULL,
+  same BLOB UNIQUE,
+  accepted REAL NOT NULL,
+  expires REAL NOT NULL,
+  keep REAL NOT NULL,
+  forget REAL NOT NULL,
+  tries INTEGER NOT NULL DEFAULT 0,
+  told INTEGER NOT NULL DEFAULT 1,
+  reason TEXT NOT NULL DEFAULT '',
+  size INTEGER NOT NULL,
+  request BLOB,
+  status INTEGER NOT NULL DEFAULT 0,
+  headers BLOB,
+  answer BLOB
+);
+CREATE INDEX job_order ON job (state, route, number);
+CREATE INDEX job_size ON job (state, size, accepted);
+CREATE INDEX job_expires ON job (state, expires);
+CREATE INDEX job_forget ON job (forget);
+"""
+
+
+class Unusable(Exception):  # a word for what the file is, not for what we did wrong
+    """The file cannot be used; says why, without quoting it."""
+
+
+class Found(msgspec.Struct, frozen=True):
+    """A job as its owner may see it; `owner` is what to compare first."""
+
+    id: str
+    state: str
+    owner: bytes
+    expires: float
+    status: int = 0
+    headers: Headers = ()
+    answer: bytes = b""
+
+    def __repr__(self) -> str:  # type: ignore[explicit-override]  # as Call
+        return f"Found({self.id}, {self.state})"
+
+
+class Next(msgspec.Struct, frozen=True):
+    """A job that waits, as far as whoever chooses has to know it."""
+
+    number: int
+    tries: int
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """A job that came to its end without an answer; to be told once."""
+
+    id: str
+    route: str
+    state: str
+    age: float
+
+
+class Counts(msgspec.Struct, frozen=True):
+    jobs: dict[str, int]  # by state
+    bytes: int  # of jobs that wait
+    answers: int  # bytes of answers that are kept
+    oldest: float  # when the oldest one that waits was accepted; 0: none waits
+
+
+class Bounds(msgspec.Struct, frozen=True):
+    items: int
+    bytes: int
+
+
+class Store:
+    """One connection, for one thread at a time. Raises sqlite3.Error where the disk says no."""
+
+    def __init__(self, folder: Path, *, drains: bool = True) -> None:
+        """`drains`: takes the lock, and makes the file if there is none. Raises Unusable."""
+        self._lock = _locked(folder / LOCK) if drains else -1
+        try:
+            self._db = _opened(folder / NAME, make=drains)
+        except BaseException:
+            self._unlock()
+            raise
+
+    def close(self) -> None:
+        with contextlib.suppress(sqlite3.Error):
+            self._db.close()
+        self._unlock()
+
+    def _unlock(self) -> None:
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    # ---- calls come
+
+    def put(self, job: Job, bounds: Bounds) -> Receipt | Declined:
+        """The receipt of the job, or of the same one that is here already."""
+        with self._changing() as db:
+            if job.same:
+                row = db.execute("SELECT id, expires FROM job WHERE same = ?", (job.same,)).fetchone()
+                if row is not None:
+                    return Receipt(row[0], row[1])
+            counts = db.execute(
+                "SELECT COUNT(*), COALESCE(SUM(size), 0) FROM job WHERE state = ?", (WAITING,)
+            ).fetchone()
+            if counts[0] >= bounds.items:
+                return Declined("items")
+            if counts[1] + job.size > bounds.bytes:
+                return Declined("bytes")
+            db.execute(
+                "INSERT INTO job (id, state, route, owner, same, accepted, expires, keep, forget, size,"
+                " request) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    job.id,
+                    WAITING,
+                    job.route,
+                    job.owner,
+                    job.same or None,
+                    job.accepted,
+                    job.expires,
+                    job.keep,
+                    job.expires + job.keep,
+                    job.size,
+                    msgspec.msgpack.encode(job),
+                ),
+            )
+        return Receipt(job.id, job.expires)
+
+    def find(self, job: str) -> Found | None:
+        row = self._db.execute(
+            "SELECT id, state, owner, expires, status, headers, answer FROM job WHERE id = ?", (job,)
+        ).fetchone()
+        if row is None:
+            return None
+        headers = () if row[5] is None else msgspec.msgpack.decode(row[5], type=Headers)
+        return Found(row[0], row[1], row[2], row[3], row[4], headers, row[6] or b"")
+
+    # ---- calls are asked for
+
+    def routes(self) -> list[str]:
+        """Those that have jobs waiting."""
+        return [
+            row[0] for row in self._db.execute("SELECT DISTINCT route FROM job WHERE state = ?", (WAITING,))
+        ]
+
+    def heads(self, route: str, most: int) -> list[Next]:
+        """The oldest jobs of a route that wait, oldest first."""
+        rows = self._db.execute(
+            "SELECT number, tries FROM job WHERE state = ? AND route = ? ORDER BY number LIMIT ?",
+            (WAITING, route, most),
+        )
+        return [Next(*row) for row in rows]
+
+    def load(self, number: int) -> Job | None:
+        """What to ask for; None where it does not wait any more."""
+        row = self._db.execute(
+            "SELECT request FROM job WHERE number = ? AND state = ?", (number, WAITING)
+        ).fetchone()
+        return None if row is None else msgspec.msgpack.decode(row[0], type=Job)
+
+    def put_off(self, number: int, reason: str) -> None:
+        """It failed, and stays."""
+        with self._changing() as db:
+            db.execute(
+                "UPDATE job SET tries = tries + 1, reason = ? WHERE number = ? AND state = ?",
+                (reason, number, WAITING),
+            )
+
+    def finish(
+        self,
+        number: int,
+        state: str,
+        *,
+        status: int,
+        headers: Headers,
+        answer: bytes,
+        reason: str,
+        wall: float,
+    ) -> bool:
+        """The answer, or the error that is its end; False: somebody dropped it meanwhile. The request of a
+        failed one is kept, for whoever wants it asked again.
+        """
+        with self._changing() as db:
+            done = db.execute(
+                "UPDATE job SET state = ?1, status = ?2, headers = ?3, answer = ?4, reason = ?5,"
+                " forget = ?6 + keep, size = ?7, request = CASE ?1 WHEN ?8 THEN request END,"
+                " same = CASE ?1 WHEN ?8 THEN NULL ELSE same END WHERE number = ?9 AND state = ?10",
+                (
+                    state,
+                    status,
+                    msgspec.msgpack.encode(headers),
+                    answer,
+                    reason,
+                    wall,
+                    len(answer) + 512,
+                    FAILED,
+                    number,
+                    WAITING,
+                ),
+            )
+            return done.rowcount == 1
+
+    def sweep(self, wall: float) -> list[Ended]:
+        """Expire what has waited too long, forget what was kept long enough; what is to be told of them."""
+        db = self._db
+        over = "SELECT 1 FROM job WHERE (state = ? AND expires <= ?) OR forget <= ? OR told = 0 LIMIT 1"
+        if db.execute(over, (WAITING, wall, wall)).fetchone() is None:
+            return []  # nothing is written where nothing is to be done
+        with self._changing():
+            db.execute(
+                "UPDATE job SET state = ?, told = 0, same = NULL, request = NULL, size = 512,"
+                " forget = expires + keep"
+                " WHERE state = ? AND expires <= ?",
+                (EXPIRED, WAITING, wall),
+            )
+            rows = db.execute(
+                "SELECT id, route, state, accepted FROM job WHERE told = 0 LIMIT 1000"
+            ).fetchall()
+            db.executemany("UPDATE job SET told = 1 WHERE id = ?", [(row[0],) for row in rows])
+            db.execute("DELETE FROM job WHERE forget <= ? AND told = 1 AND state != ?", (wall, WAITING))
+        return [Ended(row[0], row[1], row[2], max(0.0, wall - row[3])) for row in rows]
+
+    def counts(self) -> Counts:
+        rows = self._db.execute(
+            "SELECT state, COUNT(*), COALESCE(SUM(size), 0), MIN(accepted) FROM job GROUP BY state"
+        ).fetchall()
+        waiting = next((row for row in rows if row[0] == WAITING), (WAITING, 0, 0, 0.0))
+        return Counts(
+            {row[0]: row[1] for row in rows},
+            waiting[2],
+            sum(row[2] for row in rows if row[0] != WAITING),
+            waiting[3] or 0.0,
+        )
+
+    # ---- what an operator does
+
+    def list(self, state: str | None, most: int) -> list[dict[str, Any]]:
+        """The oldest first; nothing of any request or answer."""
+        rows = self._db.execute(
+            "SELECT id, state, route, accepted, expires, tries, reason, size, status FROM job"
+            " WHERE ?1 IS NULL OR state = ?1 ORDER BY number LIMIT ?2",
+            (state, most),
+        )
+        names = ("id", "state", "route", "accepted", "expires", "tries", "reason", "size", "status")
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
+    def retry(self, jobs: Sequence[str] | None, wall: float) -> int:
+        """Ask at once for those that wait, anew for those that failed; None: for all. How many."""
+        with self._changing() as db:
+            changed = 0
+            for one in [None] if jobs is None else jobs:
+                changed += db.execute(
+                    "UPDATE job SET tries = 0, reason = '', status = 0, headers = NULL, answer = NULL,"
+                    " expires = MAX(expires, CASE state WHEN ?1 THEN ?3 + expires - accepted ELSE 0 END),"
+                    " forget = MAX(forget, ?3 + expires - accepted + keep), state = ?2,"
+                    " size = LENGTH(request) + 512"
+                    " WHERE (state = ?1 OR state = ?2) AND (?4 IS NULL OR id = ?4)",
+                    (FAILED, WAITING, wall, one),
+                ).rowcount
+            return changed
+
+    def drop(self, jobs: Sequence[str] | None, wall: float) -> int:
+        """Give up those that wait; None: all. Their owners are told that they are gone."""
+        with self._changing() as db:
+            changed = 0
+            for one in [None] if jobs is None else jobs:
+                changed += db.execute(
+                    "UPDATE job SET state = ?1, told = 0, same = NULL, request = NULL, size = 512,"
+                    " forget = ?3 + keep"
+                    " WHERE state = ?2 AND (?4 IS NULL OR id = ?4)",
+                    (DROPPED, WAITING, wall, one),
+                ).rowcount
+            return changed
+
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction, on disk at its end or not there at all."""
+        db = self._db
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            yield db
+            db.execute("COMMIT")
+        except BaseException:
+            with contextlib.suppress(sqlite3.Error):
+                db.execute("ROLLBACK")
+            raise
+
+    def bound(self, size: int) -> None:
+        """No more than so many bytes of file, for calls and as much again for answers."""
+        page = self._db.execute("PRAGMA page_size").fetchone()[0]
+        self._db.execute(f"PRAGMA max_page_count = {max(1, (2 * size + SLACK) // page)}")
+
+
+def _locked(path: Path) -> int:
+    try:
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise Unusable(f"{LOCK} cannot be made in state_dir: {error.strerror}") from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        raise Unusable("another process works this state_dir off: each needs one of its own") from None
+    return lock
+
+
+def _opened(path: Path, *, make: bool) -> sqlite3.Connection:
+    if not make and not path.exists():
+        raise Unusable(f"there is no {NAME} here: nothing was ever deferred")
+    try:
+        if make:  # before SQLite opens it: its files have the mode of the first
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+            path.chmod(0o600)
+        db = sqlite3.connect(path, timeout=BUSY, isolation_level=None, check_same_thread=False)
+    except OSError as error:
+        raise Unusable(f"{NAME} cannot be opened: {error.strerror}") from None
+    except sqlite3.Error as error:
+        raise Unusable(f"{NAME} cannot be opened: {_why(error)}") from None
+    try:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+        db.execute("PRAGMA secure_delete = ON")
+        db.execute("PRAGMA journal_size_limit = 4194304")
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0 and make:
+            db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
+            version = VERSION
+    except sqlite3.Error as error:
+        db.close()
+        raise Unusable(f"{NAME} cannot be used: {_why(error)}") from None
+    if version != VERSION:
+        db.close()
+        raise Unusable(f"{NAME} is of version {version}, not of {VERSION}")
+    return db
+
+
+def _why(error: sqlite3.Error) -> str:
+    """SQLite's own word for it: its messages may quote."""
+    return getattr(error, "sqlite_errorname", type(error).__name__)
