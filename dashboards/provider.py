@@ -251,6 +251,18 @@ def attempts_p95() -> timeseries.Panel:
     )
 
 
+def hedges() -> timeseries.Panel:
+    return style.lines(
+        "Hedges",
+        "Targets of this provider that were asked beside a slow one. won: they cut the tail. Mostly lost: "
+        "they are no faster than who was waited for. denied: the budget was spent; much of it means that "
+        "the first target is slow as a whole, which is no matter for hedging.",
+        Query(rate(catalog.HEDGES, by=("provider", "result"), scope=ONE), "{{provider}} {{result}}"),
+        unit="reqps",
+        runbooks=("LLMProviderLatencyDegraded", "LLMDetourCostHigh"),
+    )
+
+
 def waits() -> timeseries.Panel:
     return style.lines(
         "Waiting between attempts",
@@ -437,7 +449,7 @@ def board() -> dashboard.Dashboard:
         "Errors and retries": [
             outcomes(), classes(), error_rates(), kinds(), retries_that_help(), denied(), losses(),
         ],
-        "Latency": [durations(), against_baseline(), first_content(), attempts_p95(), waits()],
+        "Latency": [durations(), against_baseline(), first_content(), attempts_p95(), waits(), hedges()],
         "Quality, streams and breakers": [
             siblings(),
             violations(), actions(), interruptions(), breaker_states(), breaker_moves(), kept_away(),

@@ -42,8 +42,10 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "full": GREEN, "reduced": "yellow", "cached": "light-orange", "static": AMBER, "deferred": "purple",
         "none": RED,
     },
-    "path": {"direct": GREEN, "retry": "yellow", "fallback": BLUE, "degraded": "purple"},
-    "kind": {"initial": GREEN, "retry": "yellow", "fallback": BLUE, "probe": GREY},
+    "path": {
+        "direct": GREEN, "retry": "yellow", "fallback": BLUE, "hedge": "light-blue", "degraded": "purple",
+    },
+    "kind": {"initial": GREEN, "retry": "yellow", "fallback": BLUE, "hedge": "light-blue", "probe": GREY},
     "purpose": {
         "served": GREEN, "overhead": AMBER, "retry": "yellow", "fallback": BLUE, "hedge": "purple",
         "quality_rejected": RED,

@@ -38,6 +38,18 @@ class FellBack(Struct, frozen=True):
     reason: str  # a Fault, or a RefusedBy
 
 
+class Hedged(Struct, frozen=True):
+    """A target was slow, so that another one was asked beside it, or would have been. `result`: won (the
+    second one's answer is taken), lost, failed (it had none), left (the call ended first) or denied (the
+    budget is spent).
+    """
+
+    call: Call
+    slow: Target
+    beside: Target
+    result: str
+
+
 class Continued(Struct, frozen=True):
     """A stream broke off after commit and somebody was asked to go on. `to` None: nobody did."""
 
@@ -271,6 +283,7 @@ Event = (
     | RetryPlanned
     | RetryDenied
     | FellBack
+    | Hedged
     | Continued
     | TargetSkipped
     | FieldsDenied

@@ -26,7 +26,17 @@ from sidecar.routing import Router, own_path, split_path, upstream_path
 from sidecar.secret import Secret
 from sidecar.settings import Route, Settings
 
-_PARTS: Final = ("limits", "retry", "budget", "breaker", "quality_breaker", "signals", "commit", "cost")
+_PARTS: Final = (
+    "limits",
+    "retry",
+    "budget",
+    "breaker",
+    "quality_breaker",
+    "signals",
+    "commit",
+    "hedge",
+    "cost",
+)
 _ROUTE_HEADER: Final = "x-llm-sidecar-route"
 _ORDERS: Final = {
     "cost": "the cheapest first for a request of this size",

@@ -19,7 +19,7 @@ repr.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Generator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from math import inf
@@ -434,6 +434,7 @@ class Kind(StrEnum):
     RETRY = "retry"
     FALLBACK = "fallback"
     PROBE = "probe"
+    HEDGE = "hedge"  # beside one that is slow
     CONTINUATION = "continuation"  # goes on with what another one began
 
 
@@ -532,6 +533,16 @@ class Drill:
     target: str = ""  # of a target or a provider; "": all of the route
 
 
+class Runner(Struct):
+    """One of two targets that are asked at the same time; see layers/hedge."""
+
+    claim: Callable[[], object]  # says that its first content is here
+    attempt: Attempt | None = None  # the one that runs, or ran last
+
+    def __repr__(self) -> str:  # type: ignore[explicit-override]  # as Chunk
+        return f"Runner({self.attempt and self.attempt.number})"
+
+
 class Options(Struct, frozen=True, kw_only=True):
     """What the request's own headers changed, where configuration allows it."""
 
@@ -580,6 +591,7 @@ class Call(Struct, frozen=True, kw_only=True):
     early: bool = False  # alone, and no breaker's probe is due before the deadline
     stretch: float = 1.0  # of the silence limits, on the one more try of a lonely target
     breaker: BreakerState | None = None  # the state that let this attempt through
+    runner: Runner | None = None  # where another target may be asked beside this one
     covered: bool = False  # an answer that was given before stands behind this call
     assembled: bool = False  # asked as a stream for a client that wants it whole
     written: object = None  # the request in its target's dialect (hub.Written), where that is another one
@@ -592,6 +604,21 @@ class Call(Struct, frozen=True, kw_only=True):
 def spent(call: Call) -> bool:
     """May nobody be asked any more, because the request may have been acted on?"""
     return call.once and any(attempt.sent for attempt in call.record.attempts)
+
+
+def current(call: Call) -> Attempt:
+    """The attempt that runs, or ran last, in the frame that this copy of the call was made for."""
+    runner = call.runner
+    if runner is None or runner.attempt is None:
+        return call.record.attempts[-1]
+    return runner.attempt
+
+
+def latest(attempts: Sequence[Attempt]) -> Attempt | None:
+    """The last one that lost no race: whose answer it is, if there is any."""
+    if attempts and not attempts[-1].lost_race:  # nearly always
+        return attempts[-1]
+    return next((one for one in reversed(attempts) if not one.lost_race), None)
 
 
 def span_id(call_id: str, number: int = 0) -> str:

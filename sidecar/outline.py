@@ -31,6 +31,8 @@ def outline(settings: Settings, route: Route) -> Iterator[tuple[str, str]]:
     yield "Deadline", f"bounds the waiting; a stream that flows may take {limits.total:g} s"
     in_groups = len(route.chain) - len(steps(route.chain))
     count = f"{len(route.chain)} in the chain" + (f", {len(steps(route.chain))} steps" if in_groups else "")
+    if route.hedge.after != "off":
+        count += f", raced by the next after {route.hedge.after}"
     yield "Fallback", f"{count}, at most {retry.per_call} attempts a call"
     if route.cost.cap is not None:
         yield "Cap", f"no further attempt that could make the call dearer than {_money(route.cost.cap)}"

@@ -19,6 +19,7 @@ from sidecar.core.baseline import Usual
 from sidecar.core.breaker import Breaker
 from sidecar.core.budget import Budget
 from sidecar.core.cache import Answers, AnswerStore
+from sidecar.core.hedging import Hedging
 from sidecar.core.nearest import Nearest
 from sidecar.core.standing import Allowance, Standing
 from sidecar.core.waits import Waits
@@ -43,9 +44,10 @@ from sidecar.layers.degrade import Degrade
 from sidecar.layers.direct import Direct
 from sidecar.layers.drilled import Drilled
 from sidecar.layers.embed import Embed, Learning
-from sidecar.layers.fallback import Fallback, Lane, arranging
+from sidecar.layers.fallback import Arrange, Fallback, Lane, arranging
 from sidecar.layers.gate import Gate, Heed
 from sidecar.layers.guard import Guard
+from sidecar.layers.hedge import Hedge
 from sidecar.layers.judge import Classify, Judge
 from sidecar.layers.retry import Retry, digest
 from sidecar.layers.spent import Spent
@@ -86,6 +88,7 @@ class Memory:
     budgets: dict[str, Budget] = field(default_factory=dict)
     standings: dict[tuple[str, str], Standing] = field(default_factory=dict)  # by route and target
     allowances: dict[str, Allowance] = field(default_factory=dict)  # by route
+    hedgings: dict[str, Hedging] = field(default_factory=dict)  # by route, of those that hedge
     denials: Denials = field(default_factory=Denials)  # fields that targets said they do not take
     ratios: Ratios = field(default_factory=Ratios)  # bytes a token takes
     tab: Tab = field(default_factory=Tab)
@@ -159,6 +162,7 @@ class Memory:
         named = {name for name, _ in used} | set(settings.providers)
         kept = {key: value for key, value in self.standings.items() if key in used or key[0] in named}
         self.standings = kept
+        self.hedgings = {name: value for name, value in self.hedgings.items() if name in named}
         for name in [name for name in self.breakers if name[0] not in settings.providers]:
             del self.breakers[name]
 
@@ -299,9 +303,6 @@ def _build(route: Route, env: Env) -> Service:
             s = Confine(s, route.allow)  # an attempt is not even begun
         return Lane(target, s)
 
-    grouped = any(target.group is not None for target in targets(route))
-    rank = ranking(route.order, env.cards)
-
     s: Service
     s = Fallback(  # somebody else: after the retries, within the one deadline
         tuple(lane(target) for target in route.chain),
@@ -313,7 +314,8 @@ def _build(route: Route, env: Env) -> Service:
         clock,
         tell,
         pardon,
-        arranging(rank, env.rng) if grouped or rank is not None else None,
+        _arrange(route, env),
+        _hedge(route, env),
     )
     if route.continuation:
         # outside the chain, whose one answer it mends; inside the deadline
@@ -359,6 +361,21 @@ def _near(route: Route, env: Env) -> Near | None:
     embed = Embed(s, rules.target, rules.seconds, env.clock, rules.dimensions)
     name = f"{route.name} {rules.target.provider.name} {rules.target.model} {rules.dimensions}"
     return Near(embed, memory.nearest.setdefault(name, Nearest()), memory.learning, rules.threshold)
+
+
+def _arrange(route: Route, env: Env) -> Arrange | None:
+    """None: as listed."""
+    grouped = any(target.group is not None for target in targets(route))
+    rank = ranking(route.order, env.cards)
+    return arranging(rank, env.rng) if grouped or rank is not None else None
+
+
+def _hedge(route: Route, env: Env) -> Hedge | None:
+    """None: nobody is asked beside another."""
+    if route.hedge.after == "off":
+        return None
+    learned = env.memory.hedgings.setdefault(route.name, Hedging())
+    return Hedge(route.hedge, learned, ranking("cost", env.cards), env.clock, env.tell)
 
 
 def build_passthrough(env: Env) -> Service:

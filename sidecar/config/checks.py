@@ -386,6 +386,7 @@ def warnings(settings: Settings) -> list[Problem]:
     cards = Cards(settings.models)
     for index, route in enumerate(settings.routes):
         found += [_warn(("routes", index), reason) for reason in _never_taken(route)]
+        found += [_warn(("routes", index, "hedge"), reason) for reason in _nobody_to_race(route)]
         found += [
             _warn(("routes", index, "deferred"), reason) for reason in _rarely_deferred(route, settings)
         ]
@@ -417,6 +418,15 @@ def warnings(settings: Settings) -> list[Problem]:
         for path, secret in _secrets(settings)
         if secret.trouble
     ]
+
+
+def _nobody_to_race(route: Route) -> Iterator[str]:
+    if route.hedge.after == "off":
+        return
+    if len(route.chain) < 2:
+        yield "does nothing: there is no second target in the chain"
+    elif route.once:
+        yield "does nothing: the route acts only once (`once: true`)"
 
 
 def _nobody_goes_on(route: Route, cards: Cards) -> Iterator[str]:

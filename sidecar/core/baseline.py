@@ -82,6 +82,16 @@ class Baseline:
             self._median = 0.001 * math.exp((bisect_left(sums, sums[-1] / 2) + 0.5) * _LOG)
         return self._median
 
+    def quantile(self, share: float) -> float | None:
+        """Seconds below which this share of the samples lies; None while too little was seen."""
+        if self.count < self.min_samples:
+            return None
+        sums = list(accumulate(self._weights))
+        sought = share * sums[-1]
+        index = min(bisect_left(sums, sought), _BUCKETS - 1)
+        part = 1 - (sums[index] - sought) / self._weights[index]  # of the bucket that it falls into
+        return 0.001 * math.exp((index + part) * _LOG)
+
     def snapshot(self) -> dict[str, Any]:
         weights = {str(n): w / self._weight for n, w in enumerate(self._weights) if w}
         return {"count": self.count, "weights": weights}
@@ -149,6 +159,11 @@ Kind = tuple[str, int, bool, bool]
 """Requests whose answers can be compared: the model that answers, the request's size (0 small, 1 medium,
 2 large), whether it wants reasoning, whether it wants a stream."""
 _KIND = ("model", "size", "reasoning", "stream")
+
+
+def kind_of(call: Call, model: str) -> Kind:
+    size = len(call.body)
+    return model, (size > SMALL) + (size > MEDIUM), call.ask.reasoning, call.ask.stream
 
 
 @dataclass(slots=True)
@@ -246,9 +261,7 @@ class Usual:
     # ---- kinds
 
     def _kind(self, call: Call, answering: str) -> Kind:
-        ask, size = call.ask, len(call.body)
-        model = answering or self._answering.get(ask.model, ask.model)
-        return model, (size > SMALL) + (size > MEDIUM), ask.reasoning, ask.stream
+        return kind_of(call, answering or self._answering.get(call.ask.model, call.ask.model))
 
     def _lesson(self, kind: Kind) -> Lesson:
         lesson = self._lessons.get(kind)

@@ -148,7 +148,7 @@ def settle(attempts: Sequence[Attempt], outcome: Outcome | None, *, committed: b
             following = attempt.kind
 
 
-_MADE_FOR = {Kind.RETRY: Purpose.RETRY, Kind.FALLBACK: Purpose.FALLBACK}
+_MADE_FOR = {Kind.RETRY: Purpose.RETRY, Kind.FALLBACK: Purpose.FALLBACK, Kind.HEDGE: Purpose.HEDGE}
 
 
 def _purpose(attempt: Attempt, served: bool, following: Kind | None) -> Purpose:

@@ -61,6 +61,8 @@ class AttemptSpan:
             losses=call.losses,
         )
         attempts.append(attempt)
+        if call.runner is not None:
+            call.runner.attempt = attempt
         if self.copies and call.sampled:
             attempt.said = Said()
             sink = Copy(sink, attempt.said)

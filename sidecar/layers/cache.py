@@ -57,6 +57,7 @@ from sidecar.model import (
     Stage,
     Target,
     Tier,
+    latest,
 )
 from sidecar.settings import CacheRules
 
@@ -196,7 +197,7 @@ class Cache:
     # ---- keeping
 
     def _keep(self, call: Call, like: Likeness, key: bytes, copy: _Copy, outcome: Answered) -> None:
-        head, attempt = copy.head, call.record.attempts[-1] if call.record.attempts else None
+        head, attempt = copy.head, latest(call.record.attempts)
         if head is None or attempt is None or not copy.open:
             return
         if any(one.kind is Kind.CONTINUATION for one in call.record.attempts):

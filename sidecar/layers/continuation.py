@@ -46,6 +46,7 @@ from sidecar.model import (
     Target,
     Text,
     Usage,
+    latest,
 )
 
 TIMES = 2  # continuations of one answer
@@ -91,7 +92,7 @@ class Continue:
             body = prefilled(call.dialect, call.body, said.rstrip(), call.ask.max_output)
         except BadBody:
             return None
-        left = call.record.attempts[-1]
+        left = latest(call.record.attempts) or call.record.attempts[-1]
         for place, lane in enumerate(lanes):
             now = self.clock.now()
             if now >= call.deadline or len(call.record.attempts) >= self.attempts:

@@ -31,6 +31,7 @@ from sidecar.model import (
     Sink,
     Stage,
     Target,
+    current,
 )
 
 CUT_AFTER = 3  # pieces of the answer that a cut stream still says
@@ -81,7 +82,7 @@ class Drilled:
         if dialect is None:
             return Failed(fault, Scope.MODEL, head=Head(status), detail="a drill")
         wire = dialect.complain(status, fault, "llm-sidecar: a drill")
-        call.record.attempts[-1].status = status
+        current(call).status = status
         return Failed(fault, Scope.MODEL, head=wire.head, body=wire.body, detail="a drill")
 
 

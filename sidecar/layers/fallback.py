@@ -14,6 +14,8 @@ breaker lets it pass to a target that still answers some. Where all refused with
 the call waits for whoever can be asked soonest, as long as the deadline allows: an answer that
 comes late is worth more than a quick refusal, and a breaker that only fails fast saves nobody.
 
+A slow target may be raced by the next one (layers/hedge).
+
 Whom to blame. If the next target fails the same request in the same way, the request is the
 likelier cause, and the first target's samples are charged to it (core/breaker).
 
@@ -36,6 +38,7 @@ from sidecar.events import (
     Tell,
 )
 from sidecar.faults import HANDLING, handling
+from sidecar.layers.hedge import Hedge, Race
 from sidecar.model import (
     Answered,
     Call,
@@ -112,6 +115,7 @@ class Fallback:
     tell: Tell
     pardon: Callable[[Target, Call, float], None]
     arrange: Arrange | None = None  # None: as listed, and no groups
+    hedge: Hedge | None = None  # None: nobody is asked beside another
 
     async def __call__(self, call: Call, sink: Sink) -> Outcome:
         walk = _Walk()
@@ -120,11 +124,14 @@ class Fallback:
             del queue[1:]
         asked: set[str] = set()
         while queue:
-            lane = queue.pop(0)
             if self.clock.now() >= call.deadline or len(call.record.attempts) >= self.attempts:
                 break
-            asked.add(lane.target.name)
-            outcome = await self._ask(lane, call, sink, walk, others=len(queue))
+            if self.hedge is None or len(queue) == 1:
+                lane = queue.pop(0)
+                asked.add(lane.target.name)
+                outcome = await self._ask(lane, call, sink, walk, others=len(queue))
+            else:
+                outcome, lane = await self._race(self.hedge, queue, call, sink, walk, asked)
             if isinstance(outcome, Answered) or sink.stage is Stage.COMMITTED:
                 return outcome
             if isinstance(outcome, Failed):
@@ -146,20 +153,70 @@ class Fallback:
         return list(lanes) if self.arrange is None else self.arrange(lanes, call)
 
     async def _ask(self, lane: Lane, call: Call, sink: Sink, walk: _Walk, *, others: int) -> Outcome:
-        now = self.clock.now()
+        attempt = self._copy(lane, call, walk, others)
+        before = len(call.record.attempts)
+        outcome = await lane.service(attempt, sink)
+        self._moved(lane, attempt, walk, asked=len(call.record.attempts) > before)
+        self._note(lane, attempt, outcome, walk)
+        return outcome
+
+    async def _race(
+        self, hedge: Hedge, queue: list[Lane], call: Call, sink: Sink, walk: _Walk, asked: set[str]
+    ) -> tuple[Outcome, Lane]:
+        """As _ask of the first in the queue, with the next one beside it if it is slow. And whose it is."""
+        lane, other = queue.pop(0), queue[0]
+        asked.add(lane.target.name)
+        after = hedge.after(call, lane.target, other.target)
+        first = self._copy(lane, call, walk, len(queue))
+
+        def second() -> Call | None:
+            spent = self.clock.now() >= call.deadline or len(call.record.attempts) >= self.attempts
+            if spent or not hedge.allows(call, lane.target, other.target):
+                return None
+            asked.add(queue.pop(0).target.name)
+            beside = self._copy(other, call, walk, len(queue))
+            # one try, and no insisting: it is made for speed
+            return replace(beside, kind=Kind.HEDGE, alone=False, options=replace(call.options, retry=False))
+
+        def ends(outcome: Failed | Refused) -> bool:
+            if isinstance(outcome, Refused):
+                return outcome.final
+            return not walk.failed and self._final(outcome, lane)
+
+        race = Race(sink, first, lane.service, second, other.service, ends)
+        try:
+            outcome, another = await race.run(after)
+        finally:
+            hedge.over(race, call, lane.target, other.target)
+        if outcome is not None:
+            self._moved(lane, first, walk, asked=race.first.attempt is not None)
+            self._note(lane, first, outcome, walk)
+        if another is None or race.beside is None:
+            assert outcome is not None
+            return outcome, lane
+        self._moved(other, race.beside, walk, asked=race.second.attempt is not None)
+        self._note(other, race.beside, another, walk)
+        if outcome is None or isinstance(another, Answered) or sink.stage is Stage.COMMITTED:
+            return another, other
+        return outcome, lane
+
+    def _copy(self, lane: Lane, call: Call, walk: _Walk, others: int) -> Call:
+        """The call as this target gets it, with its share of the time."""
         first = not call.record.attempts
-        attempt = replace(
+        return replace(
             call,
             target=lane.target,
             kind=Kind.INITIAL if first and walk.left is None else Kind.FALLBACK,
-            leave_at=share(call.deadline, now, others),
+            leave_at=share(call.deadline, self.clock.now(), others),
             others=others,
             alone=others == 0 and not (self.degradable or call.covered),
         )
-        before = len(call.record.attempts)
-        outcome = await lane.service(attempt, sink)
-        if walk.left is not None and len(call.record.attempts) > before and walk.left[0] is not lane.target:
+
+    def _moved(self, lane: Lane, attempt: Call, walk: _Walk, *, asked: bool) -> None:
+        if walk.left is not None and asked and walk.left[0] is not lane.target:
             self.tell(FellBack(attempt, walk.left[0], lane.target, walk.left[1]))
+
+    def _note(self, lane: Lane, attempt: Call, outcome: Outcome, walk: _Walk) -> None:
         match outcome:
             case Refused():
                 walk.refused[lane.target.name] = (lane, outcome)
@@ -172,17 +229,17 @@ class Fallback:
                 walk.left = (lane.target, outcome.fault.value)
             case Answered():
                 pass
-        return outcome
 
     def _is_final(self, failed: Failed, lane: Lane, walk: _Walk) -> bool:
         """Is this failure the application's to see, whoever else is in the chain?"""
+        # a stand-in's complaint about a request it was never meant for is no reason to stop
+        return len(walk.failed) == 1 and self._final(failed, lane)
+
+    def _final(self, failed: Failed, lane: Lane) -> bool:
         rules = handling(failed, own_key=lane.target.credential is None)
         if rules.elsewhere or failed.fault in self.by_fault:
             return False
-        if failed.fault is Fault.CONTENT_POLICY and self.content_policy:
-            return False
-        # a stand-in's complaint about a request it was never meant for is no reason to stop
-        return len(walk.failed) == 1
+        return failed.fault is not Fault.CONTENT_POLICY or not self.content_policy
 
     def _blame(self, call: Call, failed: Failed, walk: _Walk) -> None:
         if not walk.failed:

@@ -4,8 +4,9 @@ Three things can close the way, and none of them counts as an attempt: a wait or
 the provider has spoken, the target's breaker (errors), and the route's quality breaker for this
 target (bad answers), so that one route with an impossible schema cannot take a target from all.
 
-An attempt is charged once, at its end. A try that was cut short proves nothing, except when the
-client itself gave up on a target that had been silent for longer than is usual.
+An attempt is charged once, at its end. A try that was cut short proves nothing, one that lost a race
+least of all, except when the client itself gave up on a target that had been silent for longer than is
+usual.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ from sidecar.model import (
     Sink,
     Stage,
     Target,
+    current,
 )
 from sidecar.signals.judging import counted
 
@@ -105,8 +107,11 @@ class Guard:
             case Refused():
                 return Charge.NEUTRAL
             case None:
+                attempt = current(call)
+                if attempt.lost_race:
+                    return Charge.NEUTRAL
                 usual = self.standing.usual.seconds(call) or 0.0
-                silent = call.record.attempts[-1].first_content is None
+                silent = attempt.first_content is None
                 gave_up = silent and took > max(TIMES_USUAL * usual, GIVEN_UP)
                 return Charge.BAD if gave_up else Charge.NEUTRAL
 

@@ -128,6 +128,8 @@ class Hold:
         attempt.chunks += 1
         if attempt.first_content is None:
             attempt.first_content = now
+            if self.call.runner is not None:
+                self.call.runner.claim()
             self.call.record.answering = True
             self.first(self, now)
         elif attempt.last_content is not None and now - attempt.last_content > attempt.max_gap:

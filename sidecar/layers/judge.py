@@ -44,6 +44,7 @@ from sidecar.model import (
     Target,
     Trouble,
     Verdict,
+    current,
 )
 from sidecar.settings import Commit, Limits
 from sidecar.signals.answer import Answer
@@ -81,7 +82,7 @@ class Judge:
 
     async def __call__(self, call: Call, sink: Sink) -> Outcome:
         call.record.answering = False  # this attempt has said nothing yet
-        attempt = call.record.attempts[-1]
+        attempt = current(call)
         if attempt.number == 1:
             self.standing.allowance.deposit()
         answer = Answer(call.ask, watched=self.rules.watched)

@@ -39,6 +39,7 @@ from sidecar.model import (
     Target,
     Trouble,
     Verdict,
+    current,
 )
 
 LOSSES = b"X-Llm-Sidecar-Losses"
@@ -79,7 +80,7 @@ class Translate:
         if isinstance(outcome, Answered):
             await spoken.end()
             unsaid = tuple(Loss(name, "dropped") for name in voice.losses)
-            call.record.attempts[-1].losses += unsaid
+            current(call).losses += unsaid
         return outcome
 
     def _failed(self, trouble: Trouble, spoken: _Spoken) -> Failed:

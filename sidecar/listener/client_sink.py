@@ -20,7 +20,7 @@ from aiohttp.streams import StreamReader
 
 from sidecar.listener.connection import Connection
 from sidecar.listener.http_rules import outgoing, tame
-from sidecar.model import DONE, Chunk, Clock, Head, Record, Stage
+from sidecar.model import DONE, Chunk, Clock, Head, Record, Stage, latest
 
 AT_ONCE = 64 * 1024  # bytes that do not wait for the end of a turn of the loop
 NOTICED = 0.001  # seconds of waiting for a client that are worth adding up
@@ -202,7 +202,8 @@ class ClientSink:
 
     def _labels(self, said: set[int]) -> bytes:
         attempts = self._record.attempts
-        served = attempts[-1].target.encode("ascii", "replace") if attempts else b"-"
+        answers = latest(attempts)
+        served = answers.target.encode("ascii", "replace") if answers else b"-"
         return b"x-llm-sidecar-trace-id: %b\r\nx-llm-sidecar-attempts: %d\r\n%b%b" % (
             self._trace_id.encode("ascii"),
             len(attempts),

@@ -28,7 +28,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from sidecar.events import Joined, Tell
-from sidecar.model import DONE, Answered, Call, Chunk, Clock, Head, Outcome, Sink, Stage, Tier
+from sidecar.model import DONE, Answered, Call, Chunk, Clock, Head, Outcome, Sink, Stage, Tier, latest
 from sidecar.settings import Idempotency
 
 LARGEST = 1024 * 1024  # bytes of one answer that others can still join
@@ -216,8 +216,8 @@ class Joining:
 def _labelled(shared: _Shared, label: bytes) -> Head:
     """Whose answer it is, for a call that asked nobody itself."""
     assert shared.head is not None
-    attempts = shared.call.record.attempts
-    served = attempts[-1].target.encode("ascii", "replace") if attempts else b"-"
+    answers = latest(shared.call.record.attempts)
+    served = answers.target.encode("ascii", "replace") if answers else b"-"
     said = {name.lower() for name, _ in shared.head.headers}
     more = ((LABEL, label), *(((SERVED_BY, served),) if SERVED_BY not in said else ()))
     return replace(shared.head, headers=shared.head.headers + more)

@@ -75,7 +75,7 @@ REQUESTS = _counter(
     ("route", "operation", "primary_provider", "outcome", "tier", "path"),
     80,
     "Calls of the application, by what it got: outcome is success, error, client_error or cancelled; "
-    "path is direct, retry, fallback, cache (an answer given again, fresh: tier full) or degraded. "
+    "path is direct, retry, fallback, hedge, cache (an answer given again, fresh: tier full) or degraded. "
     "primary_provider is the chain's first, answering or not.",
 )
 REQUEST_DURATION = _seconds(
@@ -93,9 +93,9 @@ ATTEMPTS = _counter(
     "attempts_total",
     ("provider", "model", "kind", "outcome", "error_type"),
     100,
-    "Exchanges with providers. kind is initial, retry, fallback or probe; outcome is success, "
-    "provider_error, timeout, throttled, quality, caller_error or cancelled; error_type is the fault, "
-    "empty on success.",
+    "Exchanges with providers. kind is initial, retry, fallback, hedge, continuation or probe; outcome is "
+    "success, provider_error, timeout, throttled, quality, caller_error or cancelled; error_type is the "
+    "fault, empty on success.",
 )
 ATTEMPT_DURATION = _seconds(
     "attempt_duration_seconds",
@@ -189,6 +189,14 @@ FALLBACKS = _counter(
     ("from_provider", "from_model", "to_provider", "to_model", "reason"),
     32,
     "Moves to the next target, by the fault or the refusal that caused them.",
+)
+HEDGES = _counter(
+    "hedges_total",
+    ("provider", "result"),
+    10,
+    "Targets that were asked, or would have been, beside a slow one, by the second one's provider: won (its "
+    "answer was taken), lost, failed (it had none), left (the call ended first) or denied (the budget was "
+    "spent).",
 )
 CONTINUATIONS = _counter(
     "continuations_total",
@@ -480,6 +488,7 @@ CATALOG: tuple[Metric, ...] = (
     DRILLS,
     JOINED,
     FALLBACKS,
+    HEDGES,
     CONTINUATIONS,
     SKIPPED,
     LOSSES,

@@ -33,6 +33,7 @@ from sidecar.events import (
     Event,
     FellBack,
     FieldsDenied,
+    Hedged,
     Joined,
     Judged,
     Met,
@@ -175,6 +176,8 @@ def level_of(event: Event) -> Level:
             return Level.DEBUG if straight else Level.INFO
         case FellBack() | Continued() | Joined() | NestedRetry() | WouldOpen() | Turned() | FieldsDenied():
             return Level.INFO
+        case Hedged():
+            return Level.DEBUG
         case Judged(done=done):
             return Level.DEBUG if done == "observed" else Level.INFO
         case BreakerMoved(transition=moved):
@@ -222,6 +225,8 @@ def describe(event: Event) -> tuple[str, Fields]:
             return "retry_denied", {**_of(call), "fault": fault, "cause": name(cause)}
         case FellBack(call=call, left=left, to=to, reason=reason):
             return "fallback", {**_at(call, left), "to": name(to.name), "reason": name(reason)}
+        case Hedged(call=call, slow=slow, beside=beside, result=result):
+            return "hedge", {**_at(call, slow), "to": name(beside.name), "outcome": name(result)}
         case Continued(call=call, left=left, to=to):
             fields = {**_of(call), "provider": name(left), "to": name(to.name if to else "")}
             return "continuation", fields | {"reason": words.continued(event)}
@@ -306,7 +311,7 @@ def _attempt(event: AttemptEnded) -> Fields:
         "breaker": name(a.breaker),
         "status": a.status,
         "outcome": words.went(a.outcome, own_key=words.own_key(call)),
-        "fault": words.error_type(a.outcome),
+        "fault": words.fault_of(a),
         "answering": name(a.answering),
         "request_id": name(a.request_id),
         "first_content": None if a.first_content is None else round(a.first_content - a.started, 4),

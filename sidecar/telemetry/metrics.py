@@ -33,6 +33,7 @@ from sidecar.events import (
     Event,
     FellBack,
     FieldsDenied,
+    Hedged,
     Joined,
     Judged,
     Met,
@@ -116,6 +117,7 @@ class Metrics:
         self._drills = made.counter(catalog.DRILLS)
         self._joined = made.counter(catalog.JOINED)
         self._fallbacks = made.counter(catalog.FALLBACKS)
+        self._hedges = made.counter(catalog.HEDGES)
         self._continuations = made.counter(catalog.CONTINUATIONS)
         self._skipped = made.counter(catalog.SKIPPED)
         self._losses = made.counter(catalog.LOSSES)
@@ -229,6 +231,10 @@ class Metrics:
             self._requests.declare(
                 route.name, Operation.CHAT, primary, Ended.SUCCESS, Tier.STATIC, Path.DEGRADED
             )
+        if route.hedge.after != "off":
+            for provider in {target.provider.name for target in route.chain[1:]}:
+                for result in ("won", "lost"):
+                    self._hedges.declare(provider, result)
         if route.cache.scope != "off":
             self._declare_cache(route, primary)
 
@@ -346,6 +352,8 @@ class Metrics:
                 self._denied[labels.provider(words.provider_of(call)), cause].inc()
             case FellBack(call=call, left=left, to=to, reason=reason):
                 self._fallbacks[(*self._named(call, left), *self._named(call, to), reason)].inc()
+            case Hedged(beside=target, result=result):
+                self._hedges[labels.provider(target.provider.name), result].inc()
             case Continued(left=provider):
                 self._continuations[labels.provider(provider), words.continued(event)].inc()
             case TargetSkipped(call=call, target=target, refused=refused):
@@ -400,7 +408,7 @@ class Metrics:
         if isinstance(outcome, Answered) and outcome.status < 400:  # nearly always: a few frames less
             went, fault = Went.SUCCESS, ""
         else:
-            went, fault = words.went(outcome, own_key=words.own_key(call)), words.error_type(outcome)
+            went, fault = words.went(outcome, own_key=words.own_key(call)), words.fault_of(attempt)
         ok = went is Went.SUCCESS
         key = self._labels.target(attempt.provider, attempt.model, answered=ok)
         if key[0] not in self._met:  # nobody configured it: from its first call on it is known

@@ -18,6 +18,7 @@ from sidecar.events import (
     Drilled,
     Event,
     FellBack,
+    Hedged,
     Joined,
     Judged,
     NestedRetry,
@@ -63,6 +64,8 @@ def _noted(event: Event) -> tuple[Call, str, Mapping[str, Any]] | None:
             return call, rows.RETRY_DENIED, {"reason": fault.value, "cause": cause}
         case FellBack(call=call, left=left, to=to, reason=reason):
             return call, rows.FALLBACK, {"from": left.name, "to": to.name, "reason": str(reason)}
+        case Hedged(call=call, slow=slow, beside=beside, result=result):
+            return call, rows.HEDGE, {"slow": slow.name, "beside": beside.name, "result": result}
         case Continued(call=call, left=left, to=to):
             fields = {"left": left, "to": to.name if to else "", "result": words.continued(event)}
             return call, rows.CONTINUED, fields

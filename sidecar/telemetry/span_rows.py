@@ -106,7 +106,10 @@ ADDRESS = _attempt("server.address", "the provider's configured host")
 PORT = _attempt("server.port", "and port")
 RESEND = _attempt("http.request.resend_count", "which retry of its target this is; missing on first tries")
 NUMBER = _attempt("llm_sidecar.attempt.number", "from 1, over the whole call")
-KIND = _attempt("llm_sidecar.attempt.kind", "`initial`, `retry`, `fallback`, `continuation` or `probe`")
+KIND = _attempt(
+    "llm_sidecar.attempt.kind", "`initial`, `retry`, `fallback`, `hedge`, `continuation` or `probe`"
+)
+LOST = _attempt("llm_sidecar.attempt.lost_race", "`true` where another one, asked beside it, was faster")
 WENT = _attempt(
     "llm_sidecar.attempt.outcome",
     "`success`, `provider_error`, `timeout`, `throttled`, `quality`, `caller_error` or `cancelled`",
@@ -137,6 +140,9 @@ RETRY_SCHEDULED = _event(
 )
 RETRY_DENIED = _event("retry.denied", "reason, cause", "it would have been, but for the cause")
 FALLBACK = _event("fallback", "from, to, reason", "the next target was asked")
+HEDGE = _event(
+    "hedge", "slow, beside, result", "another target was asked: `won`, `lost`, `failed`, `left` or `denied`"
+)
 CONTINUED = _event(
     "continuation", "left, to, result", "a stream broke off after commit: `whole`, `cut` or `nobody`"
 )

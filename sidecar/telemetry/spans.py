@@ -256,7 +256,9 @@ class Spans:
                 attributes[rows.RETRY_AFTER] = outcome.wait
             if went is Went.QUALITY and outcome.findings:
                 attributes[rows.DISCARDED] = outcome.detail
-        fault = words.error_type(outcome)
+        if attempt.lost_race:
+            attributes[rows.LOST] = True
+        fault = words.fault_of(attempt)
         if fault:
             attributes[rows.ERROR_TYPE] = fault
         title = call.method if call.method in _METHODS else "HTTP"

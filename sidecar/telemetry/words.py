@@ -62,6 +62,7 @@ class Path(StrEnum):
     DIRECT = "direct"
     RETRY = "retry"
     FALLBACK = "fallback"
+    HEDGE = "hedge"  # somebody was asked beside a slow one
     CACHE = "cache"
     DEGRADED = "degraded"
 
@@ -132,6 +133,11 @@ def error_type(outcome: Outcome | None) -> str:
             assert_never(outcome)
 
 
+def fault_of(attempt: Attempt) -> str:
+    """As error_type; losing a race is none."""
+    return "" if attempt.lost_race and attempt.outcome is None else error_type(attempt.outcome)
+
+
 def ended(outcome: Outcome | None, *, own_key: bool = False) -> Ended:
     match outcome:
         case Answered(status=status) if status < 400:
@@ -170,7 +176,9 @@ def path(attempts: Iterable[Attempt], outcome: Outcome | None) -> Path:
     for attempt in attempts:
         if attempt.kind is Kind.FALLBACK or attempt.kind is Kind.CONTINUATION:
             return Path.FALLBACK
-        if attempt.kind is Kind.RETRY:
+        if attempt.kind is Kind.HEDGE:
+            found = Path.HEDGE
+        elif attempt.kind is Kind.RETRY and found is Path.DIRECT:
             found = Path.RETRY
     return found
 
@@ -185,10 +193,13 @@ def continued(event: Continued) -> str:
 def overhead(call: Call, end: float) -> float | None:
     """The part of a call's seconds that was ours; None where an attempt has no end."""
     spent = call.record.waited + call.record.client_blocked
+    known = call.arrived
     for attempt in call.record.attempts:
         if attempt.ended is None:
             return None
-        spent += attempt.ended - attempt.started
+        if attempt.ended > known:  # two may have run at the same time
+            spent += attempt.ended - max(attempt.started, known)
+            known = attempt.ended
     return max(0.0, end - call.arrived - spent)
 
 

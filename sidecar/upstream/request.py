@@ -16,7 +16,18 @@ from urllib.parse import unquote
 
 from msgspec import Struct
 
-from sidecar.model import AuthStyle, Failed, Fault, Headers, Operation, Refused, RefusedBy, header, span_id
+from sidecar.model import (
+    AuthStyle,
+    Failed,
+    Fault,
+    Headers,
+    Operation,
+    Refused,
+    RefusedBy,
+    current,
+    header,
+    span_id,
+)
 from sidecar.routing import upstream_path
 
 if TYPE_CHECKING:
@@ -128,7 +139,7 @@ def _trace(call: Call) -> bytes:
     """The trace with this attempt as its parent; nothing where we make no spans that could be one."""
     if call.sampled is None or not call.record.attempts:
         return b""
-    parent = span_id(call.id, call.record.attempts[-1].number)
+    parent = span_id(call.id, current(call).number)
     return f"traceparent: 00-{call.trace_id}-{parent}-{call.sampled:02d}".encode("ascii")
 
 

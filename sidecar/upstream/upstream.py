@@ -39,6 +39,7 @@ from sidecar.model import (
     Operation,
     Refused,
     RefusedBy,
+    current,
 )
 from sidecar.upstream.addresses import Unresolved
 from sidecar.upstream.egress import Crowded, Forbidden, Handshake, Pool, ProxyRefused
@@ -163,7 +164,7 @@ class Upstream:
             asked = None
             began = self.clock.now()
             if call.record.attempts:
-                call.record.attempts[-1].sent = True
+                current(call).sent = True
             wire.ask(request.head, call.body, bodiless=request.bodiless)
             try:
                 if call.upload is not None:  # what the client's side raises is not for our table
@@ -225,7 +226,7 @@ class Upstream:
     ) -> Outcome:
         head, size, request_id = _read(message)
         if call.record.attempts:
-            attempt = call.record.attempts[-1]
+            attempt = current(call)
             attempt.status, attempt.request_id = head.status, request_id
         if size > HEAD_BYTES:
             return failed(NotHttp("the headers of the answer are beyond 64 KiB"))

@@ -262,6 +262,7 @@ routes:
   - name: chat
     match: {provider: openai}
     order: %s
+    hedge: {after: p90}
     chain:
       - {provider: openai, model: gpt-4o, name: dear}
       - group:
@@ -285,4 +286,5 @@ def test_groups_are_shown_with_their_shares_in_the_order_of_this_request(order: 
     assert "a group: one by lot, the others if it fails\n     95 % openai/gpt-4o-mini: " in text
     assert "\n     5 % openai/gpt-4.1-nano: " in text
     assert "after context_window: (50 % openai/gpt-4.1, 50 % openai)\n" in text
-    assert "Fallback: 3 in the chain, 2 steps, " in text
+    assert "Fallback: 3 in the chain, 2 steps, raced by the next after p90, " in text
+    assert "hedge.after: p90 (default off)" in text

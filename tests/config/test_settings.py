@@ -379,3 +379,30 @@ def test_a_provider_outside_of_its_routes_boundary_is_warned_of():
     [warning] = [one.text() for one in config.warnings(settings) if "routes[0].allow" in one.text()]
     assert "openai itself is outside" in warning
     assert "while the bypass is on" in warning
+
+
+RACED = """
+routes:
+  - name: r
+    match: {provider: openai}
+    hedge: {after: p95}
+    once: %s
+    chain: [%s]
+"""
+
+
+@pytest.mark.parametrize(
+    ("once", "chain", "said"),
+    [
+        ("false", "openai, mistral", ""),
+        ("false", "openai", "there is no second target in the chain"),
+        ("true", "openai, mistral", "the route acts only once"),
+    ],
+)
+def test_a_hedge_that_can_do_nothing_is_warned_of(once: str, chain: str, said: str) -> None:
+    found = [
+        one.text() for one in config.warnings(config.parse(RACED % (once, chain))) if "hedge" in one.text()
+    ]
+
+    assert bool(said) == bool(found)
+    assert all(said in text for text in found)

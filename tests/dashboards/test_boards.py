@@ -94,5 +94,5 @@ def test_the_first_row_of_the_fleet_fits_on_a_screen():
 def test_what_is_not_built_has_no_panel():
     text = "".join(files().values())
 
-    for word in ("cost_usd", "deferred_queue", "hedges"):
+    for word in ("cost_usd", "deferred_queue"):
         assert word not in text

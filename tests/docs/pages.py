@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-POLICIES = ("retry", "breaker", "fallback", "deadline", "quality", "cache", "shared", "deferred")
+POLICIES = ("retry", "breaker", "fallback", "deadline", "quality", "cache", "shared", "deferred", "hedging")
 
 _ROW = re.compile(r"^\| `([\w.]+)` \| ([^|]+?) \|", re.MULTILINE)
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

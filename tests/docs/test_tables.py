@@ -24,6 +24,7 @@ PARTS: dict[str, object] = {
     "signals": settings.Signals(),
     "commit": settings.Commit(),
     "cache": settings.CacheRules(),
+    "hedge": settings.Hedge(),
     "cache_size": settings.CacheSize(),
     "semantic": SimpleNamespace(**{one.name: one.default for one in dataclasses.fields(settings.Semantic)}),
     "deadlines": settings.Deadlines(),

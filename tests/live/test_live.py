@@ -40,6 +40,7 @@ HEALTHY, ILL = 40.0, 42.0
 OPTIONAL = frozenset(
     {
         "Connections to the proxy port",
+        "Hedges",  # off unless a route wants it
         "Lost on the way to a stand-in",
         "Answers given again",
         "Answers taken in and dropped",
