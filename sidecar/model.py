@@ -20,7 +20,7 @@ repr.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from math import inf
 from typing import Any, Protocol
@@ -164,6 +164,23 @@ class Prior(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class System:
+    """What becomes of the system prompt for one target. `replace` goes with neither of the others."""
+
+    replace: str | None = None  # the whole prompt; an empty text takes it away
+    prepend: str | None = None  # put before it
+    append: str | None = None  # and behind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """What is said differently to one target; see sidecar.variants."""
+
+    system: System = System()
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """Where an attempt may go: a provider, a model (None: the one the client asked for), a key."""
 
@@ -173,6 +190,7 @@ class Target:
     key: Credential | None = None  # wins over the provider's
     baseline: Prior | None = None  # wins over the route's
     group: int | None = None  # neighbours in a chain with the same number are one step of it
+    variant: Variant | None = None  # it is told something else than what the client wrote
     weight: float = 1.0  # of a group's calls, against the weights of the others; 0: only when they fail
 
     @property

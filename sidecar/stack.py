@@ -233,9 +233,7 @@ def _build(route: Route, env: Env) -> Service:
 
     def lane(target: Target) -> Lane:
         standing = memory.standing(route, target)
-        s: Service = env.upstream(route.limits)  # the wire: connect, headers, bytes as they come
-        if route.allow != Boundary():
-            s = Confine(s, route.allow)  # the last look before it, whoever asks
+        s: Service = _wire(route, route.limits, env)  # connect, headers, bytes as they come
         if route.drill is not None or env.settings.drill_key is not None:
             s = Drilled(s, target, route.drill, env.dialects, clock, env.rng, tell)  # in the provider's place
         s = Adapt(s, env.dialects, route.limits, clock)  # bytes become deltas: judges know no vendor
@@ -349,14 +347,20 @@ def _build(route: Route, env: Env) -> Service:
     return Degrade(s, route.static, route.strict, targets(route), env.dialects, env.schemas, tell)
 
 
+def _wire(route: Route, limits: Limits, env: Env) -> Service:
+    """The last thing of a route before bytes leave, whoever sends them."""
+    wire = env.upstream(limits)
+    return wire if route.allow == Boundary() else Confine(wire, route.allow)
+
+
 def _near(route: Route, env: Env) -> Near | None:
     """What finds the nearest earlier question, where the route wants it."""
     rules, memory = route.cache.semantic, env.memory
     if rules is None:
         return None
-    s: Service = env.upstream(Limits(answer=rules.seconds))
-    if route.allow != Boundary():
-        s = Confine(s, route.allow)  # a question is as much the user's as a call is
+    s: Service = _wire(
+        route, Limits(answer=rules.seconds), env
+    )  # a question is as much the user's as a call is
     s = AttemptSpan(s, env.clock, env.tell)
     embed = Embed(s, rules.target, rules.seconds, env.clock, rules.dimensions)
     name = f"{route.name} {rules.target.provider.name} {rules.target.model} {rules.dimensions}"

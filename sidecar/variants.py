@@ -12,30 +12,15 @@ client's own away. Any other name is the target's own field and is set in the bo
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 import msgspec
 from msgspec.structs import replace
 
 from sidecar.gate import edit
 from sidecar.hub.conversation import Conversation, Effort, Json, Role, Sampling, TextPart, Thinking, Turn
+from sidecar.model import System, Variant
 
 _JOINT = "\n\n"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class System:
-    """What becomes of the system prompt. `replace` goes with neither of the others."""
-
-    replace: str | None = None
-    prepend: str | None = None
-    append: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Variant:
-    system: System = System()
-    parameters: Mapping[str, Json] = field(default_factory=dict)
 
 
 _CHAT: dict[str, edit.Path] = {
@@ -86,7 +71,7 @@ KINDS: Mapping[str, tuple[type, ...]] = {
     "effort": (str,),
     "parallel": (bool,),
 }
-_WANTED = {int: "a number", str: "a word", list: "a list of texts", bool: "true or false"}
+WANTED = {int: "a number", str: "a word", list: "a list of texts", bool: "true or false"}
 FORBIDDEN = frozenset({"model", "messages", "input", "contents", "stream", "system", "instructions", "tools"})
 
 
@@ -103,7 +88,7 @@ def problems(variant: Variant) -> list[str]:
                 f"`parameters.{name}` is no parameter; a variant changes the system prompt and options"
             )
         elif kinds is not None and value is not None and not _is(value, kinds):
-            wanted = _WANTED[kinds[0]]
+            wanted = WANTED[kinds[0]]
             said.append(f"`parameters.{name}` is {value!r}; it wants {wanted}")
         elif name == "effort" and value is not None and value not in set(Effort):
             said.append(f"`parameters.effort` is {value!r}; there are {', '.join(Effort)}")

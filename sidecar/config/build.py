@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from sidecar import variants
 from sidecar.config.convert import BAD, Converter
 from sidecar.config.problems import Path, Problems, nearest, quote
 from sidecar.config.urls import VERSION, BadUrl, Origin, check_proxy, parse_url
 from sidecar.dialects import DIALECTS
-from sidecar.model import AuthStyle, Credential, Provider, Target, Traffic
+from sidecar.model import AuthStyle, Credential, Provider, System, Target, Traffic, Variant
 from sidecar.secret import Secret
 from sidecar.settings import Amount, Baseline, Route, Settings
 from sidecar.vendors import VENDORS, Vendor
@@ -57,6 +59,8 @@ class TargetEntry:
     key: Secret | None = None  # wins over the provider's
     name: str | None = None  # in metrics and logs; provider or provider/model unless given
     baseline: Baseline | None = None  # wins over the route's; see below
+    system: System | None = None  # what becomes of the system prompt for it; see below
+    parameters: Mapping[str, Any] = field(default_factory=dict)  # set for it; null takes the client's away
     weight: Amount | None = None  # in a group: of its calls, 1 unless given; 0: only when the others fail
 
 
@@ -272,8 +276,27 @@ class Builder:
             model=entry.model,
             key=entry.key,
             baseline=entry.baseline,
+            variant=self._variant(entry, provider, path),
             weight=1.0 if entry.weight is None else entry.weight,
         )
+
+    def _variant(self, entry: TargetEntry, provider: Provider, path: Path) -> Variant | None:
+        if entry.system is None and not entry.parameters:
+            return None
+        variant = Variant(system=entry.system or System(), parameters=entry.parameters)
+        wrong = variants.problems(variant)
+        if wrong:
+            self.problems.add(path, "; ".join(wrong))
+        if provider.dialect not in variants.PLACES:
+            self.problems.add(
+                path, f"{provider.name} is passed through only: it is told what the client wrote"
+            )
+            return variant
+        for name in () if wrong else variants.unsaid(variant, provider.dialect):
+            known = ", ".join(variants.PLACES[provider.dialect])
+            message = f"{provider.dialect} has no such parameter; it has {known}"
+            self.problems.add((*path, "parameters", name), message)
+        return variant
 
     def _defaults(self, raw: Any) -> Route:
         self._attempts_shared = _has_attempts(raw)

@@ -115,6 +115,8 @@ class Converter:
         if origin in {Union, UnionType}:
             inner = next(arg for arg in args if arg is not NoneType)
             return None if raw is None else self.value(inner, raw, path, start)
+        if hint is Any:
+            return raw
         if origin is tuple:
             return self._items(args[0], raw, path)
         if origin is Mapping:

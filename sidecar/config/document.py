@@ -156,12 +156,13 @@ def refuse_keys(value: Any, path: Path, problems: Problems) -> None:
         case list():
             for index, item in enumerate(value):
                 refuse_keys(item, (*path, index), problems)
-        case str() if looks_like_key(value, prose="static" in path or value.startswith("/")):
+        case str() if looks_like_key(value, prose=bool(_PROSE & set(path)) or value.startswith("/")):
             problems.add(path, _REFUSAL)
         case _:
             pass
 
 
+_PROSE: Final = frozenset({"static", "system"})  # texts for people and for models
 _REFUSAL: Final = (
     "looks like a key, and keys do not stand in this file; put it in a file or a variable and write "
     "`key: {file: PATH}` or `key: {env: NAME}`"

@@ -17,9 +17,11 @@ from typing import Annotated, Any, Final, Union, get_args, get_origin
 
 from sidecar.config.build import ALIASES, FIXED, NOT_SHARED, ProviderEntry, TargetEntry
 from sidecar.config.convert import describe, format_value, hints
-from sidecar.model import Credential, Target
+from sidecar.hub.conversation import Effort
+from sidecar.model import Credential, System, Target
 from sidecar.secret import Secret
 from sidecar.settings import Bound, Override, Route, Semantic, Settings, StaticText
+from sidecar.variants import KINDS, PLACES, WANTED
 from sidecar.vendors import VENDORS
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "reference" / "config.md"
@@ -58,6 +60,8 @@ def page() -> str:
             parts += _section(f"`routes[].{item.name}`", kind, "", start=item)
     parts += _section("`routes[].cache.semantic`", Semantic, "")
     parts += _section("Targets, in `chain` and `chains`", TargetEntry, "")
+    parts += _section("`system` of a target", System, "")
+    parts += _parameters()
     parts += [_GROUPS]
     return "\n".join(parts).rstrip() + "\n"
 
@@ -93,6 +97,17 @@ def _section(
     yield ""
 
 
+def _parameters() -> Iterator[str]:
+    yield "## `parameters` of a target\n"
+    yield "Any other name is the target's own field and is set in its body as it is.\n"
+    yield "| Key | Takes | Dialects |\n|---|---|---|"
+    for name, kinds in KINDS.items():
+        spoken = ", ".join(f"`{dialect}`" for dialect, places in PLACES.items() if name in places)
+        takes = ", ".join(Effort) if name == "effort" else WANTED[kinds[0]]
+        yield f"| `{name}` | {takes} | {spoken} |"
+    yield ""
+
+
 def _vendors() -> Iterator[str]:
     yield "## Well-known providers\n"
     yield "| Name | URL | Dialect | Key header |\n|---|---|---|---|"
@@ -118,6 +133,8 @@ def _takes(hint: Any) -> str:
         if is_dataclass(args[0]) and args[0] is not Target:
             return "a list, see below"
         return "a list of targets" if args[0] is Target else "a list of texts"
+    if origin is not None and args == (str, Any):
+        return "a mapping of names to values"
     if origin is not None and args == (str, str):
         return "a mapping of texts to texts"
     if origin is not None and args[1] is StaticText:

@@ -8,6 +8,9 @@ held against his model's card and his own earlier words (gate.check, gate.denial
 where that helps, and written in his dialect where that is another one. So a target that cannot be told
 is refused before it costs anything, and what was left out is one list, in `Call.losses`.
 
+What configuration says differently to one target (a prompt variant, R15) is said here too, before all that:
+to the client's own target as well, because somebody wants it so.
+
 `Heed` stands at the other end, right above the target's own answers, where a refusal is still in the
 target's words. What it learns holds at once: the same try is made again without the field, if that was
 all that was wrong.
@@ -52,6 +55,7 @@ from sidecar.model import (
 )
 from sidecar.models.card import Card
 from sidecar.settings import OnLoss
+from sidecar.variants import in_body, in_conversation, with_own
 
 TEACHING = frozenset({400, 422})  # statuses whose bodies may name a field
 LONGEST = 1024  # bytes of a list of losses
@@ -110,7 +114,11 @@ class Gate:
     clock: Clock
 
     async def __call__(self, call: Call, sink: Sink) -> Outcome:
-        if self._own(call):
+        own = self._own(call)
+        if own and self.target.variant is None:
+            return await self.inner(call, sink)
+        call = self._told(call)
+        if own:
             return await self.inner(call, sink)
         ready = self._ready(call)
         if isinstance(ready, Refused):
@@ -154,6 +162,21 @@ class Gate:
 
     # ---- what is sent
 
+    def _told(self, call: Call) -> Call:
+        """With what is said differently to this target, where it is told the client's own body."""
+        variant = self.target.variant
+        dialect, translated = self._spoken(call)
+        if variant is None or translated or call.ask.operation is not Operation.CHAT:
+            return call
+        try:
+            body = in_body(dialect, call.body, variant)
+        except BadBody:  # nobody can read it: its target will say so
+            return call
+        ask = call.ask
+        if "max_output" in variant.parameters:
+            ask = replace(ask, max_output=variant.parameters["max_output"])
+        return replace(call, body=body, ask=ask)
+
     def _ready(self, call: Call) -> _Ready | Refused:
         """The call as the target is to be asked."""
         dialect, translated = self._spoken(call)
@@ -161,6 +184,10 @@ class Gate:
         if translated and (reading.conversation is None or dialect not in TONGUES):
             why = reading.trouble or f"calls are not translated from {call.dialect} to {dialect}"
             return self._unsayable(why)
+        variant = self.target.variant
+        if variant is not None and translated and reading.conversation is not None:
+            varied = in_conversation(reading.conversation, variant)
+            reading = Reading(call.body, varied, of_conversation(varied, len(call.body)))
         way = Way(dialect, translated, self.target.provider.name == call.provider, self.strict)
         known = key(self.target, call, dialect)
         card = self.cards(self.target.provider, self.target.model or call.ask.model)
@@ -192,7 +219,10 @@ class Gate:
         asked = settled(conversation, fit.changes)
         model = self.target.model or conversation.model
         written: Written = TONGUES[way.dialect].write(replace(asked, model=model), facts(card, way))
-        obeying = obeyed(way.dialect, written.body, self.denials.of(known))
+        variant, body = self.target.variant, written.body
+        if variant is not None:
+            body = with_own(way.dialect, body, variant)
+        obeying = obeyed(way.dialect, body, self.denials.of(known))
         if isinstance(obeying, Skip):
             return obeying
         body, dropped = obeying

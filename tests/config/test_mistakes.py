@@ -117,6 +117,9 @@ MISTAKES = [
      "line 2: routes[0].chain[1]: groq is outside of what this route allows: it has no region, not eu"),
     ("providers: {openai: {region: eu, processor: openai}}\n" + ONE % "allow: {regions: [ue], processors: [openai]}",
      'line 2: routes[0].allow.regions[0]: no provider has the region "ue"; known: eu'),
+    ("providers: {openai: {region: eu}}\n" + ONE % "allow: {regions: [eu]}, cache: {scope: shared, semantic: "
+     "{target: {provider: groq, model: m, key: {env: K}}}}",
+     "line 2: routes[0].cache.semantic.target: groq is outside of what this route allows: it has no region, not eu"),
     ("defaults: {allow: {processors: [acme]}}", 'line 1: defaults.allow.processors[0]: no provider has the processor "acme"'),
     (ONE % "chain: [openai, openai]",
      'line 1: routes[0].chain[1]: a second target named "openai"; give one of them another `name`'),
@@ -146,7 +149,7 @@ MISTAKES = [
     (ONE % "chain: [{group: [openai]}, {group: [{provider: openai, model: m}, openai]}]",
      'line 1: routes[0].chain[1].group[1]: a second target named "openai"; give one of them another `name`'),
     (ONE % "chain: [{group: [{provider: openai, group: []}]}]",
-     "line 1: routes[0].chain[0].group[0].group: unknown key; known: baseline, key, model, name, provider, weight"),
+     "line 1: routes[0].chain[0].group[0].group: unknown key; known: baseline, key, model, name, parameters, provider, system, weight"),
     (ONE % 'chain: [{provider: openai, model: "a b"}]',
      "line 1: routes[0].chain[0].model: a model's name has no blanks and only ASCII"),
     (ONE % 'chain: [{provider: openai, name: "a b"}]',

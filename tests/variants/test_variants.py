@@ -10,12 +10,11 @@ from hypothesis import strategies as st
 from sidecar.hub.anthropic import ANTHROPIC
 from sidecar.hub.conversation import Conversation, Effort, Role, TextPart
 from sidecar.hub.openai_chat import OPENAI_CHAT
+from sidecar.model import System, Variant
 from sidecar.variants import (
     KINDS,
     NAMES,
     PLACES,
-    System,
-    Variant,
     in_body,
     in_conversation,
     own,
