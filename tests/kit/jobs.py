@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor, Future
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -18,7 +18,7 @@ from sidecar.dialects import DIALECTS
 from sidecar.events import Deferred, Event
 from sidecar.listener import jobs
 from sidecar.listener.reception import Generation
-from sidecar.model import Options, Outcome, Traffic
+from sidecar.model import Call, Options, Outcome, Traffic
 from sidecar.schema import compile_schema
 from sidecar.settings import Deferral, DeferredRules, Route, Settings
 from sidecar.signals.judging import Schemas
@@ -53,7 +53,11 @@ class Desk:
 
     async def ask(self, text: str = "hello", *, defer: str = "", **more: Any) -> Tape:
         fields: dict[str, Any] = {"traffic": Traffic.BACKGROUND, "headers": (KEY,), **more}
-        call = self.play.call(OpenAI.request(text), options=Options(defer=defer), **fields)
+        return await self.ask_with(
+            self.play.call(OpenAI.request(text), options=Options(defer=defer), **fields)
+        )
+
+    async def ask_with(self, call: Call) -> Tape:
         tape = Tape()
         self.outcome: Outcome = await self.service(call, tape)
         return tape
@@ -67,6 +71,15 @@ class Desk:
     async def fetch(self, job: str, *headers: tuple[bytes, bytes]) -> tuple[int, bytes]:
         wire = await jobs.answer(self.worker.queue.find, "GET", f"/llm-sidecar/jobs/{job}", headers or (KEY,))
         return wire.head.status, wire.body
+
+    @asynccontextmanager
+    async def working(self) -> AsyncIterator[None]:
+        task = asyncio.get_running_loop().create_task(self.worker.run())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
     async def until_done(self, seconds: float = 3600.0) -> None:
         """Until nothing waits."""
@@ -91,6 +104,7 @@ async def desk(
     route: Route | None = None,
     rules: DeferredRules = DeferredRules(),  # noqa: B008  # frozen
     working: bool = True,
+    threads: bool = False,
 ) -> AsyncIterator[Desk]:
     route = route or background(*script.plans)
     play = Play(script, route=replace(route, deferred=None))
@@ -104,7 +118,8 @@ async def desk(
     worker = Worker(
         lambda: generation, play.clock, play.memory.rng, play.told.append, lambda: f"{next(numbers):032x}"
     )
-    worker.queue._thread = Inline()
+    if not threads:
+        worker.queue._thread = Inline()
     env = stack.Env(
         settings,
         play.memory,
@@ -123,11 +138,9 @@ async def desk(
         settings, DIALECTS, lambda *_: route, {route.name: play.stack}, play.stack, {route.name: later}
     )
     assert await worker.queue.look()
-    task = asyncio.get_running_loop().create_task(worker.run()) if working else None
+    it = Desk(play, worker, stack.build(route, env), play.told)
     try:
-        yield Desk(play, worker, stack.build(route, env), play.told)
+        async with it.working() if working else nullcontext():
+            yield it
     finally:
-        if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
         await worker.queue.close()
