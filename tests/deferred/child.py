@@ -1,4 +1,4 @@
-"""A sidecar's queue in a process of its own, to be killed: takes calls, asks for them, until it is stopped."""
+"""A sidecar's queue in a process of its own, to be killed: it takes calls and asks for them."""
 
 from __future__ import annotations
 
