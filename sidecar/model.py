@@ -204,6 +204,7 @@ class Target:
 class Operation(StrEnum):
     CHAT = "chat"
     EMBEDDINGS = "embeddings"
+    TOOL = "tool"  # of a plain HTTP tool
     OTHER = "other"
 
 

@@ -23,6 +23,7 @@ from fnmatch import translate
 from typing import Final
 from urllib.parse import unquote
 
+from sidecar.dialects.http import HTTP
 from sidecar.model import Ask, Call, Provider, Target
 from sidecar.settings import Route, Settings
 
@@ -61,6 +62,8 @@ def own_path(provider: Provider, client_path: str) -> tuple[str, bool]:
 def upstream_path(provider: Provider, client_path: str, operation_known: bool) -> str:
     """What to ask the provider's origin for. Raises ValueError."""
     path, whole = own_path(provider, client_path)
+    if provider.dialect == HTTP.name:  # its versions are its own business
+        return provider.base_path + path
     version = "/" + provider.version if provider.version else ""
     sent = None if whole else _VERSIONED.match(path)
     if sent and operation_known and _VERSIONED.match(provider.base_path):

@@ -314,6 +314,7 @@ class Route:
     static: StaticAnswer | None = None
     cache: CacheRules = CacheRules()
     idempotency: Idempotency = Idempotency()
+    repeat_posts: bool = False  # of plain HTTP tools: a POST or PATCH without a key may be sent again
     once: bool = False  # not idempotent: once bytes went out to a provider, nobody is asked again
     on_loss: OnLoss = "allow"  # where a stand-in cannot be told all of a request; fail: the call ends there
     allow: Boundary = Boundary()

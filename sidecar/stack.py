@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from sidecar.continuing import takes
@@ -24,6 +24,7 @@ from sidecar.core.nearest import Nearest
 from sidecar.core.standing import Allowance, Standing
 from sidecar.core.waits import Waits
 from sidecar.dialects.base import Dialect
+from sidecar.dialects.http import HTTP
 from sidecar.events import (
     BreakerMoved,
     Tell,
@@ -67,9 +68,11 @@ from sidecar.models.card import Card
 from sidecar.ordering import ranking, steps
 from sidecar.pricing import Pricing, Tab
 from sidecar.routing import Router
-from sidecar.settings import Boundary, BreakerRules, Limits, Route, Settings
+from sidecar.settings import Boundary, BreakerRules, Limits, Route, Settings, Signals
 from sidecar.signals.judging import Schemas, rules_of
 
+# of what is no model's answer
+UNJUDGED = Signals(**{one.name: "off" for one in fields(Signals) if isinstance(one.default, str)})  # type: ignore[arg-type]
 BREAKERS = 256  # kept; the least recently used go first
 
 
@@ -237,15 +240,17 @@ def _build(route: Route, env: Env) -> Service:
         if route.drill is not None or env.settings.drill_key is not None:
             s = Drilled(s, target, route.drill, env.dialects, clock, env.rng, tell)  # in the provider's place
         s = Adapt(s, env.dialects, route.limits, clock)  # bytes become deltas: judges know no vendor
-        s = Heed(s, target, memory.denials, tell)  # below the translation: the target's own words
-        # a target of another dialect: below it everything is the target's, above it the client's
-        s = Translate(s, target, env.dialects, env.classify, clock)
+        tool = target.provider.dialect == HTTP.name  # what it says is nobody's business: no model, no words
+        if not tool:
+            s = Heed(s, target, memory.denials, tell)  # below the translation: the target's own words
+            # a target of another dialect: below it everything is the target's, above it the client's
+            s = Translate(s, target, env.dialects, env.classify, clock)
         if route.upstream_stream:
             s = Assemble(s, env.dialects, route.limits, clock)  # the Judge sees the stream, and holds a body
         s = Judge(  # a bad answer still held becomes a Failed, so that it can be repeated elsewhere
             s,
             target,
-            rules_of(route.signals),
+            rules_of(UNJUDGED if tool else route.signals),
             route.limits,
             route.commit,
             standing,
@@ -255,7 +260,8 @@ def _build(route: Route, env: Env) -> Service:
             clock,
             tell,
         )
-        s = AttemptSpan(s, clock, tell, env.captures, pricing)  # one record per try, verdict included
+        # one record per try, verdict included
+        s = AttemptSpan(s, clock, tell, env.captures, None if tool else pricing)
         s = Guard(  # outside the record: a refusal is no try; inside the retries: each one is a sample
             s,
             target,
@@ -267,18 +273,19 @@ def _build(route: Route, env: Env) -> Service:
             tell,
             memory.mark,
         )
-        s = Gate(  # outside the Guard: who cannot do it takes no permit and is no sample
-            s,
-            target,
-            target in first,
-            route.strict_capabilities,
-            route.on_loss,
-            route.retry.per_call,
-            env.cards,
-            memory.denials,
-            memory.ratios,
-            clock,
-        )
+        if not tool:
+            s = Gate(  # outside the Guard: who cannot do it takes no permit and is no sample
+                s,
+                target,
+                target in first,
+                route.strict_capabilities,
+                route.on_loss,
+                route.retry.per_call,
+                env.cards,
+                memory.denials,
+                memory.ratios,
+                clock,
+            )
         if route.upstream_stream:
             # outside the Guard: what is usual of a stream is learned of a stream; and of the Gate, which
             # writes for others what is asked here

@@ -18,6 +18,7 @@ from sidecar.config.urls import BadUrl, check_proxy, is_loopback
 from sidecar.continuing import takes
 from sidecar.core import drill
 from sidecar.dialects import DIALECTS, FAMILIES, find
+from sidecar.dialects.http import HTTP
 from sidecar.hosts import HOST, captured
 from sidecar.hub import TONGUES
 from sidecar.model import Drill, Operation, Target, Traffic
@@ -485,6 +486,8 @@ def _never_taken(route: Route) -> Iterator[str]:
     """Routes are for calls that we can read; the rest is passed through before any route is asked."""
     own = route.chain[0].provider
     operation = route.match.operation
+    if own.dialect == HTTP.name:
+        return
     if own.dialect not in DIALECTS:
         yield f"is never taken: calls to {own.name} are passed through"
     elif operation in _PATHS and not any(find(own.dialect, "POST", path) for path in _PATHS[operation]):

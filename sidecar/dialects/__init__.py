@@ -9,15 +9,15 @@ from sidecar.dialects.anthropic import ANTHROPIC
 from sidecar.dialects.base import BadBody, Dialect, Reader, Wire
 from sidecar.dialects.embeddings import EMBEDDINGS
 from sidecar.dialects.gemini import GEMINI
+from sidecar.dialects.http import HTTP
 from sidecar.dialects.openai_chat import OPENAI_CHAT
 from sidecar.dialects.openai_responses import OPENAI_RESPONSES
 from sidecar.model import Operation
 
 __all__ = ["DIALECTS", "FAMILIES", "BadBody", "Dialect", "Reader", "Wire", "find"]
 
-DIALECTS: Mapping[str, Dialect] = MappingProxyType(
-    {dialect.name: dialect for dialect in (OPENAI_CHAT, OPENAI_RESPONSES, EMBEDDINGS, ANTHROPIC, GEMINI)}
-)
+_ALL = (OPENAI_CHAT, OPENAI_RESPONSES, EMBEDDINGS, ANTHROPIC, GEMINI, HTTP)
+DIALECTS: Mapping[str, Dialect] = MappingProxyType({dialect.name: dialect for dialect in _ALL})
 
 # What a provider speaks, by path, beside the one dialect that configuration names.
 FAMILIES: Mapping[str, tuple[str, ...]] = MappingProxyType(

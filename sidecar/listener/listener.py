@@ -304,7 +304,7 @@ class Listener:
             parent_id=asked.parent_id,
             exact=asked.exact,
             named=asked.route or "",
-            once=route.once,
+            once=route.once or _acts(asked, ask, route),
             sampled=self._sample(asked.trace_id, asked.sampled),
         )
 
@@ -478,6 +478,12 @@ class Listener:
 
 async def _fail(call: Call, sink: Sink) -> Outcome:  # noqa: ARG001  # a Service
     return Failed(Fault.UNKNOWN, detail=_OUR_FAULT)
+
+
+def _acts(asked: Asked, ask: Ask, route: Route) -> bool:
+    """Is this a call of a tool that could act twice (RFC 9110, section 9.2.2)?"""
+    unsafe = ask.operation is Operation.TOOL and asked.method in {"POST", "PATCH"}
+    return unsafe and not route.repeat_posts and not asked.said.get(b"idempotency-key")
 
 
 def _draining() -> RequestError:

@@ -48,7 +48,7 @@ class GenAi:
 
     def ended(self, call: Call, attempt: Attempt, key: Key, fault: str) -> None:
         """`key`: provider and model, as labels may show them."""
-        if call.ask.operation is Operation.OTHER or attempt.ended is None:
+        if call.ask.operation in {Operation.OTHER, Operation.TOOL} or attempt.ended is None:
             return
         about = (operation_of(call), self._known.get(key[0], key[0]), key[1])
         self._duration[(*about, fault)].observe(attempt.ended - attempt.started)

@@ -262,7 +262,7 @@ class Spans:
         if fault:
             attributes[rows.ERROR_TYPE] = fault
         title = call.method if call.method in _METHODS else "HTTP"
-        if ask.operation is not Operation.OTHER:
+        if ask.operation not in {Operation.OTHER, Operation.TOOL}:
             title = operation_of(call)
             if self._gen_ai:
                 attributes[rows.GEN_OPERATION] = title

@@ -16,6 +16,7 @@ from urllib.parse import unquote
 
 from msgspec import Struct
 
+from sidecar.dialects.http import HTTP
 from sidecar.model import (
     AuthStyle,
     Failed,
@@ -82,12 +83,14 @@ def form(call: Call, target: Target) -> Request | Refused | Failed:
     credential = target.credential
     if credential is not None or not own:
         key = None if credential is None else credential.reveal()
-        if key is None:
+        if key is None and (credential is not None or provider.dialect != HTTP.name):
             return Refused(RefusedBy.NO_CREDENTIAL, fault=Fault.AUTH, detail=f"no key for {provider.name}")
-        secret = _credential(provider.auth, key)
+        secret = b"" if key is None else _credential(provider.auth, key)
         query = _without_credentials(query)
     trace = _trace(call) if provider.propagate_trace else b""
-    dropped = _dropped(judged=judged, keyed=secret != b"", private=provider.private, traced=trace != b"")
+    dropped = _dropped(
+        judged=judged, keyed=secret != b"" or not own, private=provider.private, traced=trace != b""
+    )
 
     try:
         path = call.path if own and call.exact else upstream_path(provider, call.path, judged)

@@ -235,7 +235,8 @@ class Upstream:
         inflate = Inflate.of(head)
         if inflate is not None:
             head = _plain(head)
-        if not 200 <= head.status < 300:
+        passes = 400 if call.ask.operation is Operation.TOOL else 300  # where a redirect is an answer
+        if not 200 <= head.status < passes:
             return await self._error(call, head, wire, body, inflate)
         await sink.start(head)
         push = sink.send if inflate is None else _inflating(inflate, sink)

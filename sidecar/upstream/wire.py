@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from aiohttp.client_exceptions import ClientPayloadError
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http import HttpResponseParser
-from aiohttp.streams import StreamReader
+from aiohttp.streams import EmptyStreamReader, StreamReader
 
 from sidecar.model import DONE, Chunk
 
@@ -111,6 +111,8 @@ class Wire(ResponseHandler):
         """Push the body as it comes. Returns what is to be waited for before there may be more, None when
         it is all pushed. Raises what ends it: what `push` raises comes out of what is waited for.
         """
+        if isinstance(body, EmptyStreamReader):  # of an answer that has none: 204, or the answer to a HEAD
+            return None
         rest = _push(body, push)
         if rest is None and not body.is_eof() and body.exception() is None:
             poured = self._loop.create_future()

@@ -292,3 +292,17 @@ def test_an_upload_shorter_than_announced_is_the_clients_fault(run: Run) -> None
         assert outcome.fault is Fault.INVALID_REQUEST
 
     run(main())
+
+
+def test_an_answer_without_a_body_is_an_answer(run: Run) -> None:
+    async def main() -> None:
+        async def nothing(c: Conversation) -> None:
+            await c.request()
+            await c.send(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+        async with rig(nothing) as r:
+            outcome, tape = await r.ask()
+            assert isinstance(outcome, Answered)
+            assert (204, b"") == (outcome.status, tape.body)
+
+    run(main())
