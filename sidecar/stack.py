@@ -189,7 +189,7 @@ class Env:
     offer: Offer | None = None  # takes calls that are deferred; None: there is no file for them
 
 
-def build(route: Route, env: Env) -> Service:
+def build(route: Route, env: Env) -> Service:  # noqa: PLR0915  # the one place of assembly, in one piece
     """The stack of one route."""
     s = _build(route, env)
     if route.deferred is not None and env.offer is not None:
