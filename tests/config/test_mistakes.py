@@ -171,7 +171,7 @@ MISTAKES = [
     ("providers: {a/b: {vendor: openai}}",
      "line 1: providers.a/b: a provider's name is made of a-z, 0-9 and _ . - (it is a path prefix)"),
     ('providers: {mine: {dialect: openai, url: "https://a.example.com"}}',
-     'line 1: providers.mine.dialect: expected one of openai_chat, openai_responses, embeddings, anthropic, gemini, or "" to pass everything through, got "openai"'),
+     'line 1: providers.mine.dialect: expected one of openai_chat, openai_responses, embeddings, anthropic, gemini, http, or "" to pass everything through, got "openai"'),
     ("providers: {openai: {version: '1'}}",
      'line 1: providers.openai.version: expected a version segment such as v1, got "1"'),
     ("providers: {openai: {auth: bearer}}",
