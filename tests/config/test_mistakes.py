@@ -289,7 +289,7 @@ routes:
         'line 2: listen.prot: unknown key, did you mean "port"?',
         "line 4: providers.broken.url: plain http would send the key unencrypted; "
         "use https, or private: true for a host of your own",
-        'line 7: routes[0].match.operation: expected one of chat, embeddings, other, got "chta", did you mean "chat"?',
+        'line 7: routes[0].match.operation: expected one of chat, embeddings, tool, other, got "chta", did you mean "chat"?',
         'line 8: routes[0].retry.attempts: expected a whole number >= 1, got "three"',
         "line 10: routes[1].name: routes[0] has this name already",
     ] == told
