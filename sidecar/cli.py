@@ -198,6 +198,8 @@ def _check_overrides(pod: Pod, path: Path) -> str:
 
 
 def _explain(arguments: argparse.Namespace) -> int:
+    import time
+
     from sidecar import environment
     from sidecar.config import ConfigError
     from sidecar.explain import explain_text
@@ -207,7 +209,8 @@ def _explain(arguments: argparse.Namespace) -> int:
             sys.stdin.buffer.read() if arguments.request == "-" else Path(arguments.request).read_bytes()
         )
         settings = environment.read(os.environ, path=arguments.config).load()
-        print(explain_text(settings, request))  # noqa: T201
+        now = time.time()  # noqa: TID251  # models retire by date
+        print(explain_text(settings, request, now))  # noqa: T201
     except ConfigError as error:
         return _wrong(str(error))
     except OSError as error:

@@ -25,6 +25,7 @@ from sidecar.outline import outline
 from sidecar.routing import Router, own_path, split_path, upstream_path
 from sidecar.secret import Secret
 from sidecar.settings import Route, Settings
+from sidecar.verdicts import verdicts
 
 _PARTS: Final = (
     "limits",
@@ -96,12 +97,15 @@ def _from_http(data: bytes) -> Sample:
     return Sample(parts[0].upper(), parts[1], headers, body)
 
 
-def explain_text(settings: Settings, request: bytes) -> str:
-    """Raises BadRequest, UnknownProvider, UnknownRoute; their texts are for people."""
+def explain_text(settings: Settings, request: bytes, wall: float = 0.0) -> str:
+    """`wall`: Unix time, because models retire.
+
+    Raises BadRequest, UnknownProvider, UnknownRoute; their texts are for people.
+    """
     sample = read_request(request)
     router = Router(settings)
     if sample.path.startswith("https://"):
-        return _explain_captured(settings, sample, router)
+        return _explain_captured(settings, sample, router, wall)
     prefix, named, rest = split_path(sample.path)
     provider = router.provider(prefix)
     if named is not None and not settings.request_headers.route:
@@ -114,10 +118,10 @@ def explain_text(settings: Settings, request: bytes) -> str:
         raise BadRequest(str(error)) from None
     ask, doubt = _ask(provider, sample, path)
     where = _origin(provider) + upstream_path(provider, rest, ask is not None).partition("?")[0]
-    return _explained(settings, sample, router, _Meant(provider, path, named, ask, doubt, where))
+    return _explained(settings, sample, router, _Meant(provider, path, named, ask, doubt, where, wall))
 
 
-def _explain_captured(settings: Settings, sample: Sample, router: Router) -> str:
+def _explain_captured(settings: Settings, sample: Sample, router: Router, wall: float) -> str:
     """As the proxy port would have it."""
     try:
         url = urlsplit(sample.path)
@@ -145,7 +149,7 @@ def _explain_captured(settings: Settings, sample: Sample, router: Router) -> str
         sent = path if exact else upstream_path(provider, path, ask is not None)
     except ValueError as error:
         raise BadRequest(str(error)) from None
-    said = _Meant(provider, path, named, ask, doubt, _origin(provider) + sent)
+    said = _Meant(provider, path, named, ask, doubt, _origin(provider) + sent, wall)
     return f"intercepted at {host}\n" + _explained(settings, sample, router, said)
 
 
@@ -159,6 +163,7 @@ class _Meant:
     ask: Ask | None
     doubt: str
     where: str  # the url that its own provider is asked for
+    wall: float
 
 
 def _explained(settings: Settings, sample: Sample, router: Router, meant: _Meant) -> str:
@@ -183,6 +188,12 @@ def _explained(settings: Settings, sample: Sample, router: Router, meant: _Meant
         lines.append(f"  after {fault.value}: {_names(ordered(targets, place))}")
     lines += ["prices, dollars for a million tokens:"]
     lines += [f"  {row}" for row in _prices(settings, choice.route, ask)]
+    lines += ["gate, as it is after a start:"]
+    spoken = provider.dialect if found is None else found[0].name
+    lines += [
+        f"  {row}"
+        for row in verdicts(settings, choice.route, provider, spoken, ask, path, sample.body, meant.wall)
+    ]
     lines += _policy(settings, choice.route, sample)
     return "\n".join(lines)
 

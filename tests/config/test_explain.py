@@ -69,6 +69,12 @@ prices, dollars for a million tokens:
   groq/llama, llama: no price is known; give it one under `models`
   mistral, gpt-4o-mini: no price is known; give it one under `models`
   openai/gpt-4.1, gpt-4.1: 2 in, 8 out, 0.5 read from a cache
+gate, as it is after a start:
+  openai: gets the client's own bytes; window 128000; answers up to 16384
+  openai-eu: asked; the catalogue does not know its model
+  groq/llama: asked; the catalogue does not know its model
+  mistral: asked; the catalogue does not know its model
+  openai/gpt-4.1: asked; window 1047576; answers up to 32768
 class: interactive
 deadline: 30s (class interactive)
 differs from the defaults:
@@ -288,3 +294,57 @@ def test_groups_are_shown_with_their_shares_in_the_order_of_this_request(order: 
     assert "after context_window: (50 % openai/gpt-4.1, 50 % openai)\n" in text
     assert "Fallback: 3 in the chain, 2 steps, raced by the next after p90, " in text
     assert "hedge.after: p90 (default off)" in text
+
+
+GATED = """
+providers: {openai: {region: eu}, mistral: {region: eu}, anthropic: {region: eu}}
+models:
+  - {provider: openai, model: gpt-4o-mini, window: 128000, output_limit: 16384, retires: "2030-01-31"}
+  - {provider: mistral, model: small, window: 32000, cannot: [tools]}
+  - {provider: anthropic, model: claude, window: 200000, cannot: [sampling]}
+routes:
+  - name: tools
+    match: {provider: openai}
+    chain:
+      - openai
+      - {provider: mistral, model: small, key: {env: A}}
+      - {provider: anthropic, model: claude, key: {env: B}, system: {append: Short.}, parameters: {top_p: 0.5}}
+      - {provider: openai, model: o-next, name: strange, parameters: {seed: 1}}
+    allow: {regions: [eu]}
+    strict_capabilities: STRICT
+    on_loss: LOSS
+"""
+
+
+@pytest.mark.parametrize(
+    ("strict", "loss", "said"),
+    [
+        ("false", "allow", "openai: gets the client's own bytes; window 128000; answers up to 16384"),
+        ("false", "allow", "retires 2030-01-31"),
+        ("false", "allow", "mistral/small: skipped, tools: tools; window 32000; not tools"),
+        ("false", "allow", "anthropic/claude: asked, with losses: temperature dropped"),
+        ("false", "allow", "told differently: system prompt appended, top_p; window 200000"),
+        ("false", "skip_target", "anthropic/claude: skipped, losses: temperature dropped"),
+        ("false", "fail", "anthropic/claude: ends the call (on_loss: fail): temperature dropped"),
+        (
+            "true",
+            "allow",
+            "strange: skipped, unknown_model; told differently: seed; the catalogue does not know",
+        ),
+        ("false", "allow", "Confine: nothing leaves for anybody but region eu"),
+    ],
+)
+def test_what_the_gate_would_make_of_a_request_is_told_target_by_target(
+    strict: str, loss: str, said: str
+) -> None:
+    tool = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
+    body = {
+        "model": "gpt-4o-mini",
+        "temperature": 1,
+        "tools": [tool],
+        "messages": [{"role": "user", "content": "x"}],
+    }
+    request = json.dumps({"path": "/openai/v1/chat/completions", "body": body}).encode()
+    settings = config.parse(GATED.replace("STRICT", strict).replace("LOSS", loss))
+
+    assert said in explain_text(settings, request)
