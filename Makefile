@@ -3,10 +3,13 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test lint bench observe generate clean
+.PHONY: demo simulate test lint bench observe generate clean
 
 demo: $(VENV)/.dev
 	$(BIN)/llm-sidecar demo
+
+simulate: $(VENV)/.dev
+	$(BIN)/llm-sidecar simulate --seeds 3 --requests 10000
 
 test: $(VENV)/.dev
 	$(BIN)/pytest

@@ -26,6 +26,7 @@ _OWN_ARGUMENTS = {
     "injector": "sidecar.injector.command",
     "doctor": "sidecar.doctor.command",
     "status": "sidecar.status_command",
+    "simulate": "sidecar.simulate.command",
 }
 
 RUN = """\
@@ -111,6 +112,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         ("provider", "run a scripted fake vendor to drill with"),
         ("demo", "a scripted bad day, with and without the sidecar"),
         ("status", "show which provider is ill, breakers, tiers and last decisions, live"),
+        ("simulate", "a day of 50,000 calls in virtual time, under several policies"),
         ("drain", "tell the sidecar of this pod that the pod is ending (its preStop hook)"),
         ("jobs", "list, retry and drop deferred calls"),
         ("injector", "run the webhook that puts sidecars into pods"),

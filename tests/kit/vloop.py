@@ -1,49 +1,16 @@
-"""Virtual time: where a real loop would wait, this one moves its clock."""
+"""Virtual time for tests: the simulator's loop, and a runner that leaves no task behind."""
 
 from __future__ import annotations
 
 import asyncio
-import selectors
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from sidecar.simulate.virtual import LoopClock, VirtualLoop
+
+__all__ = ["LoopClock", "VirtualLoop", "run"]
+
 T = TypeVar("T")
-
-
-class Jump(selectors.SelectSelector):
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = 0.0
-
-    def select(self, timeout: float | None = None) -> list[Any]:  # type: ignore[explicit-override]  # 3.11 has none
-        if timeout is None:
-            raise RuntimeError("nothing is scheduled: the test would hang")
-        self.now += max(timeout, 0.0)
-        return super().select(0)
-
-
-class VirtualLoop(asyncio.SelectorEventLoop):
-    def __init__(self) -> None:
-        self._jump = Jump()
-        super().__init__(self._jump)
-
-    def time(self) -> float:  # type: ignore[explicit-override]  # as above
-        return self._jump.now
-
-
-class LoopClock:
-    """A Clock on the running loop, virtual or not. Wall time starts at a fixed date."""
-
-    WALL = 1_763_800_000.0
-
-    def now(self) -> float:
-        return asyncio.get_running_loop().time()
-
-    def wall(self) -> float:
-        return self.WALL + self.now()
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
