@@ -252,9 +252,10 @@ async def _call(stack: Service, call: Call, tally: Tally) -> None:
     outcome = await stack(call, Client())
     seconds = asyncio.get_running_loop().time() - call.arrived
     if isinstance(outcome, Answered):
-        # a static answer is nobody's, and may come before anybody was asked
-        full = outcome.tier is Tier.FULL
-        tally.end(outcome.tier, seconds, Target(call.record.attempts[-1].provider) if full else None)
+        # an earlier or a static answer is nobody's, and may come before anybody was asked
+        tier = Tier.CACHED if outcome.cached else outcome.tier
+        served = Target(call.record.attempts[-1].provider) if tier is Tier.FULL else None
+        tally.end(tier, seconds, served)
     else:
         tally.end(Tier.NONE, seconds)
 
