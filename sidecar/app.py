@@ -21,6 +21,7 @@ from typing import Any
 from sidecar import config, keeping, overrides, stack
 from sidecar.admin import Admin
 from sidecar.advisor import Advisor
+from sidecar.answer_store import SharedAnswers
 from sidecar.capture.capture import Capture
 from sidecar.classify import classify
 from sidecar.core.admission import Admission
@@ -118,6 +119,8 @@ class App:
             sample=self.tracing.sample,
             ending=lambda: self.draining,
         )
+        self.answer_store = SharedAnswers(self.clock, failed=self.counters.add_shared_error)
+        self._secret = self.memory.secret  # of this process
         said = self.overrides.look()
         self.pool.prepare(settings.providers.values())
         self.generation = self._generation(settings)
@@ -160,6 +163,7 @@ class App:
             self.tracing.run(),
             self.memory.learning.run(self.clock),
             self.advisor.run(),
+            self.answer_store.run(),
         )
         tasks = [_task(keeper) for keeper in keepers]
         try:
@@ -251,6 +255,9 @@ class App:
             offer=None if settings.state_dir is None else self.later.queue.offer,
             cards=Cards(settings.models),
         )
+        sharing = self.answer_store.configure(settings)
+        self.memory.answer_store = self.answer_store if sharing else None
+        self.memory.secret = self.answer_store.secret if sharing else self._secret
         self.memory.keep(settings)
         self.counters.configure(settings)
         self.tracing.configure(settings)

@@ -206,3 +206,63 @@ def _unavailable(error: Exception) -> Unavailable:
             return Unavailable("connection", "cannot be reached")
         case _:
             return Unavailable("reply", f"cannot be understood: {type(error).__name__}")
+
+
+class Shelf(Protocol):
+    """Where values lie by name. Raises Unavailable."""
+
+    async def connect(self) -> None: ...  # at once where it is
+    async def get(self, name: str) -> bytes: ...  # empty: nothing lies there, or nobody is connected
+    async def set(self, name: str, value: bytes, seconds: float) -> None: ...
+    async def close(self) -> None: ...
+
+
+class RedisShelf:
+    """Answers of the cache, over a connection of their own."""
+
+    def __init__(self, url: str, prefix: str) -> None:
+        self._url = url
+        self._prefix = f"{prefix}:1:answer:"
+        self._made: Any = None  # perhaps not connected yet
+        self._client: Any = None
+
+    async def connect(self) -> None:
+        if self._client is not None:
+            return
+        try:
+            await asyncio.to_thread(_load)
+            self._made = _client(self._url)
+            async with asyncio.timeout(CONNECT):
+                await self._made.ping()
+            self._client = self._made
+        except Exception as error:  # noqa: BLE001  # a library's, and a server's
+            raise await self._gone(error) from None
+
+    async def get(self, name: str) -> bytes:
+        if self._client is None:
+            return b""
+        try:
+            return _bytes(await self._client.get(self._prefix + name))
+        except Exception as error:  # noqa: BLE001  # a library's, and a server's
+            raise await self._gone(error) from None
+
+    async def set(self, name: str, value: bytes, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(CONNECT):
+                await self.connect()
+                await self._client.set(self._prefix + name, value, px=max(1, int(seconds * 1000)))
+        except Exception as error:  # noqa: BLE001  # as above
+            raise await self._gone(error) from None
+
+    async def _gone(self, error: Exception) -> Unavailable:
+        await self.close()
+        return error if isinstance(error, Unavailable) else _unavailable(error)
+
+    async def close(self) -> None:
+        client, self._made, self._client = self._made, None, None
+        if client is not None:
+            try:
+                async with asyncio.timeout(CONNECT):
+                    await client.aclose()
+            except Exception:  # noqa: S110, BLE001  # nothing is asked of it any more
+                pass

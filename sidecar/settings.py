@@ -233,6 +233,7 @@ class CacheSize:
 
     entries: Count = 4096
     bytes: Bytes = 32 * 1024 * 1024
+    shared: bool = False  # answers also lie in the Redis of `shared`, readable for who can read there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

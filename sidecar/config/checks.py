@@ -84,7 +84,7 @@ def check(settings: Settings, problems: Problems) -> None:
     if settings.state_dir is None and any(route.deferred for route in settings.routes):
         problems.add(("state_dir",), "is missing; `deferred` keeps calls in it, on a disk of this node")
     _models(settings, problems)
-    _shared(settings.shared, problems)
+    _shared(settings.shared, problems, sharing=settings.cache_size.shared)
     _route_parts(settings.defaults, ("defaults",), problems)
     _boundary(settings.defaults, settings, ("defaults",), problems)
     names: dict[str, int] = {}
@@ -199,7 +199,7 @@ def _redact(settings: Settings, problems: Problems) -> None:
             problems.add(path, f"expected a regular expression: {error.msg} at character {error.pos}")
 
 
-def _shared(shared: Shared, problems: Problems) -> None:
+def _shared(shared: Shared, problems: Problems, *, sharing: bool) -> None:
     if not _PREFIX.fullmatch(shared.prefix):
         problems.add(("shared", "prefix"), "is made of letters, digits and _ . : -, 64 at the most")
     if shared.url is not None and shared.key is None:
@@ -211,6 +211,8 @@ def _shared(shared: Shared, problems: Problems) -> None:
         problems.add(
             ("shared", "url"), "is missing; it says where the Redis is, as {file: PATH} or {env: NAME}"
         )
+    if sharing and shared.url is None:
+        problems.add(("cache_size", "shared"), "needs a place: `shared.url` and `shared.key`")
     if shared.timeout > shared.every:
         problems.add(("shared", "timeout"), "is longer than `every`")
 

@@ -228,7 +228,7 @@ BREAKER_STATE = _gauge(
 BREAKER_TRANSITIONS = _counter(
     "breaker_transitions_total",
     ("provider", "model", "kind", "to", "trigger"),
-    38,
+    36,
     "Changes of breakers, by the new state and the trigger: run, ratio, rest_over, probe, manual, fleet or "
     "pardon.",
 )
@@ -267,21 +267,27 @@ REFUSED = _counter(
 
 # ---- answers that were given before ------------------------------------------------------------
 
-CACHE_LOOKUPS = _counter(
-    "cache_lookups_total",
-    ("result",),
-    5,
-    "What the cache had for calls of routes with one. hit: a fresh answer, nobody was asked; miss: there was "
-    "none; stale_hit: everybody failed and an earlier answer stood in; semantic_hit: one to "
-    "the nearest question did; stale_miss: there was none.",
+CACHE_LOOKUPS = replace(
+    _counter(
+        "cache_lookups_total",
+        ("result",),
+        5,
+        "What the cache had for calls of routes with one. hit: a fresh answer, nobody was asked; miss: there was "
+        "none; stale_hit: everybody failed and an earlier answer stood in; semantic_hit: one to "
+        "the nearest question did; stale_miss: there was none.",
+    ),
+    optional=True,
 )
 CACHE_STORES = _counter("cache_stores_total", (), 1, "Answers that the cache took in.")
-CACHE_EVICTIONS = _counter(
-    "cache_evictions_total",
-    ("reason",),
-    2,
-    "Answers that left the cache before their time: room (its bounds), or memory (the container has too "
-    "little).",
+CACHE_EVICTIONS = replace(
+    _counter(
+        "cache_evictions_total",
+        ("reason",),
+        2,
+        "Answers that left the cache before their time: room (its bounds), or memory (the container has too "
+        "little).",
+    ),
+    optional=True,
 )
 CACHE_BYTES = _gauge(
     "cache_bytes", (), 1, "Bytes of the answers in the cache, all routes together.", unit="bytes"

@@ -65,6 +65,7 @@ MISTAKES = [
     ("log_level: warn", 'line 1: log_level: expected one of debug, info, warning, error, got "warn", did you mean "warning"?'),
     (ONE % "signals: {empty: rejct}",
      'line 1: routes[0].signals.empty: expected one of off, observe, count, reject, got "rejct", did you mean "reject"?'),
+    ("cache_size: {shared: true}", "line 1: cache_size.shared: needs a place: `shared.url` and `shared.key`"),
     (ONE % "cache: {scope: shared, fresh: 2h, stale: 1h}", "line 1: routes[0].cache.stale: has to be at least `fresh`"),
     (ONE % "cache: {semantic: {target: {provider: openai, key: {env: X}}}}",
      "line 1: routes[0].cache.semantic.target: needs the `model` that makes the vectors"),
