@@ -295,6 +295,31 @@ def test_a_client_that_leaves_takes_both_with_it(at: float):
     scenario(play, what)
 
 
+def test_a_client_that_leaves_at_the_very_moment_of_the_second_content_has_left():
+    """Then two have cancelled the same task, and only one of them is the race."""
+    play = racing(Script({"a": [slow(9.0)], "b": [slow(0.3)]}))
+
+    async def what() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+
+        async def content(call: Call, sink: Sink) -> Outcome:
+            await asyncio.sleep(0.3)
+            await sink.start(Head(200, "OK", SSE))
+            for piece in OpenAI.events(["late"]):
+                await sink.send(Chunk(piece))
+            task.cancel()
+            return Answered(200)
+
+        play.script.plans["b"] = [content]
+        with pytest.raises(asyncio.CancelledError):
+            await ask(play)
+        assert 0 == task.uncancel()
+        assert all(event.attempt.ended is not None for event in play.said(AttemptEnded))
+
+    scenario(play, what)
+
+
 def test_a_deadline_ends_both():
     play = racing(Script({"a": [s.hang()], "b": [s.hang()]}))
 
