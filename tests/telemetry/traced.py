@@ -74,6 +74,7 @@ class Traced(Play):
         self.tracing.on = True
         self.captures = opened(settings, self.env)
         self.told = Told(self.metrics, self.tracing)
+        self.tell = self.told.append
         return super().build(route)
 
     def _drop(self, why: str, spans: int) -> None:
