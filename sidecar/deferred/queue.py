@@ -46,6 +46,7 @@ class Queue:
         self._thread: Executor | None = None
         self._store: Store | None = None
         self._folder: str | None = None
+        self._bounded = 0
         self._failed_at: float | None = None
         self._said = ""  # why it could not be opened, the last time it was told
         self.arrived: Callable[[], None] = lambda: None
@@ -75,9 +76,10 @@ class Queue:
         try:
             store = await self._run(lambda: Store(Path(folder)))
             self._store, self._folder = store, folder
-            await self.use(lambda store: store.bound(self._current().deferred.bytes))
-        except Unusable as unusable:
+            await self._bound()
+        except (Unusable, sqlite3.Error) as unusable:
             self._failed_at = now
+            await self.close()
             if self._said != str(unusable):
                 self._said = str(unusable)
                 self._tell(Queued(False, self._said))
@@ -86,8 +88,15 @@ class Queue:
         self._tell(Queued(True))
         return True
 
+    async def _bound(self) -> None:
+        """The file is no larger than the configuration wants it, also when that changes."""
+        size = self._current().deferred.bytes
+        if size != self._bounded:
+            await self.use(lambda store: store.bound(size))
+            self._bounded = size
+
     async def close(self) -> None:
-        store, self._store = self._store, None
+        store, self._store, self._bounded = self._store, None, 0
         if store is not None:
             await self._run(store.close)
         if self._thread is not None:
@@ -149,6 +158,7 @@ class Queue:
         return found if found is not None and owns(secrets, job, found.owner) else None
 
     async def sweep(self) -> list[Ended]:
+        await self._bound()
         wall = self._clock.wall()
         return await self.use(lambda store: store.sweep(wall))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sidecar.core.pace import Pace, pause
 from sidecar.events import Queued
-from sidecar.model import Answered, Call, Fault, Outcome, Sink, Tier, Traffic
+from sidecar.model import Answered, Call, Failed, Fault, Outcome, Sink, Tier, Traffic
 from sidecar.settings import Deferral, DeferredRules, RetryRules, StaticAnswer
 from tests.kit.answers import OpenAI
 from tests.kit.jobs import KEY, background, desk
@@ -172,6 +172,25 @@ def test_a_prepared_answer_comes_before_a_receipt(tmp_path: Path):
     run(play())
 
 
+def test_a_full_disk_gives_the_client_the_failure_itself_and_keeps_what_was_accepted(tmp_path: Path):
+    async def play() -> None:
+        route = background("a", retry=ONCE)
+        async with desk(Script({"a": [lost()]}), tmp_path, route=route, working=False) as it:
+            job = await it.job("kept")
+            store = it.worker.queue._store
+            assert store is not None
+            store._db.execute("PRAGMA max_page_count = 1")  # no smaller than it is
+            tape = await it.ask("x" * 100_000)
+
+            assert tape.head is None
+            assert isinstance(it.outcome, Failed)
+            assert Fault.NETWORK is it.outcome.fault
+            assert ["full_disk"] == [event.reason for event in it.events("refused")]
+            assert 202 == (await it.fetch(job))[0]
+
+    run(play())
+
+
 def test_an_answer_that_the_disk_does_not_take_is_kept_until_it_does(tmp_path: Path):
     script = Script({"a": [answer(OpenAI.whole("x" * 200_000))]})
 
@@ -191,6 +210,22 @@ def test_an_answer_that_the_disk_does_not_take_is_kept_until_it_does(tmp_path: P
                 await it.until_done()
             assert [200, 200, 200] == [(await it.fetch(job))[0] for job in jobs]
             assert ["0", "1", "2"] == texts(script), "what was paid for was not asked for again"
+
+    run(play())
+
+
+def test_a_row_that_cannot_be_read_stands_in_nobodys_way(tmp_path: Path):
+    async def play() -> None:
+        async with desk(Script({"a": [answer(WELL)]}), tmp_path, working=False) as it:
+            await it.job("damaged", defer="always")
+            well = await it.job("well", defer="always")
+            store = it.worker.queue._store
+            assert store is not None
+            store._db.execute("UPDATE job SET request = x'c1' WHERE number = 1")
+            async with it.working():
+                await asyncio.sleep(30.0)
+            assert (200, WELL) == await it.fetch(well)
+            assert {"waiting": 1, "answered": 1} == store.counts().jobs, "an operator can still drop it"
 
     run(play())
 
