@@ -272,8 +272,8 @@ CACHE_LOOKUPS = replace(
         "cache_lookups_total",
         ("result",),
         5,
-        "What the cache had for calls of routes with one. hit: a fresh answer, nobody was asked; miss: there was "
-        "none; stale_hit: everybody failed and an earlier answer stood in; semantic_hit: one to "
+        "What the cache had for calls of routes with one. hit: a fresh answer, nobody was asked; miss: there "
+        "was none; stale_hit: everybody failed and an earlier answer stood in; semantic_hit: one to "
         "the nearest question did; stale_miss: there was none.",
     ),
     optional=True,
