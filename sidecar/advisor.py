@@ -143,9 +143,10 @@ class Advisor:
             breaker.advise(place.fleet.of(subject, now), now)
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Until cancelled, even if a library has swallowed that."""
+        task = asyncio.current_task()
         try:
-            while True:
+            while task is None or not task.cancelling():
                 await self.round()
                 every = self._settings().every
                 try:

@@ -184,8 +184,9 @@ def _int(value: Any) -> int:
 
 
 def _spoilt(error: Exception) -> bool:
+    """Another type, or a last entry after which none can come."""
     text = str(error)
-    return text.startswith("WRONGTYPE") or "WRONGTYPE" in text or "ID specified in XADD" in text
+    return "WRONGTYPE" in text or "ID specified in XADD" in text or "last possible ID" in text
 
 
 def _unavailable(error: Exception) -> Unavailable:
