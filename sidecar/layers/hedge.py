@@ -148,6 +148,8 @@ class Race:
                 won = isinstance(another, Answered) or self.winner is self.second
                 self.result = "won" if won else "failed"
                 return outcome, another
+            if self.second.attempt is not None and self.second.attempt.ended is None:
+                self.second.attempt.lost_race = True  # the first one's failure is what counts
             failed = self._task.done() and not self._task.cancelled()
             self.result = "failed" if failed else "lost"
             return outcome, None

@@ -194,6 +194,7 @@ def test_a_mistake_of_the_application_ends_the_race():
         assert isinstance(result.outcome, Failed)
         assert Fault.INVALID_REQUEST is result.outcome.fault
         assert result.ended - result.began < 1.0
+        assert [False, True] == [one.lost_race for one in result.record.attempts]
 
     scenario(play, what)
 
