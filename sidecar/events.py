@@ -59,6 +59,14 @@ class Continued(Struct, frozen=True):
     whole: bool  # the answer came to its end
 
 
+class Shadowed(Struct, frozen=True):
+    """What a policy would have done with a call of a route that runs in shadow; nothing was done."""
+
+    call: Call
+    what: str  # retry, fallback, breaker, quality_breaker, known_wait, reject, timeout or degrade
+    detail: str = ""  # a fault, a signal, a target
+
+
 class TargetSkipped(Struct, frozen=True):
     """A target refused without being asked."""
 
@@ -283,6 +291,7 @@ Event = (
     | RetryPlanned
     | RetryDenied
     | FellBack
+    | Shadowed
     | Hedged
     | Continued
     | TargetSkipped

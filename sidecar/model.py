@@ -597,6 +597,7 @@ class Call(Struct, frozen=True, kw_only=True):
     parent_id: str = ""  # the span of the application that this call is part of, if it said so
     sampled: bool | None = None  # are its spans kept? None: nobody said, and no spans are made here
     upload: AsyncIterator[bytes] | None = None  # a body that is passed on, not held
+    shadow: bool = False  # policies say what they would do, and do nothing
     once: bool = False  # nobody is asked again once bytes went out to a provider
     exact: bool = False  # the path is its own provider's, whole: nothing is put in
     named: str = ""  # the route that the request names, if it does

@@ -320,6 +320,7 @@ class Route:
     on_loss: OnLoss = "allow"  # where a stand-in cannot be told all of a request; fail: the call ends there
     allow: Boundary = Boundary()
     deferred: Deferral | None = None  # `{}` turns it on
+    shadow: bool = False  # breakers, signals, limits and chain only say what they would do
     continuation: bool = False  # a text stream that breaks off goes on at a target that takes a prefill
     strict_capabilities: bool = False  # what nobody knows that a stand-in can do, it cannot
     cost: RouteCost = RouteCost()

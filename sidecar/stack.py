@@ -189,13 +189,28 @@ class Env:
     offer: Offer | None = None  # takes calls that are deferred; None: there is no file for them
 
 
-def build(route: Route, env: Env) -> Service:  # noqa: PLR0915  # the one place of assembly, in one piece
+def build(route: Route, env: Env) -> Service:  # the one place of assembly, in one piece
     """The stack of one route."""
+    if route.shadow:
+        route = _shadowed(route)
     s = _build(route, env)
     if route.deferred is not None and env.offer is not None:
         # outside everything: a receipt is what is left when there is no answer, not even a prepared one
         s = Defer(s, route.deferred, env.offer)
     return s
+
+
+def _shadowed(route: Route) -> Route:
+    """Without what would do something of its own; what is left says what it would do, see Call.shadow."""
+    return replace(
+        route,
+        upstream_stream=False,
+        continuation=False,
+        hedge=replace(route.hedge, after="off"),
+        cache=replace(route.cache, scope="off"),
+        cost=replace(route.cost, cap=None, over_budget="serve"),
+        deferred=None,
+    )
 
 
 def build_later(route: Route, env: Env) -> Service:
@@ -329,7 +344,8 @@ def _build(route: Route, env: Env) -> Service:
         )
     if not route.chain:
         s = Withhold()  # an operator lets nobody be asked
-    s = Deadline(s, route.limits)  # bounds all the waiting above the wire, whoever waits
+    if not route.shadow:
+        s = Deadline(s, route.limits)  # bounds all the waiting above the wire, whoever waits
     s = Admit(s, env.admission, tell)  # sheds before any work is done
     if route.cost.over_budget == "refuse":
         s = Spent(s, memory.tab.spend, clock)  # before a slot is taken; the static answer costs nothing

@@ -32,6 +32,7 @@ from sidecar.events import (
     Queued,
     Reloaded,
     RetryDenied,
+    Shadowed,
     Shed,
     WouldOpen,
 )
@@ -44,6 +45,7 @@ _SLICES = 5
 _WIDTH = 60.0  # seconds
 _MONEY, _TIERS = "$", "#"  # no provider's name
 _DECISIONS = (
+    Shadowed,
     Drilled,
     FellBack,
     Continued,

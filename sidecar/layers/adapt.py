@@ -112,6 +112,8 @@ class _View:
         if reader is None:  # an encoding we cannot read: passed on, unjudged
             return self.sink.send(chunk)
         seen = reader.feed(chunk.raw)
+        if self.call.shadow:  # not even an event that nobody can read is left out
+            seen = Chunk(chunk.raw, seen.deltas)
         if seen.raw or seen.deltas:
             rest = self.sink.send(seen)
             if rest is not DONE:
@@ -138,12 +140,20 @@ class _View:
 
     async def end(self, outcome: Outcome) -> Outcome:
         """What the bytes, now that no more come, make of the wire's outcome."""
+        verdict = await self._end(outcome)
+        if self.call.shadow and isinstance(verdict, Failed) and not isinstance(outcome, Failed):
+            return replace(verdict, told=True)  # it ended as politely as the client will see it end
+        return verdict
+
+    async def _end(self, outcome: Outcome) -> Outcome:
         reader = self.reader
         if isinstance(outcome, Refused) or reader is None:
             return outcome
         if isinstance(outcome, Failed) and not (self._over(reader) and outcome.fault in CUT):
             return outcome
         rest = reader.close()
+        if self.call.shadow:
+            rest = Chunk(b"", rest.deltas)  # its bytes are out
         if self.bytes == 0:
             return outcome  # the judge calls it empty, as any answer that says nothing
         if self.html:

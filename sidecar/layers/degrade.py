@@ -22,6 +22,7 @@ from sidecar.core.skeleton import emptiest
 from sidecar.dialects.base import Dialect
 from sidecar.events import (
     Degraded,
+    Shadowed,
     Tell,
 )
 from sidecar.faults import handling
@@ -74,6 +75,10 @@ class Degrade:
             assert isinstance(outcome, Failed)
             outcome, rejected = replace(outcome, head=None, body=b""), False
         static = self._static(call, outcome.fault) if stands_in else None
+        if call.shadow:
+            if static is not None:
+                self.tell(Shadowed(call, "degrade", reason_of(outcome)))
+            return outcome
         if static is not None:
             return await self._serve(call, sink, Tier.STATIC, *static, outcome)
         if isinstance(outcome, Failed) and head is not None and rejected:

@@ -34,6 +34,7 @@ from msgspec.structs import replace
 from sidecar.core.deadline import share
 from sidecar.events import (
     FellBack,
+    Shadowed,
     TargetSkipped,
     Tell,
 )
@@ -135,6 +136,10 @@ class Fallback:
             if isinstance(outcome, Answered) or sink.stage is Stage.COMMITTED:
                 return outcome
             if isinstance(outcome, Failed):
+                if call.shadow:
+                    if queue and not self._is_final(outcome, lane, walk):
+                        self.tell(Shadowed(call, "fallback", outcome.fault.value))
+                    return outcome
                 if spent(call) or self._is_final(outcome, lane, walk):
                     return outcome
             elif outcome.final:

@@ -21,6 +21,7 @@ from sidecar.core.standing import Standing
 from sidecar.core.waits import Waits
 from sidecar.events import (
     BreakerMoved,
+    Shadowed,
     Tell,
 )
 from sidecar.faults import Charge, handling
@@ -67,16 +68,18 @@ class Guard:
         key = digest(self.target, call)
         hold = self.waits.refusal(now, provider=provider, model=model, digest=key, insist=call.alone)
         if hold is not None:
-            return Refused(RefusedBy.KNOWN_WAIT, hold.until, hold.fault)
+            return await self._refuse(Refused(RefusedBy.KNOWN_WAIT, hold.until, hold.fault), call, sink)
         breaker = self.breaker(provider, model, key)
         permit = breaker.insist(now, early=call.early) if call.alone else breaker.allow(now)
         if isinstance(permit, Denied):
-            return Refused(RefusedBy.BREAKER, permit.until, Fault.OVERLOADED)
+            return await self._refuse(Refused(RefusedBy.BREAKER, permit.until, Fault.OVERLOADED), call, sink)
         denied = self.standing.approve(call, now, strict=self.strict)
         if denied is not None:
             breaker.record(permit, Charge.NEUTRAL, now, call=call.id, body=0)
             self._report(call, breaker)
-            return Refused(RefusedBy.QUALITY_BREAKER, denied.until, Fault.LOW_QUALITY)
+            return await self._refuse(
+                Refused(RefusedBy.QUALITY_BREAKER, denied.until, Fault.LOW_QUALITY), call, sink
+            )
         self._report(call, breaker)  # asking alone may have half-opened it
         if permit.probe:
             sink = _Proving(sink, breaker, permit)
@@ -88,6 +91,13 @@ class Guard:
             return outcome
         finally:
             self._learn(call, outcome, breaker, permit, now)
+
+    async def _refuse(self, refused: Refused, call: Call, sink: Sink) -> Outcome:
+        """In shadow the target is asked all the same, and is no sample: in earnest it would be none."""
+        if not call.shadow:
+            return refused
+        self.tell(Shadowed(call, refused.by.value, self.target.name))
+        return await self.inner(call, sink)
 
     def _learn(
         self, call: Call, outcome: Outcome | None, breaker: Breaker, permit: Permit, began: float

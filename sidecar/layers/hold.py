@@ -15,8 +15,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from math import inf
 
 from sidecar.core.admission import Admission
+from sidecar.events import Shadowed, Tell
 from sidecar.layers.limit import Limit
 from sidecar.model import (
     DONE,
@@ -59,6 +61,7 @@ class Hold:
     room: Admission
     usual: float | None  # seconds of a whole answer
     first: Callable[[Hold, float], None]  # told when the first content comes
+    tell: Tell
     started: float = field(init=False)
     head: Head | None = None
     held: list[Chunk] = field(default_factory=list)
@@ -70,6 +73,7 @@ class Hold:
     readable: bool = False  # any delta came: there was a reader
     blocked: bool = False  # by a slow client, now
     blocked_before: float = field(init=False)  # seconds, in earlier attempts
+    late: bool = False  # in shadow: a limit is over
     limit: Limit = field(init=False)
 
     def __post_init__(self) -> None:
@@ -116,7 +120,7 @@ class Hold:
         content = False
         for delta in chunk.deltas:
             content = answer.add(delta) or content
-        if answer.trouble is not None and not self.committed:
+        if answer.trouble is not None and not self.committed and not self.call.shadow:
             raise TroubleBefore(answer.trouble)
         if answer.model:
             self.attempt.answering = answer.model
@@ -209,6 +213,15 @@ class Hold:
             gap = limits.gap if self.committed else min(limits.gap, first)
             return attempt.last_content + min(gap, call.patience)
         return min(self.started + min(first * call.stretch, call.patience), call.leave_at, call.deadline)
+
+    def watch(self) -> float:
+        """In shadow: a limit that is over is told, once, and nothing ends."""
+        due = self.due()
+        if self.late or due > self.clock.now():
+            return inf if self.late else due
+        self.late = True
+        self.tell(Shadowed(self.call, "timeout", self.silent().fault.value))
+        return inf
 
     def silent(self) -> Failed:
         """The limit fired."""

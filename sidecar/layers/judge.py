@@ -24,6 +24,7 @@ from sidecar.core.standing import Standing
 from sidecar.events import (
     BreakerMoved,
     Judged,
+    Shadowed,
     Tell,
     WouldOpen,
 )
@@ -88,9 +89,19 @@ class Judge:
         answer = Answer(call.ask, watched=self.rules.watched)
         usual = None if call.ask.stream else self.standing.usual.seconds(call)
         hold = Hold(
-            call, sink, attempt, answer, self.limits, self.commit, self.clock, self.room, usual, self._first
+            call,
+            sink,
+            attempt,
+            answer,
+            self.limits,
+            self.commit,
+            self.clock,
+            self.room,
+            usual,
+            self._first,
+            self.tell,
         )
-        hold.limit = Limit(hold.due)
+        hold.limit = Limit(hold.watch if call.shadow else hold.due)
         try:
             with hold.limit:
                 outcome = await self.inner(call, hold)
@@ -104,6 +115,8 @@ class Judge:
             attempt.malformed = answer.malformed
             hold.let_go()
         attempt.finishes = tuple(answer.finishes.values())
+        if call.shadow and isinstance(outcome, Failed) and hold.head is not None:
+            await hold.release()  # the client gets what it would have got, broken or not
         if isinstance(outcome, Answered):
             outcome = await self._judge(hold, outcome)
         if hold.committed and answer.trouble is not None:
@@ -134,6 +147,9 @@ class Judge:
     async def _judge(self, hold: Hold, outcome: Answered) -> Outcome:
         answer, took, now = hold.answer, hold.took(), self.clock.now()
         if answer.trouble is not None:
+            if hold.call.shadow:
+                await hold.release()
+                return outcome
             return self._trouble(hold, answer.trouble)
         late: tuple[Finding, ...] = ()
         if hold.readable or not hold.size:  # no bytes at all is as empty as an answer can be
@@ -143,6 +159,9 @@ class Judge:
         findings = late + hold.early
         rejected = None if hold.committed else rejection(findings)
         if rejected is not None and rejected.signal not in HARD and not self.standing.allowance.withdraw():
+            rejected = None
+        if rejected is not None and hold.call.shadow:
+            self.tell(Shadowed(hold.call, "reject", rejected.signal))
             rejected = None
         self._told(hold.call, late, "served" if rejected is None else "rejected")
         if rejected is not None:

@@ -24,6 +24,7 @@ from sidecar.events import (
     OperatorAlert,
     RetryDenied,
     RetryPlanned,
+    Shadowed,
     Tell,
 )
 from sidecar.faults import Charge, Handling, handling
@@ -94,6 +95,10 @@ class Retry:
             failed = outcome
             plan = self._again(call, failed, tries, sink)
             self._remember(call, failed, final=isinstance(plan, Stop))
+            if call.shadow:
+                if not isinstance(plan, Stop):
+                    self.tell(Shadowed(call, "retry", failed.fault.value))
+                return failed
             if isinstance(plan, Stop):
                 if plan is not Stop.NOT_RETRYABLE:
                     self.tell(RetryDenied(call, failed.fault, plan.value))

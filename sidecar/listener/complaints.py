@@ -172,8 +172,12 @@ def wire(complaint: Complaint, dialect: Dialect | None) -> Wire:
     return Wire(Head(own.head.status, own.head.reason, (*headers, length, *_hints(complaint))), own.body)
 
 
-def raw(failed: Failed, head: Head) -> Wire:
-    """The provider's own error. Only what it says about retrying is ours: our retries are spent."""
+def raw(failed: Failed, head: Head, *, shadow: bool = False) -> Wire:
+    """The provider's own error. Only what it says about retrying is ours: our retries are spent. In shadow
+    none were made, so its own word stands.
+    """
+    if shadow:
+        return Wire(head, failed.body)
     kept: list[tuple[bytes, bytes]] = []
     for pair in head.headers:
         lower = pair[0].lower()

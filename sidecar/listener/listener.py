@@ -304,6 +304,7 @@ class Listener:
             parent_id=asked.parent_id,
             exact=asked.exact,
             named=asked.route or "",
+            shadow=route.shadow,
             once=route.once or _acts(asked, ask, route),
             sampled=self._sample(asked.trace_id, asked.sampled),
         )
@@ -383,6 +384,9 @@ class Listener:
             return await sink.finish()
         if isinstance(outcome, Answered) or (isinstance(outcome, Failed) and outcome.told):
             return await sink.finish()
+        if call.shadow:  # as its provider left it
+            sink.cut()
+            return False
         fault = Fault.STREAM_CUT if outcome is None else outcome.fault
         event = None
         if sink.event_stream and dialect is not None and call.ask.operation is not Operation.OTHER:
@@ -398,7 +402,7 @@ class Listener:
     ) -> Wire:
         match outcome:
             case Failed(head=Head() as head) if head.status >= 400:
-                return complaints.raw(outcome, head)
+                return complaints.raw(outcome, head, shadow=call.shadow)
             case Failed() | Refused():
                 return complaints.wire(complaints.of_outcome(outcome, call, self._clock.now()), dialect)
             case Answered():

@@ -171,6 +171,14 @@ NESTED = _counter(
     3,
     "Calls that are retries of the application's own client, stacked on ours.",
 )
+SHADOWED = _counter(
+    "shadow_decisions_total",
+    ("what",),
+    8,
+    "What policies of routes in shadow would have done: retry, fallback, breaker, quality_breaker, "
+    "known_wait, reject, timeout or degrade.",
+    debug=True,
+)
 DRILLS = _counter(
     "drills_total",
     ("fault",),
@@ -491,6 +499,7 @@ CATALOG: tuple[Metric, ...] = (
     RETRIES_DENIED,
     RETRY_WAIT,
     NESTED,
+    SHADOWED,
     DRILLS,
     JOINED,
     FALLBACKS,

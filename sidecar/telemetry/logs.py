@@ -48,6 +48,7 @@ from sidecar.events import (
     Restored,
     RetryDenied,
     RetryPlanned,
+    Shadowed,
     Shed,
     TargetSkipped,
     Trusted,
@@ -174,7 +175,16 @@ def level_of(event: Event) -> Level:
                 return Level.INFO
             straight = words.path(call.record.attempts, outcome) in (Path.DIRECT, Path.CACHE)
             return Level.DEBUG if straight else Level.INFO
-        case FellBack() | Continued() | Joined() | NestedRetry() | WouldOpen() | Turned() | FieldsDenied():
+        case (
+            FellBack()
+            | Continued()
+            | Shadowed()
+            | Joined()
+            | NestedRetry()
+            | WouldOpen()
+            | Turned()
+            | FieldsDenied()
+        ):
             return Level.INFO
         case Hedged():
             return Level.DEBUG
@@ -212,7 +222,7 @@ def level_of(event: Event) -> Level:
             assert_never(event)
 
 
-def describe(event: Event) -> tuple[str, Fields]:
+def describe(event: Event) -> tuple[str, Fields]:  # noqa: PLR0915  # as many as the union has members
     """An event's name and what may be shown of it."""
     match event:
         case AttemptEnded():
@@ -236,6 +246,8 @@ def describe(event: Event) -> tuple[str, Fields]:
             return "target_skipped", fields | {"detail": _prose(refused.detail)}
         case Drilled(call=call, target=target, fault=fault):
             return "drill", {**_at(call, target), "fault": name(fault)}
+        case Shadowed(call=call, what=would, detail=detail):
+            return "shadow", {**_of(call), "action": name(would), "reason": name(detail)}
         case Joined(call=call, how=how):
             return "joined", {**_of(call), "reason": name(how)}
         case FieldsDenied(call=call, target=target, fields=denied):

@@ -48,6 +48,7 @@ from sidecar.events import (
     Restored,
     RetryDenied,
     RetryPlanned,
+    Shadowed,
     Shed,
     TargetSkipped,
     Trusted,
@@ -114,6 +115,7 @@ class Metrics:
         self._denied = made.counter(catalog.RETRIES_DENIED)
         self._retry_wait = made.counter(catalog.RETRY_WAIT)
         self._nested = made.counter(catalog.NESTED)
+        self._shadowed = made.counter(catalog.SHADOWED)
         self._drills = made.counter(catalog.DRILLS)
         self._joined = made.counter(catalog.JOINED)
         self._fallbacks = made.counter(catalog.FALLBACKS)
@@ -362,6 +364,8 @@ class Metrics:
                     self._breaker_rejected[self._named(call, target)].inc()
             case Drilled(fault=fault):
                 self._drills[(fault,)].inc()
+            case Shadowed(what=what):
+                self._shadowed[(what,)].inc()
             case Joined(how=how):
                 self._joined[(how,)].inc()
             case BreakerMoved():

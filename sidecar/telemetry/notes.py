@@ -25,6 +25,7 @@ from sidecar.events import (
     OperatorAlert,
     RetryDenied,
     RetryPlanned,
+    Shadowed,
     Shed,
     TargetSkipped,
 )
@@ -78,6 +79,8 @@ def _noted(event: Event) -> tuple[Call, str, Mapping[str, Any]] | None:
             return call, rows.BREAKER_REJECTED, fields | {"model": model, "kind": kind}
         case Drilled(call=call, target=target, fault=fault):
             return call, rows.DRILL, {"target": target.name, rows.ERROR_TYPE: fault}
+        case Shadowed(call=call, what=what, detail=detail):
+            return call, rows.SHADOW, {"action": what, "reason": detail}
         case Joined(call=call, how=how):
             return call, rows.JOINED, {"how": how}
         case BreakerMoved(call=Call() as call, transition=moved):

@@ -147,6 +147,7 @@ CONTINUED = _event(
     "continuation", "left, to, result", "a stream broke off after commit: `whole`, `cut` or `nobody`"
 )
 DRILL = _event("drill", "target, error.type", "a fault was played in the target's place")
+SHADOW = _event("shadow", "action, reason", "what a policy would have done, of a route in shadow")
 JOINED = _event("joined", "how", "it took part in the answer of a call that is the same")
 BREAKER_REJECTED = _event(
     "breaker.rejected", "target, provider, model, kind", "a breaker let nothing through"

@@ -205,7 +205,7 @@ class Upstream:
         raise NotHttp("interim answers, and no end of them")
 
     def _headers_limit(self, call: Call) -> float:
-        if call.ask.operation is Operation.OTHER:
+        if call.ask.operation is Operation.OTHER or call.shadow:
             return PASSED_IDLE
         if not call.ask.stream:
             return inf
@@ -214,7 +214,7 @@ class Upstream:
 
     def _left(self, call: Call) -> float:
         """How long an attempt may be silent at all, whatever its phase. Seconds."""
-        if call.ask.operation is Operation.OTHER:
+        if call.ask.operation is Operation.OTHER or call.shadow:
             return inf
         now = self.clock.now()
         return max(0.0, min(call.deadline - now, call.leave_at - now, call.patience))

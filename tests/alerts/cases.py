@@ -509,9 +509,9 @@ SELF_CASES = (
     Case(
         alert="LLMSidecarFleetSilent",
         labels=APP,
-        fires=(of(c.SHARED_SILENT, (0, 1, 0), pod="web-1"),),
-        under=(of(c.SHARED_SILENT, 0.0), of(c.SHARED_ERRORS, bad(9), reason="timeout")),
-        quiet=(of(c.SHARED_SILENT, 0.0),),
+        fires=(of(c.SHARED_SILENT, (0, 1, 0), pod="web-1", prefix="shop"),),
+        under=(of(c.SHARED_SILENT, 0.0, prefix="shop"), of(c.SHARED_ERRORS, bad(9), reason="timeout")),
+        quiet=(of(c.SHARED_SILENT, 0.0, prefix="shop"),),
     ),
     Case(
         alert="LLMSidecarOverheadHigh",
