@@ -86,6 +86,13 @@ class FieldsDenied(Struct, frozen=True):
     fields: tuple[str, ...]
 
 
+class Retiring(Struct, frozen=True):
+    """A configured target's model is retired already, or will be within thirty days; told once."""
+
+    target: Target
+    last: str  # its last day, 2027-01-31
+
+
 class BreakerMoved(Struct, frozen=True):
     call: Call | None  # None: an operator did it, or the fleet
     kind: str  # "transport" or "quality"
@@ -296,6 +303,7 @@ Event = (
     | Continued
     | TargetSkipped
     | FieldsDenied
+    | Retiring
     | BreakerMoved
     | Judged
     | WouldOpen

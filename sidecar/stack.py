@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from datetime import date
 from typing import Any
 
 from sidecar.continuing import takes
@@ -27,8 +28,10 @@ from sidecar.dialects.base import Dialect
 from sidecar.dialects.http import HTTP
 from sidecar.events import (
     BreakerMoved,
+    Retiring,
     Tell,
 )
+from sidecar.gate.check import retiring
 from sidecar.gate.denials import Denials
 from sidecar.gate.tokens import Ratios
 from sidecar.layers.adapt import Adapt
@@ -93,6 +96,7 @@ class Memory:
     allowances: dict[str, Allowance] = field(default_factory=dict)  # by route
     hedgings: dict[str, Hedging] = field(default_factory=dict)  # by route, of those that hedge
     denials: Denials = field(default_factory=Denials)  # fields that targets said they do not take
+    retiring: set[tuple[str, date]] = field(default_factory=set)  # targets whose last day was told
     ratios: Ratios = field(default_factory=Ratios)  # bytes a token takes
     tab: Tab = field(default_factory=Tab)
     answers: Answers = field(default_factory=Answers)  # given before, for routes with a cache
@@ -250,6 +254,7 @@ def _build(route: Route, env: Env) -> Service:
     first = next(iter(steps(route.chain)), ())  # all of a group: one is drawn
 
     def lane(target: Target) -> Lane:
+        _mind_retirement(target, env)
         standing = memory.standing(route, target)
         s: Service = _wire(route, route.limits, env)  # connect, headers, bytes as they come
         if route.drill is not None or env.settings.drill_key is not None:
@@ -368,6 +373,15 @@ def _build(route: Route, env: Env) -> Service:
         )
     # outside them: a spent deadline or a shed call can still get the static answer
     return Degrade(s, route.static, route.strict, targets(route), env.dialects, env.schemas, tell)
+
+
+def _mind_retirement(target: Target, env: Env) -> None:
+    """Said once of each model that is configured: a stand-in is not missed before it is needed."""
+    card = None if target.model is None else env.cards(target.provider, target.model)
+    last = retiring(card, env.clock.wall()) if card is not None and card.retires is not None else None
+    if last is not None and (target.name, last) not in env.memory.retiring:
+        env.memory.retiring.add((target.name, last))
+        env.tell(Retiring(target, last.isoformat()))
 
 
 def _wire(route: Route, limits: Limits, env: Env) -> Service:

@@ -125,6 +125,13 @@ def check(
     return Fit(tuple(_changes(features, card, way)), card.retires if soon else None)
 
 
+def retiring(card: Card | None, wall: float) -> date | None:
+    """Its model's last day, if that is over or near."""
+    if card is None or card.retires is None:
+        return None
+    return card.retires if datetime.fromtimestamp(wall, UTC).date() >= card.retires - WARNING else None
+
+
 def facts(card: Card | None, way: Way) -> Facts:
     """What a writer has to know of its target."""
     if card is None:

@@ -46,6 +46,7 @@ from sidecar.events import (
     Queued,
     Reloaded,
     Restored,
+    Retiring,
     RetryDenied,
     RetryPlanned,
     Shadowed,
@@ -192,6 +193,8 @@ def level_of(event: Event) -> Level:
             return Level.DEBUG if done == "observed" else Level.INFO
         case BreakerMoved(transition=moved):
             return Level.WARNING if moved.new is BreakerState.OPEN else Level.INFO
+        case Retiring():
+            return Level.WARNING
         case Degraded() | Shed() | Drilled():
             return Level.WARNING
         case OperatorAlert() | Bug():
@@ -241,15 +244,16 @@ def describe(event: Event) -> tuple[str, Fields]:  # noqa: PLR0915  # as many as
             fields = {**_of(call), "provider": name(left), "to": name(to.name if to else "")}
             return "continuation", fields | {"reason": words.continued(event)}
         case TargetSkipped(call=call, target=target, refused=refused):
-            reason = refused.reason or refused.by.value
-            fields = {**_at(call, target), "reason": reason, "fault": refused.fault.value}
-            return "target_skipped", fields | {"detail": _prose(refused.detail)}
+            fields = {**_at(call, target), "reason": refused.reason or refused.by.value}
+            return "target_skipped", fields | {"fault": refused.fault.value, "detail": _prose(refused.detail)}
         case Drilled(call=call, target=target, fault=fault):
             return "drill", {**_at(call, target), "fault": name(fault)}
         case Shadowed(call=call, what=would, detail=detail):
             return "shadow", {**_of(call), "action": name(would), "reason": name(detail)}
         case Joined(call=call, how=how):
             return "joined", {**_of(call), "reason": name(how)}
+        case Retiring(target=target, last=last):
+            return "retiring", {"target": name(target.name), "model": name(target.model or ""), "value": last}
         case FieldsDenied(call=call, target=target, fields=denied):
             return "fields_denied", {**_at(call, target), "fields": fields_named(map(name, denied))}
         case BreakerMoved():

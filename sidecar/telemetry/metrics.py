@@ -46,6 +46,7 @@ from sidecar.events import (
     Queued,
     Reloaded,
     Restored,
+    Retiring,
     RetryDenied,
     RetryPlanned,
     Shadowed,
@@ -397,10 +398,10 @@ class Metrics:
                 self._overrides_ok.set(1 if ok else 0)
             case PodEnds():
                 self._draining.set(1)
-            case WouldOpen() | Restored() | Delivered() | Pressed() | FieldsDenied() | BudgetMoved() | Met():
-                pass  # a line in the log: nothing has happened to any call
             case Degraded() | WouldOpen() | Restored() | Delivered() | Pressed() | Trusted():
                 pass  # a line in the log: nothing has happened to any call, or its own end tells it
+            case FieldsDenied() | Retiring() | BudgetMoved() | Met():
+                pass  # likewise
             case _:
                 assert_never(event)
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from sidecar.events import AttemptEnded, FieldsDenied, TargetSkipped
+from sidecar.events import AttemptEnded, FieldsDenied, Retiring, TargetSkipped
 from sidecar.listener.complaints import Complaint, of_outcome
 from sidecar.model import (
     Answered,
@@ -134,6 +134,19 @@ def test_a_model_that_is_retired_is_passed_over():
         return world
 
     assert [("b", "retired")] == skips(run(scenario()))
+
+
+def test_a_model_that_retires_soon_is_told_once_before_anybody_needs_it():
+    soon, later = TODAY + timedelta(days=20), TODAY + timedelta(days=200)
+
+    async def scenario() -> list[tuple[str, str]]:
+        script = Script({"a": [s.lost()], "b": [s.lost()], "c": [s.lost()]})
+        known = cards(a=card(retires=soon), b=card(retires=soon), c=card(retires=later))
+        world = play(script, "openai_chat", "openai_chat", "openai_chat", cards=known)
+        world.build(world.route)  # a reload says it no second time
+        return [(e.target.name, e.last) for e in world.told if isinstance(e, Retiring)]
+
+    assert [("b", soon.isoformat())] == run(scenario())  # of the first the client names the model
 
 
 def test_what_nobody_knows_is_allowed_unless_the_route_is_strict():
