@@ -189,6 +189,8 @@ def every(about: Call | None = None, failed: Failed | None = None) -> list[Event
         NestedRetry(call_, "sdk_header"),
         BudgetMoved("warn", 4.2, 5.0),
         CallEnded(call_, failed, 102.0, 500, committed=False),
+        Deferred("accepted", "job_0123", "support", "breaker"),
+        Queued(ok=False, detail="deferred.sqlite3 cannot be used: SQLITE_CORRUPT"),
         Overridden(ok=True, active=("chains 1",), idle=("chains.b: no route has this name",)),
         Bypassed(on=True, source="overrides"),
         Pressed("tight", 0.71),
@@ -197,8 +199,6 @@ def every(about: Call | None = None, failed: Failed | None = None) -> list[Event
         Restored(ok=False, detail="baselines.json is not JSON"),
         Met(ok=False, reason="timeout", detail="does not answer in time"),
         Delivered(ok=False, signal="traces", detail="the collector does not take them"),
-        Deferred("accepted", "job_0123", "support", "breaker"),
-        Queued(ok=False, detail="deferred.sqlite3 cannot be used: SQLITE_CORRUPT"),
         Bug(call_, "KeyError"),
     ]
     assert set(EVENTS) == {type(event) for event in events}
