@@ -49,9 +49,17 @@ class Metric:
 
 
 def _counter(
-    name: str, labels: tuple[str, ...], bound: int, text: str, *, unit: str = "", debug: bool = False
+    name: str,
+    labels: tuple[str, ...],
+    bound: int,
+    text: str,
+    *,
+    unit: str = "",
+    debug: bool = False,
+    optional: bool = False,
 ) -> Metric:
-    return Metric(PREFIX + name, MetricKind.COUNTER, unit, labels, text, bound=bound, debug=debug)
+    kind = MetricKind.COUNTER
+    return Metric(PREFIX + name, kind, unit, labels, text, bound=bound, debug=debug, optional=optional)
 
 
 def _gauge(name: str, labels: tuple[str, ...], bound: int, text: str, *, unit: str = "") -> Metric:
@@ -178,6 +186,7 @@ SHADOWED = _counter(
     "What policies of routes in shadow would have done: retry, fallback, breaker, quality_breaker, "
     "known_wait, reject, timeout or degrade.",
     debug=True,
+    optional=True,
 )
 DRILLS = _counter(
     "drills_total",
@@ -185,6 +194,7 @@ DRILLS = _counter(
     6,
     "Faults that were played on purpose in a provider's place.",
     debug=True,
+    optional=True,
 )
 JOINED = _counter(
     "joined_total",
