@@ -225,6 +225,7 @@ class Ask(Struct, frozen=True, kw_only=True):
     reasoning: bool = False
     max_output: int | None = None
     choices: int = 1
+    hides_usage: bool = False  # the event of a stream that only counts is none that the client asked for
 
 
 class Head(Struct, frozen=True):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sidecar.ordering import steps
+from sidecar.pricing import asks_usage
 from sidecar.settings import Boundary, BreakerRules, Route, Settings
 
 
@@ -43,6 +44,8 @@ def outline(settings: Settings, route: Route) -> Iterator[tuple[str, str]]:
         yield "AskStream", "a whole call is asked for as a stream"
     unknown = "what nobody knows is no" if route.strict_capabilities else "what nobody knows is allowed"
     yield "Gate", f"stand-ins that cannot do it are passed over, {unknown}; on_loss {route.on_loss}"
+    if route.chain and asks_usage(route.cost, route.chain[0].provider):
+        yield "AskUsage", "a stream is asked what it took; the event that says so is kept from the client"
     yield "Guard", f"breaker: {_breaker(route.breaker)}; quality: {_breaker(route.quality_breaker)}"
     yield "AttemptSpan", "one record per try"
     acting = [f"{name} {action}" for name, action in _actions(signals) if action != "off"]

@@ -24,6 +24,9 @@ from sidecar.hub import TONGUES
 from sidecar.hub.conversation import Unrepresentable
 from sidecar.model import Attempt, Call, Cost, Operation, Provider, Target, Usage
 from sidecar.models.card import Card
+from sidecar.models.catalogue import row_of
+from sidecar.settings import RouteCost
+from sidecar.vendors import VENDORS
 
 MOST = 16 * 1024  # bytes of a request beyond which it teaches nothing: looking through it takes time
 ENOUGH_SAID = 24  # characters below which an answer teaches nothing
@@ -123,6 +126,14 @@ class Pricing:
         # thoughts may be paid and not shown: then what came says nothing about the tokens
         if made and attempt.characters >= ENOUGH_SAID and not usage.reasoning:
             self.tab.said.note(attempt.target, attempt.characters, made)
+
+
+def asks_usage(rules: RouteCost, provider: Provider) -> bool:
+    """Are this provider's streams asked what they took, where the client does not ask?"""
+    if provider.dialect != "openai_chat" or rules.stream_usage == "never":
+        return False
+    row = VENDORS.get(row_of(provider))
+    return rules.stream_usage == "always" or (row is not None and row.counts)
 
 
 def settle(event: Event) -> None:

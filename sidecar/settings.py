@@ -49,6 +49,7 @@ LogLevel = Annotated[str, Bound(choices=("debug", "info", "warning", "error"))]
 FailMode = Annotated[str, Bound(choices=("open", "closed"))]
 CaptureMode = Annotated[str, Bound(choices=("off", "proxy"))]
 Others = Annotated[str, Bound(choices=("tunnel", "refuse"))]
+StreamUsage = Annotated[str, Bound(choices=("auto", "always", "never"))]
 OverBudget = Annotated[str, Bound(choices=("serve", "refuse"))]
 Reach = Annotated[str, Bound(choices=("public", "private", "any"))]
 
@@ -203,6 +204,7 @@ class RouteCost:
 
     cap: Amount | None = None  # of one call: a further attempt that could go above it is not made
     over_budget: OverBudget = "serve"  # once `cost.hourly_budget` is spent; refuse: calls are refused
+    stream_usage: StreamUsage = "auto"  # ask chat completions streams for it; auto: where it is known to work
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

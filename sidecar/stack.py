@@ -56,6 +56,7 @@ from sidecar.layers.judge import Classify, Judge
 from sidecar.layers.retry import Retry, digest
 from sidecar.layers.spent import Spent
 from sidecar.layers.translate import Translate
+from sidecar.layers.usage import AskUsage
 from sidecar.layers.withhold import Withhold
 from sidecar.model import (
     BreakerState,
@@ -69,7 +70,7 @@ from sidecar.model import (
 )
 from sidecar.models.card import Card
 from sidecar.ordering import ranking, steps
-from sidecar.pricing import Pricing, Tab
+from sidecar.pricing import Pricing, Tab, asks_usage
 from sidecar.routing import Router
 from sidecar.settings import Boundary, BreakerRules, Limits, Route, Settings, Signals
 from sidecar.signals.judging import Schemas, rules_of
@@ -104,6 +105,7 @@ class Memory:
     learning: Learning = field(default_factory=Learning)
     answer_store: AnswerStore | None = None  # where pods share them
     secret: bytes = field(default=b"-", repr=False)  # digests of what callers sent are keyed with it
+    uncounted: set[tuple[str, str]] = field(default_factory=set)  # who refused to say what streams take
 
     def breaker(self, provider: str, model: str, key: str, rules: BreakerRules) -> Breaker:
         """One per (provider, model, key): never shared between providers."""
@@ -293,6 +295,8 @@ def _build(route: Route, env: Env) -> Service:
             tell,
             memory.mark,
         )
+        if not route.shadow and asks_usage(route.cost, target.provider):
+            s = AskUsage(s, memory.uncounted)  # outside the Guard, as AskStream is: both attempts are samples
         if not tool:
             s = Gate(  # outside the Guard: who cannot do it takes no permit and is no sample
                 s,

@@ -9,6 +9,9 @@ serves both forms); `unversioned` says that the vendor has no such paths.
 
 Some addresses are the customer's own: those rows have no url, an `example` for whoever forgets it, and
 a `path` for a url that was given as the vendor's console shows it, without one.
+
+`counts` stands only where the vendor documents the option and says nothing without it. Mistral refuses
+it (422), and it, OpenRouter, xAI and Perplexity among others report their usage without being asked.
 """
 
 from __future__ import annotations
@@ -29,18 +32,19 @@ class Vendor:
     unversioned: bool = False
     path: str = ""  # of a configured url that has none
     example: str = ""  # of a url, where each customer has another one
+    counts: bool = False  # a stream says what it took if `stream_options.include_usage` asks for it
 
 
 _ROWS = (
-    Vendor("openai", "https://api.openai.com/v1"),
+    Vendor("openai", "https://api.openai.com/v1", counts=True),
     Vendor("anthropic", "https://api.anthropic.com/v1", "anthropic", AuthStyle.X_API_KEY),
     Vendor("gemini", "https://generativelanguage.googleapis.com/v1beta", "gemini", AuthStyle.X_GOOG_API_KEY),
     Vendor("cerebras", "https://api.cerebras.ai/v1"),
-    Vendor("dashscope", "https://dashscope-intl.aliyuncs.com/compatible-mode/v1"),
+    Vendor("dashscope", "https://dashscope-intl.aliyuncs.com/compatible-mode/v1", counts=True),
     Vendor("deepinfra", "https://api.deepinfra.com/v1/openai", unversioned=True),
-    Vendor("deepseek", "https://api.deepseek.com"),
+    Vendor("deepseek", "https://api.deepseek.com", counts=True),
     Vendor("fireworks", "https://api.fireworks.ai/inference/v1"),
-    Vendor("groq", "https://api.groq.com/openai/v1"),
+    Vendor("groq", "https://api.groq.com/openai/v1", counts=True),
     Vendor("huggingface", "https://router.huggingface.co/v1"),
     Vendor("minimax", "https://api.minimax.io/v1"),
     Vendor("mistral", "https://api.mistral.ai/v1"),
@@ -62,14 +66,15 @@ _ROWS = (
         auth=AuthStyle.API_KEY,
         path="/openai/v1",
         example="https://my-resource.openai.azure.com/openai/v1",
+        counts=True,
     ),
     Vendor("bedrock", "", "", example="https://bedrock-runtime.us-east-1.amazonaws.com"),
     Vendor("vertex", "", "gemini", path="/v1", example="https://europe-west4-aiplatform.googleapis.com/v1"),
-    Vendor("llamacpp", "", private=True, example="http://10.0.0.5:8080/v1"),
+    Vendor("llamacpp", "", private=True, example="http://10.0.0.5:8080/v1", counts=True),
     Vendor("lmstudio", "", private=True, example="http://10.0.0.5:1234/v1"),
-    Vendor("ollama", "", private=True, example="http://10.0.0.5:11434"),
-    Vendor("sglang", "", private=True, example="http://10.0.0.5:30000/v1"),
-    Vendor("vllm", "", private=True, example="http://10.0.0.5:8000/v1"),
+    Vendor("ollama", "", private=True, example="http://10.0.0.5:11434", counts=True),
+    Vendor("sglang", "", private=True, example="http://10.0.0.5:30000/v1", counts=True),
+    Vendor("vllm", "", private=True, example="http://10.0.0.5:8000/v1", counts=True),
 )
 
 VENDORS: Mapping[str, Vendor] = {row.name: row for row in _ROWS}

@@ -100,6 +100,8 @@ _SILENT = frozenset({Fault.TIMEOUT, Fault.TTFT_TIMEOUT, Fault.STREAM_STALL, Faul
 def worked(attempt: Attempt) -> bool:
     """Did the provider take the request, as far as we know?"""
     outcome = attempt.outcome
+    if isinstance(outcome, Failed) and outcome.head is not None and outcome.head.status >= 400:
+        return bool(attempt.characters)  # an error, be it inside an answer of 200
     if attempt.status:
         return 200 <= attempt.status < 300
     return outcome is None or (isinstance(outcome, Failed) and outcome.fault in _SILENT)

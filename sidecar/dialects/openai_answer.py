@@ -117,6 +117,20 @@ class Completion(msgspec.Struct, gc=False):
 
 
 _COMPLETION = Shape(Completion)
+_NO_CHOICES = (b'"choices":[]', b'"choices": []')
+
+
+def only_counts(data: bytes) -> bool:
+    """Is this event of a stream the one that has no choices and only says what was taken?"""
+    if not any(mark in data for mark in _NO_CHOICES):
+        return False
+    completion = _COMPLETION.read(data)
+    return (
+        completion is not None
+        and completion.choices == []
+        and completion.usage is not None
+        and not completion.error
+    )
 
 
 class OpenAIAnswer:

@@ -10,7 +10,7 @@ from sidecar.dialects import splice
 from sidecar.dialects.assemble_openai_chat import ChatPieces
 from sidecar.dialects.assembling import StreamAssembler
 from sidecar.dialects.base import Assembler, Reader, Wire
-from sidecar.dialects.openai_answer import OpenAIAnswer
+from sidecar.dialects.openai_answer import OpenAIAnswer, only_counts
 from sidecar.dialects.openai_common import error_of, model_of, with_model
 from sidecar.dialects.reading import BodyReader, StreamReader
 from sidecar.dialects.reasoners import thinks
@@ -124,7 +124,9 @@ class OpenAIChat:
 
     def reader(self, ask: Ask, content_type: bytes) -> Reader:
         answer = OpenAIAnswer(ask.choices)
-        return StreamReader(answer) if is_event_stream(content_type) else BodyReader(answer)
+        if not is_event_stream(content_type):
+            return BodyReader(answer)
+        return StreamReader(answer, hides=only_counts if ask.hides_usage else None)
 
     def complain(self, status: int, fault: Fault, message: str) -> Wire:
         return json_wire(status, {"error": error_of(status, fault, message)})
@@ -157,6 +159,21 @@ class OpenAIChat:
         # usage on the last choice: a chunk without choices is only for clients that asked for it
         chunks[-1]["usage"] = usage
         return events_wire(*map(_data, chunks), b"data: [DONE]\n\n")
+
+
+def with_usage(body: bytes) -> bytes | None:
+    """The request, its stream asked to report its usage: only those bytes change. None where the client
+    asked for it itself, or wrote something there that is its provider's to judge. Raises BadBody.
+    """
+    given = [body[start:end] for start, end in splice.spans(body, "stream_options")]
+    if not given or given == [b"null"]:
+        return splice.put(body, "stream_options", b'{"include_usage":true}')
+    if len(given) > 1 or given[0][:1] != b"{":
+        return None
+    asked = [given[0][start:end] for start, end in splice.spans(given[0], "include_usage")]
+    if asked not in ([], [b"false"], [b"null"]):
+        return None
+    return splice.replace(body, "stream_options", splice.put(given[0], "include_usage", b"true"))
 
 
 def _tools(request: Request) -> frozenset[str]:

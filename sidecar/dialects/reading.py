@@ -1,7 +1,8 @@
 """The two ways an answer arrives, as a stream of events or as one body, for every dialect.
 
-A reader never keeps bytes from the client: what is whole goes on at once. One exception: an event
-that is no JSON is left out, because the SDKs die on it and lose the rest of a good answer.
+A reader never keeps bytes from the client: what is whole goes on at once. Two exceptions: an event
+that is no JSON is left out, because the SDKs die on it and lose the rest of a good answer; and so is one
+that only answers a question of ours (`hides`).
 What the bytes say is the business of an `Answer`, one per dialect and per answer, which is fed
 whole events or one whole body and so knows nothing of how they were cut.
 """
@@ -9,6 +10,7 @@ whole events or one whole body and so knows nothing of how they were cut.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from sidecar.dialects.sse import EventStream, without
@@ -32,11 +34,13 @@ class Answer(Protocol):
 
 
 class StreamReader:
-    __slots__ = ("_answer", "_count", "_events", "done", "finished")
+    __slots__ = ("_answer", "_count", "_events", "_hides", "done", "finished")
     streams = True
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Answer, hides: Callable[[bytes], bool] | None = None) -> None:
+        """`hides` says of an event's data whether it is kept from the client."""
         self._answer = answer
+        self._hides = hides
         self._events = EventStream()
         self._count = 0
         self.done = False
@@ -62,8 +66,11 @@ class StreamReader:
             elif not self._answer.event(kind, content, out):
                 bad.append(content)
                 out.append(Malformed(f"event {self._count}"))
+            elif self._hides is not None and self._hides(content):
+                bad.append(content)
         if bad and not oversized:  # behind the end of an oversized event nothing is cut out
-            raw = without(raw, bad)
+            # alone it goes with its blank line: nothing of it is left to be seen
+            raw = b"" if len(events) == 1 and raw[:5] == b"data:" else without(raw, bad)
         self._note()
         return Chunk(raw, tuple(out))
 
@@ -75,6 +82,8 @@ class StreamReader:
             last: list[Delta] = []
             if content is not None and self._answer.event(kind, content, last):
                 out += last
+                if self._hides is not None and self._hides(content):
+                    raw = without(raw, [content])
         self._note()
         return Chunk(raw, tuple(out))
 

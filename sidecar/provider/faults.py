@@ -156,7 +156,9 @@ async def error_event(turn: Turn) -> Ending:
         return await error_in_200(turn)
     items = contents(turn)
     event = turn.voice.error_event(turn.voice.complain(turn.do.error, turn.do))
-    return await show(turn, Show(items=[*items[: upto(items, turn.do)], Piece(Part.CLOSING, event)]))
+    return await show(
+        turn, Show(items=[*items[: upto(items, turn.do)], Piece(Part.CLOSING, event)], failed=True)
+    )
 
 
 async def invalid_json(turn: Turn) -> Ending:

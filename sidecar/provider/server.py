@@ -26,7 +26,7 @@ from sidecar.provider.behaviour import Behaviour, Moment
 from sidecar.provider.faults import PLAYS, reset_before_headers
 from sidecar.provider.gate import Gate
 from sidecar.provider.script import Facts, Script, steps
-from sidecar.provider.show import Ending, Turn
+from sidecar.provider.show import Bill, Ending, Turn
 from sidecar.provider.voices import voice_of
 from sidecar.provider.wire import Left, Line, RequestHead, Upload, head_bytes, read_head
 
@@ -57,6 +57,7 @@ class Exchange:
     behaviour: str = ""
     status: int = 0
     sent: int = 0  # bytes, head included
+    bill: Bill = field(default_factory=Bill)  # what it would be charged: nothing where it was refused
     ended: str = ""  # answered, closed, cut, client_left, stopped; "" while it runs
 
     def header(self, name: str) -> str | None:
@@ -266,6 +267,10 @@ class Vendor:
                 exchange.ended = ending
             finally:
                 exchange.status, exchange.sent = turn.status, line.sent - sent
+                if (
+                    200 <= turn.status < 300 or turn.do.name == "hang"
+                ):  # who hangs is at work, for all we know
+                    exchange.bill = replace(turn.bill, given=max(1, turn.asked.size // 4))
         return ending
 
     def _asked(self, turn: Turn, exchange: Exchange) -> Asked:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from enum import Enum, StrEnum
@@ -40,6 +40,17 @@ class Act(Enum):
 Item = Piece | Act
 
 
+@dataclass(slots=True)
+class Bill:
+    """What an exchange costs its client in tokens: those that were read, and those that were made, whoever
+    got them. `reported`: its answer said all of it.
+    """
+
+    given: int = 0
+    made: int = 0
+    reported: bool = False
+
+
 @dataclass(slots=True, kw_only=True)
 class Turn:
     """One call, and what is needed to answer it."""
@@ -52,6 +63,8 @@ class Turn:
     do: Behaviour
     rng: Random
     status: int = 0
+    said: int = 0  # tokens of the whole answer
+    bill: Bill = field(default_factory=Bill)
 
 
 Play = Callable[[Turn], Awaitable[Ending]]
@@ -63,6 +76,7 @@ Play = Callable[[Turn], Awaitable[Ending]]
 def contents(turn: Turn, say: Saying | None = None) -> list[Item]:
     """The pieces of the good answer: events, or slices of a whole body."""
     say = say or saying(turn.asked, turn.do)
+    turn.said = len(say.words) + len(say.reasoning)  # a token each
     if turn.asked.stream:
         return [
             Piece(piece.part, styled(piece.data, turn.do)) for piece in turn.voice.stream(turn.asked, say)
@@ -142,6 +156,7 @@ class Show:
     drip: float = 0.0
     bare: bool = False  # without a head
     unannounced: bool = False  # closes at the end without having said so
+    failed: bool = False  # what it ends with is an error
 
 
 async def show(turn: Turn, it: Show) -> Ending:
@@ -179,13 +194,19 @@ async def show(turn: Turn, it: Show) -> Ending:
         await body.put(b"\xef\xbb\xbf")
 
     started = False
+    if not stream:
+        turn.bill.made = turn.said  # a whole answer is made before it is sent
     for item in it.items:
         if isinstance(item, Act):
+            turn.bill.reported = item is Act.OPEN and _reports(turn)
             return await _act(line, body, item)
         if stream and item.part is Part.CONTENT:
             await _wait(turn, body, do.gap if started else do.first_content_after, ping)
             started = True
+            turn.bill.made = min(turn.bill.made + 1, turn.said)
         await body.put(item.data)
+    if not it.failed:
+        turn.bill.made, turn.bill.reported = turn.said, _reports(turn)
     await body.end()
     if it.promised > 0:
         line.close()
@@ -194,6 +215,12 @@ async def show(turn: Turn, it: Show) -> Ending:
         line.close()
         return Ending.CLOSED
     return Ending.ANSWERED
+
+
+def _reports(turn: Turn) -> bool:
+    """Does the answer say what it took? A stream of chat completions does where it was asked to."""
+    asked_to = turn.asked.usage or not turn.asked.stream or turn.voice.name != "openai_chat"
+    return turn.do.usage and asked_to
 
 
 async def _write_head(line: Line, head: bytes, drip: float) -> None:

@@ -165,6 +165,7 @@ SEEN: list[tuple[int, Outcome | None, tuple[bool, bool]]] = [  # worked, whole
     (200, Answered(200), (True, True)),
     (200, REJECTED, (True, True)),
     (200, CUT_OFF, (True, False)),
+    (200, LOST, (False, False)),  # an error inside an answer of 200
     (500, LOST, (False, False)),
     (400, Answered(400), (False, True)),
     (0, Failed(Fault.NETWORK), (False, False)),
