@@ -231,7 +231,7 @@ def _keyed(chain: tuple[Target, ...]) -> tuple[Target, ...]:
     return tuple(target for target in chain if target.credential is not None)
 
 
-def _build(route: Route, env: Env) -> Service:
+def _build(route: Route, env: Env) -> Service:  # noqa: PLR0915  # the one place of assembly, in one piece
     clock, tell, memory = env.clock, env.tell, env.memory
     pricing = Pricing(env.cards, memory.tab, tell)
 

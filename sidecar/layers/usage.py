@@ -21,7 +21,19 @@ from msgspec.structs import replace
 from sidecar.dialects.base import BadBody
 from sidecar.dialects.openai_chat import with_usage
 from sidecar.layers.assemble import OBJECTIONS
-from sidecar.model import Answered, Call, Failed, Kind, Operation, Outcome, Refused, Service, Sink, Stage, spent
+from sidecar.model import (
+    Answered,
+    Call,
+    Failed,
+    Kind,
+    Operation,
+    Outcome,
+    Refused,
+    Service,
+    Sink,
+    Stage,
+    spent,
+)
 
 REMEMBERED = 256  # models that refused it
 _NAMED = (b"stream_options", b"include_usage")

@@ -43,7 +43,7 @@ DAY: list[tuple[str, list[Lane], list[Do], tuple[str, list[Do]] | None]] = [
     ("across.gemini", CHAT, [BROKEN], ("gemini", [GOOD])),
     ("rejected", [*CHAT, *CLAUDE], [EMPTY, GOOD], None),
     ("rejected.twice", CHAT, [EMPTY], ("openai_chat", [GOOD])),
-    ("silent", [*CHAT, *CLAUDE], [GOOD, GOOD, SILENT], None),
+    ("silent", [*CHAT, CLAUDE[0]], [GOOD, GOOD, SILENT], None),
     ("cut", [lane for lane in (*CHAT, *CLAUDE) if lane.stream], [GOOD, GOOD, CUT], None),
 ]
 CALLS = 6  # of each lane
@@ -68,7 +68,7 @@ def day() -> Iterator[tuple[World, Sidecar]]:
                 if behind is not None:
                     world.vendor(f"b.{name}", behind[0], behind[1])
                     chain.append({"provider": f"b.{name}", "model": "priced"})
-                world.routes.append({"name": name, "match": {"provider": name}, "chain": chain})
+                world.routes.append({"name": f"r.{name}", "match": {"provider": name}, "chain": chain})
         for name, provider in world.providers.items():
             given, made = PRICES[provider["dialect"]]
             models.append({"provider": name, "model": "priced", "input": given, "output": made})
