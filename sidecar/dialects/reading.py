@@ -56,7 +56,7 @@ class StreamReader:
             return Chunk(raw)
         out: list[Delta] = []
         bad: list[bytes] = []
-        oversized = False
+        oversized = alone = False
         for kind, content in events:
             self._count += 1
             if content is None:
@@ -68,9 +68,9 @@ class StreamReader:
                 out.append(Malformed(f"event {self._count}"))
             elif self._hides is not None and self._hides(content):
                 bad.append(content)
+                alone = len(events) == 1 and raw[:5] == b"data:"
         if bad and not oversized:  # behind the end of an oversized event nothing is cut out
-            # alone it goes with its blank line: nothing of it is left to be seen
-            raw = b"" if len(events) == 1 and raw[:5] == b"data:" else without(raw, bad)
+            raw = b"" if alone else without(raw, bad)  # with its blank line: nothing of it is left
         self._note()
         return Chunk(raw, tuple(out))
 
