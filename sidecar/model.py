@@ -341,7 +341,7 @@ class Loss(Struct, frozen=True, order=True):
     not."""
 
     field: str  # a path in the client's words; holds no value
-    how: str  # dropped, clamped, merged, hoisted, emulated; cost: only the bill changes (cache marks)
+    how: str  # dropped, clamped, merged, hoisted, emulated, silent (our mistake); cost: only the bill
 
 
 class Finding(Struct, frozen=True):

@@ -481,6 +481,7 @@ class Settings:
     shared: Shared = Shared()
     deferred: DeferredRules = DeferredRules()
     drain: Pause = 20.0  # for calls in flight, after SIGTERM
+    audit_translations: bool = False  # look whether anything of a translated request was lost silently
     bypass: bool = False  # pass everything on, untouched by any policy
     fail_mode: FailMode = "open"  # after a bug of ours a call goes straight to its provider; closed: it fails
     log_level: LogLevel = "info"

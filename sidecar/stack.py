@@ -309,6 +309,7 @@ def _build(route: Route, env: Env) -> Service:  # noqa: PLR0915  # the one place
                 memory.denials,
                 memory.ratios,
                 clock,
+                env.settings.audit_translations,
             )
         if route.upstream_stream:
             # outside the Guard: what is usual of a stream is learned of a stream; and of the Gate, which

@@ -33,6 +33,7 @@ from sidecar.gate.denials import Denials, learned, obeyed
 from sidecar.gate.features import Features, of_ask, of_conversation
 from sidecar.gate.tokens import Ratios
 from sidecar.hub import TONGUES, Written
+from sidecar.hub.audit import silent
 from sidecar.hub.conversation import Conversation, Unrepresentable
 from sidecar.model import (
     Answered,
@@ -60,6 +61,7 @@ from sidecar.variants import in_body, in_conversation, with_own
 TEACHING = frozenset({400, 422})  # statuses whose bodies may name a field
 LONGEST = 1024  # bytes of a list of losses
 COST = "cost"  # a loss that only changes the bill
+SILENT = "silent"  # one that only the audit found: a mistake of ours
 
 _SAID: Mapping[Reason, str] = {
     Reason.UNKNOWN_MODEL: "the catalogue does not know its model, and the route is strict",
@@ -112,6 +114,7 @@ class Gate:
     denials: Denials
     ratios: Ratios
     clock: Clock
+    audit: bool = False  # what is translated is looked through for silent losses
 
     async def __call__(self, call: Call, sink: Sink) -> Outcome:
         own = self._own(call)
@@ -227,6 +230,8 @@ class Gate:
             return obeying
         body, dropped = obeying
         lost = (*losses(conversation, fit.changes), *written.losses, *losses(None, dropped))
+        if self.audit and variant is None:  # what a variant replaces is no loss
+            lost += tuple(Loss(path, SILENT) for path in silent(call.body, body, lost))
         return replace(
             call, written=dataclasses.replace(written, body=body), losses=tuple(dict.fromkeys(lost))
         )

@@ -235,7 +235,7 @@ LOSSES = _counter(
     ("provider", "how"),
     12,
     "Fields of requests and answers that did not reach a stand-in as they were: dropped, clamped, merged, "
-    "hoisted, emulated, or cost, where only the bill changes.",
+    "hoisted, emulated, silent (a mistake of ours), or cost, where only the bill changes.",
 )
 BREAKER_STATE = _gauge(
     "breaker_state",
