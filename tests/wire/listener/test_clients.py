@@ -292,7 +292,7 @@ def test_the_same_idempotency_key_is_a_retry_and_takes_part_in_the_first_call():
             clients = [await home.client() for _ in range(2)]
             for client in clients:
                 client.send(post(PATH, CHAT, key))
-            await until(lambda: sources(home) == ["idempotency_key"])
+            await until(lambda: sources(home) == ["idempotency_key"] and service.running)
             assert service.running == 1
 
     run(scenario())
