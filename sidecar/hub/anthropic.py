@@ -13,6 +13,7 @@ from sidecar.hub.anthropic_voice import AnthropicVoice
 from sidecar.hub.anthropic_writing import write
 from sidecar.hub.base import Facts, Written
 from sidecar.hub.conversation import (
+    NOTHING,
     Choice,
     Conversation,
     Effort,
@@ -33,7 +34,7 @@ from sidecar.hub.conversation import (
     Turn,
     goes_on,
 )
-from sidecar.hub.reading import Object, document, leave, objects, others, strings, take, text_json
+from sidecar.hub.reading import PLACE, Object, document, leave, objects, others, strings, take, text_json
 
 NAMES = {
     "sampling.max_output": "max_tokens",
@@ -47,6 +48,7 @@ NAMES = {
     "thinking": "thinking",
     "user": "metadata.user_id",
 }
+_ROLES = {role.value: role for role in Role}
 _CHOICES = {"auto": Choice.AUTO, "any": Choice.REQUIRED, "none": Choice.NONE}
 _KINDS = {"image": MediaKind.IMAGE, "document": MediaKind.DOCUMENT}
 
@@ -184,24 +186,26 @@ def _tools(fields: Object) -> Iterable[Tool]:
 def _turns(messages: list[Object]) -> Iterable[Turn]:
     names: dict[str, str] = {}
     for index, message in enumerate(messages):
-        at = f"messages[{index}]"
-        role = take(message, "role", str)
-        if role not in {"user", "assistant", "system"}:
+        at = f"messages{PLACE[index]}"
+        said = take(message, "role", str)
+        role = _ROLES.get(said or "")
+        if role is None:
             raise BadBody(f'{at}.role is neither "user" nor "assistant"')
         text = take(message, "content", str)
         if text is not None:
-            parts: tuple[Part, ...] = (TextPart(text, at=f"{at}.content"),)
+            parts: tuple[Part, ...] = (TextPart(text, NOTHING, f"{at}.content"),)
         else:
             blocks = objects(message, "content")
-            parts = tuple(_block(block, f"{at}.content[{n}]", names) for n, block in enumerate(blocks))
-        yield Turn(Role(role), parts, rest=message, at=at)
+            place = f"{at}.content"
+            parts = tuple([_block(block, place + PLACE[n], names) for n, block in enumerate(blocks)])
+        yield Turn(role, parts, "", message or NOTHING, at)
 
 
 def _block(block: Object, at: str, names: dict[str, str] | None = None) -> Part:
     names = {} if names is None else names
     kind = str(block.pop("type", ""))
     if kind == "text":
-        return TextPart(take(block, "text", str) or "", rest=block, at=at)
+        return TextPart(take(block, "text", str) or "", block or NOTHING, at)
     if kind in _KINDS and isinstance(block.get("source"), dict):
         return _source(kind, block, at)
     if kind == "tool_use":
@@ -210,20 +214,20 @@ def _block(block: Object, at: str, names: dict[str, str] | None = None) -> Part:
         if block.get("caller") == {"type": "direct"}:
             block.pop("caller")  # that the model called it, as ever
         arguments = text_json(block.pop("input", None) or {})
-        return ToolUsePart(ident, name, arguments, rest=block, at=at)
+        return ToolUsePart(ident, name, arguments, block or NOTHING, at)
     if kind == "tool_result":
         ident = take(block, "tool_use_id", str) or ""
-        failed = bool(take(block, "is_error", bool))
+        failed = "is_error" in block and bool(take(block, "is_error", bool))
         text = take(block, "content", str)
         parts: tuple[TextPart | MediaPart, ...]
         if text is not None:
-            parts = (TextPart(text, at=f"{at}.content"),)
+            parts = (TextPart(text, NOTHING, f"{at}.content"),)
         else:
             inner = [_block(b, f"{at}.content[{n}]") for n, b in enumerate(objects(block, "content"))]
             parts = tuple(part for part in inner if isinstance(part, (TextPart, MediaPart)))
             if len(parts) != len(inner):
                 return OwnPart(kind, block, at=at)
-        return ToolResultPart(ident, names.get(ident, ""), parts, error=failed, rest=block, at=at)
+        return ToolResultPart(ident, names.get(ident, ""), parts, failed, block or NOTHING, at)
     if kind == "thinking":
         thought = take(block, "thinking", str) or ""
         return ThoughtPart(thought, sealed={"type": kind, **block}, at=at)

@@ -32,6 +32,7 @@ from sidecar.hub.emulation import constrained
 from sidecar.hub.reading import Object
 from sidecar.hub.writing import LEAST_BUDGET, Ledger, as_object, encode, merged, titled
 
+SYSTEM = Role.SYSTEM  # looking it up costs more than comparing it
 _SAID = {Choice.AUTO: "auto", Choice.REQUIRED: "any", Choice.NONE: "none"}
 _IMAGES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 DEFAULT_OUTPUT = 8192  # tokens, where neither the client nor the catalogue names a limit
@@ -75,28 +76,57 @@ def write(conversation: Conversation, facts: Facts) -> Written:
 def _messages(conversation: Conversation, facts: Facts, ledger: Ledger) -> tuple[list[str], list[Object]]:
     system: list[str] = []
     messages: list[Object] = []
+    last: Role | None = None
     for turn in conversation.turns:
-        ledger.rest(turn.rest, turn.at)
+        role = turn.role
+        if turn.rest:
+            ledger.rest(turn.rest, turn.at)
         if turn.name:
             ledger.lose(f"{turn.at}.name")
-        if turn.role is Role.SYSTEM and (not messages or facts.system_anywhere is not True):
+        if role is SYSTEM and (not messages or facts.system_anywhere is not True):
             if messages:
                 ledger.lose(turn.at, "hoisted")
             system += _texts(turn, ledger)
             continue
-        blocks = [block for part in turn.parts for block in _written(part, turn, facts, ledger)]
+        blocks: list[Object] = []
+        for part in turn.parts:
+            if isinstance(part, TextPart):
+                if part.rest:
+                    ledger.rest(part.rest, part.at)
+                if part.text and not part.text.isspace():
+                    blocks.append({"type": "text", "text": part.text})
+            elif isinstance(part, ToolUsePart):
+                blocks.append(_call(part, ledger))
+            elif isinstance(part, ToolResultPart):
+                blocks.append(_result(part, turn, facts, ledger))
+            else:
+                blocks += _seldom(part, turn, facts, ledger)
         if not blocks:
             continue  # said nothing: an empty turn is refused there
-        if messages and messages[-1]["role"] == turn.role.value:
+        if role is last:
             messages[-1]["content"] += blocks
         else:
-            messages.append({"role": turn.role.value, "content": blocks})
+            messages.append({"role": role._value_, "content": blocks})
+            last = role
     for message in messages:  # results first: what else the user says comes after them
-        message["content"].sort(key=lambda block: block["type"] != "tool_result")
-    if not messages or messages[0]["role"] != Role.USER:
+        if len(message["content"]) > 1 and message["role"] == "user":
+            message["content"].sort(key=_behind_results)
+    if not messages or messages[0]["role"] != "user":
         first = next((t for t in conversation.turns if t.role is not Role.SYSTEM and t.parts), None)
         ledger.refuse(first.parts[0].at if first else "messages", "no user begins it")
+    if conversation.turns[-1].role is Role.ASSISTANT and messages[-1]["role"] == "assistant":
+        _unpadded(messages[-1]["content"][-1])
     return system, messages
+
+
+def _behind_results(block: Object) -> bool:
+    return block["type"] != "tool_result"
+
+
+def _unpadded(block: Object) -> None:
+    """White space behind an answer that was begun is refused there."""
+    if "text" in block:
+        block["text"] = block["text"].rstrip()
 
 
 def _texts(turn: Turn, ledger: Ledger) -> Iterable[str]:
@@ -108,12 +138,17 @@ def _texts(turn: Turn, ledger: Ledger) -> Iterable[str]:
             ledger.refuse(part.at, "a system prompt of text only")
 
 
-def _written(part: Part, turn: Turn, facts: Facts, ledger: Ledger) -> Iterable[Object]:
+def _call(part: ToolUsePart, ledger: Ledger) -> Object:
+    if part.rest:
+        ledger.rest(part.rest, part.at)
+    given = as_object(part.arguments)
+    if given is None:
+        ledger.refuse(part.at, "arguments that are no JSON object")
+    return {"type": "tool_use", "id": ledger.id_of(part), "name": part.name, "input": given}
+
+
+def _seldom(part: Part, turn: Turn, facts: Facts, ledger: Ledger) -> Iterable[Object]:
     match part:
-        case TextPart(text=text):
-            ledger.rest(part.rest, part.at)
-            if text.strip():
-                yield {"type": "text", "text": text}
         case RefusalPart(text=text):
             ledger.lose(part.at, "merged")  # a text like others
             if text.strip():
@@ -122,19 +157,6 @@ def _written(part: Part, turn: Turn, facts: Facts, ledger: Ledger) -> Iterable[O
             if turn.role is not Role.USER:
                 ledger.refuse(part.at, f"{part.kind} outside of a user's turn")
             yield _media(part, ledger)
-        case ToolUsePart():
-            ledger.rest(part.rest, part.at)
-            given = as_object(part.arguments)
-            if given is None:
-                ledger.refuse(part.at, "arguments that are no JSON object")
-            yield {"type": "tool_use", "id": ledger.id_of(part), "name": part.name, "input": given}
-        case ToolResultPart():
-            ledger.rest(part.rest, part.at)
-            content = [block for inner in part.parts for block in _written(inner, turn, facts, ledger)]
-            result: Object = {"type": "tool_result", "tool_use_id": ledger.id_for(part), "content": content}
-            if part.error:
-                result["is_error"] = True
-            yield result
         case ThoughtPart(text=text, sealed=sealed):
             if facts.same_provider and sealed.get("type") in {"thinking", "redacted_thinking"}:
                 yield {**sealed, "thinking": text} if sealed.get("type") == "thinking" else dict(sealed)
@@ -142,6 +164,24 @@ def _written(part: Part, turn: Turn, facts: Facts, ledger: Ledger) -> Iterable[O
                 ledger.lose(part.at)
         case OwnPart():
             ledger.refuse(part.at, f'no other dialect has "{part.name}"')
+
+
+def _result(part: ToolResultPart, turn: Turn, facts: Facts, ledger: Ledger) -> Object:
+    if part.rest:
+        ledger.rest(part.rest, part.at)
+    content: list[Object] = []
+    for inner in part.parts:
+        if isinstance(inner, MediaPart):
+            content += _seldom(inner, turn, facts, ledger)
+            continue
+        if inner.rest:
+            ledger.rest(inner.rest, inner.at)
+        if inner.text and not inner.text.isspace():
+            content.append({"type": "text", "text": inner.text})
+    result: Object = {"type": "tool_result", "tool_use_id": ledger.id_for(part), "content": content}
+    if part.error:
+        result["is_error"] = True
+    return result
 
 
 def _media(part: MediaPart, ledger: Ledger) -> Object:

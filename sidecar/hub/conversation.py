@@ -5,6 +5,8 @@ The hub is small on purpose. It holds what two dialects at least can say; what o
 things with it: represent it, or name it as lost. Nothing may leave without being in one of the two lists,
 and `audit` checks that without knowing any dialect.
 
+Parts and turns are many, and trees: they are no work for the garbage collector.
+
 Everything that can be lost knows where it stood in the source (`at`, "messages[3].content[0]"), so
 that a loss is told in the words of the client who wrote it. Order is meaning: turns and the parts of
 a turn stand as the client sent them. System prompts are turns too, because some stand in the middle
@@ -15,13 +17,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any
 
 from msgspec import Struct
-from msgspec import field as msgspec_field
 
 Json = Any  # what a JSON document decodes to
 Rest = Mapping[str, Json]
+NOTHING: Rest = MappingProxyType({})
 
 
 class Role(StrEnum):
@@ -30,9 +33,9 @@ class Role(StrEnum):
     ASSISTANT = "assistant"
 
 
-class TextPart(Struct, frozen=True):
+class TextPart(Struct, frozen=True, gc=False):
     text: str
-    rest: Rest = msgspec_field(default_factory=dict)  # as cache_control, annotations
+    rest: Rest = NOTHING  # as cache_control, annotations
     at: str = ""
 
 
@@ -43,7 +46,7 @@ class MediaKind(StrEnum):
     VIDEO = "video"
 
 
-class MediaPart(Struct, frozen=True):
+class MediaPart(Struct, frozen=True, gc=False):
     """An image, a document, audio: its bytes (base64, as it came) or an address, never both.
 
     `file` is the provider's own id of an upload: only that provider can be asked.
@@ -56,45 +59,45 @@ class MediaPart(Struct, frozen=True):
     file: str = ""
     name: str = ""  # of a document
     name_at: str = ""  # where that stood
-    rest: Rest = msgspec_field(default_factory=dict)  # as detail
+    rest: Rest = NOTHING  # as detail
     at: str = ""
 
 
-class ToolUsePart(Struct, frozen=True):
+class ToolUsePart(Struct, frozen=True, gc=False):
     """The model called a tool. `arguments` is JSON text, as the model wrote it."""
 
     id: str  # "" where the dialect has none (Gemini)
     name: str
     arguments: str
-    rest: Rest = msgspec_field(default_factory=dict)
+    rest: Rest = NOTHING
     at: str = ""
 
 
-class ToolResultPart(Struct, frozen=True):
+class ToolResultPart(Struct, frozen=True, gc=False):
     """What a tool said. It belongs to the call of that id; `name` where the dialect needs it."""
 
     id: str
     name: str
     parts: tuple[TextPart | MediaPart, ...]
     error: bool = False
-    rest: Rest = msgspec_field(default_factory=dict)
+    rest: Rest = NOTHING
     at: str = ""
 
 
-class ThoughtPart(Struct, frozen=True):
+class ThoughtPart(Struct, frozen=True, gc=False):
     """Reasoning of an earlier answer. `sealed` (signatures, encrypted content) is one provider's own."""
 
     text: str
-    sealed: Rest = msgspec_field(default_factory=dict)
+    sealed: Rest = NOTHING
     at: str = ""
 
 
-class RefusalPart(Struct, frozen=True):
+class RefusalPart(Struct, frozen=True, gc=False):
     text: str
     at: str = ""
 
 
-class OwnPart(Struct, frozen=True):
+class OwnPart(Struct, frozen=True, gc=False):
     """A part that only its own dialect knows: `name` is its type there."""
 
     name: str
@@ -105,22 +108,22 @@ class OwnPart(Struct, frozen=True):
 Part = TextPart | MediaPart | ToolUsePart | ToolResultPart | ThoughtPart | RefusalPart | OwnPart
 
 
-class Turn(Struct, frozen=True):
+class Turn(Struct, frozen=True, gc=False):
     role: Role
     parts: tuple[Part, ...]
     name: str = ""
-    rest: Rest = msgspec_field(default_factory=dict)
+    rest: Rest = NOTHING
     at: str = ""
 
 
-class Tool(Struct, frozen=True):
+class Tool(Struct, frozen=True, gc=False):
     """A function the model may call; `schema` is the JSON schema of its arguments."""
 
     name: str
     description: str = ""
     schema: Mapping[str, Json] | None = None
     strict: bool | None = None
-    rest: Rest = msgspec_field(default_factory=dict)
+    rest: Rest = NOTHING
     at: str = ""
 
 
@@ -194,10 +197,8 @@ class Conversation(Struct, frozen=True):
     stream_usage: bool = False  # the client asked for usage in its stream (OpenAI chat)
     continues: bool = False  # the last turn is an answer that the model shall go on with (a prefill)
     user: str = ""  # the client's own word for its user; a safety identifier
-    rest: Rest = msgspec_field(default_factory=dict)  # top-level fields only this dialect has, by name
-    names: Mapping[str, str] = msgspec_field(
-        default_factory=dict
-    )  # our names of fields -> the source's, where they differ
+    rest: Rest = NOTHING  # top-level fields only this dialect has, by name
+    names: Mapping[str, str] = NOTHING  # our names of fields -> the source's, where they differ
 
     def named_as(self, field: str) -> str:
         """What the client calls `field`, "sampling.max_output" as "max_completion_tokens"."""

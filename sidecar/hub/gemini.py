@@ -10,14 +10,15 @@ none yet; that is looked up while reading, so that a client may give ids, or som
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from urllib.parse import unquote
 
-import msgspec
+from msgspec.structs import replace
 
 from sidecar.dialects.base import BadBody
 from sidecar.hub.base import Facts, Written
 from sidecar.hub.conversation import (
+    NOTHING,
     Choice,
     Conversation,
     Effort,
@@ -43,10 +44,13 @@ from sidecar.hub.conversation import (
 from sidecar.hub.gemini_schema import as_json_schema
 from sidecar.hub.gemini_voice import GeminiVoice
 from sidecar.hub.gemini_writing import write
-from sidecar.hub.reading import Fields, Object, document
+from sidecar.hub.reading import PLACE, Fields, Object, document, objects
+from sidecar.hub.writing import encode
 
 _PATH = re.compile(r"/(?P<kind>models|tunedModels|endpoints)/(?P<model>[^/:]+?)(?::|%3[aA])(?P<verb>\w+)$")
 _MODES = {"AUTO": Choice.AUTO, "NONE": Choice.NONE, "ANY": Choice.REQUIRED}
+ASSISTANT = Role.ASSISTANT  # looking it up costs more than comparing it
+_INNER = {"functionCall": "args", "functionResponse": "response"}
 _ROLES = {"user": Role.USER, "model": Role.ASSISTANT, "function": Role.USER, "tool": Role.USER, "": Role.USER}
 _KINDS = {"image": MediaKind.IMAGE, "audio": MediaKind.AUDIO, "video": MediaKind.VIDEO}
 _SAMPLING = {
@@ -68,24 +72,9 @@ class Gemini:
         model = unquote(found["model"])
         top = Fields(document(body), "")
         config = top.inner("generationConfig")
-        names = {f"sampling.{ours}": config.at(theirs) for ours, theirs in _SAMPLING.items()}
-        forms = ("responseJsonSchema", "_responseJsonSchema", "responseSchema", "responseMimeType")
-        names["format"] = config.at(next((form for form in forms if config.peek(form)), forms[-1]))
-        names["thinking"] = config.at("thinkingConfig")
-        names["choice"] = top.at("toolConfig")
-        form = _format(config)
-        thinking = _thinking(config)
-        sampling = Sampling(
-            temperature=config.take("temperature", float),
-            top_p=config.take("topP", float),
-            top_k=config.whole("topK"),
-            stop=config.strings("stopSequences"),
-            seed=config.whole("seed"),
-            presence_penalty=config.take("presencePenalty", float),
-            frequency_penalty=config.take("frequencyPenalty", float),
-            choices=config.whole("candidateCount"),
-            max_output=config.whole("maxOutputTokens"),
-        )
+        names, form, thinking, sampling = _configured(config) if config.fields else _BARE
+        if "toolConfig" in top.fields or "tool_config" in top.fields:
+            names = {**names, "choice": top.at("toolConfig")}
         tools = tuple(_tools(top))
         choice, named = _choice(top)
         turns = (*_system(top), *_turns(top))
@@ -112,6 +101,28 @@ class Gemini:
         return GeminiVoice(
             ident=ident, model=conversation.model, thoughts=conversation.thinking.shown is True
         )
+
+
+def _configured(config: Fields) -> tuple[Mapping[str, str], Format, Thinking, Sampling]:
+    """What the configuration says, and what its fields are called there."""
+    names = {f"sampling.{ours}": config.at(theirs) for ours, theirs in _SAMPLING.items()}
+    forms = ("responseJsonSchema", "_responseJsonSchema", "responseSchema", "responseMimeType")
+    names["format"] = config.at(next((form for form in forms if config.peek(form)), forms[-1]))
+    names["thinking"] = config.at("thinkingConfig")
+    names["choice"] = "toolConfig"
+    form, thinking = _format(config), _thinking(config)
+    sampling = Sampling(
+        temperature=config.take("temperature", float),
+        top_p=config.take("topP", float),
+        top_k=config.whole("topK"),
+        stop=config.strings("stopSequences"),
+        seed=config.whole("seed"),
+        presence_penalty=config.take("presencePenalty", float),
+        frequency_penalty=config.take("frequencyPenalty", float),
+        choices=config.whole("candidateCount"),
+        max_output=config.whole("maxOutputTokens"),
+    )
+    return names, form, thinking, sampling
 
 
 def _format(config: Fields) -> Format:
@@ -169,7 +180,7 @@ def _choice(top: Fields) -> tuple[Choice | None, str]:
 def _tools(top: Fields) -> Iterable[Tool]:
     place = top.at("tools")
     for index, said in enumerate(top.objects("tools")):
-        tool = Fields(said, f"{place}[{index}]")
+        tool = Fields(said, f"{place}{PLACE[index]}")
         where = tool.at("functionDeclarations")
         for number, declared in enumerate(tool.objects("functionDeclarations")):
             yield _tool(Fields(declared, f"{where}[{number}]"))
@@ -209,19 +220,49 @@ def _turns(top: Fields) -> Iterable[Turn]:
     place = top.at("contents")
     waiting: dict[str, list[str]] = {}  # ids of the calls without a result, by the function's name
     for index, said in enumerate(top.objects("contents")):
-        content = Fields(said, f"{place}[{index}]")
-        role = _ROLES.get(str(content.take("role", str) or ""))
-        if role is None:
+        at = f"{place}{PLACE[index]}"
+        name = said.get("role")
+        if len(said) == 2 and type(name) is str and name in _ROLES and said.get("parts"):
+            parts = objects(said, "parts")
+            if parts:
+                role = _ROLES[name]
+                if role is ASSISTANT:
+                    waiting.clear()
+                begin = f"{at}.parts"
+                told = [_plain(part, waiting, begin + PLACE[number]) for number, part in enumerate(parts)]
+                yield Turn(role, tuple(told), "", NOTHING, at)
+                continue
+        content = Fields(said, at)
+        known = _ROLES.get(str(content.take("role", str) or ""))
+        if known is None:
             raise BadBody(f'{content.path}.role is neither "user" nor "model"')
-        if role is Role.ASSISTANT:
+        if known is ASSISTANT:
             waiting.clear()
-        yield Turn(role, tuple(_parts(content, waiting)), rest=content.fields, at=content.path)
+        yield Turn(known, tuple(_parts(content, waiting)), rest=content.fields, at=content.path)
 
 
 def _parts(content: Fields, waiting: dict[str, list[str]]) -> Iterable[Part]:
     place = content.at("parts")
     for number, said in enumerate(content.objects("parts")):
         yield _part(Fields(said, f"{place}[{number}]"), waiting)
+
+
+def _plain(part: Object, waiting: dict[str, list[str]], at: str) -> Part:
+    """A part with nothing in it but what most have: histories are long, and this is all they cost."""
+    if len(part) == 1:
+        text = part.get("text")
+        if type(text) is str:
+            return TextPart(text, NOTHING, at)
+        ((kind, said),) = part.items()
+        if type(said) is dict and kind in _INNER:
+            ident, name = said.get("id"), said.get("name")
+            usual = len(said) == (_INNER[kind] in said) + (ident is not None) + 1
+            if usual and type(name) is str and (ident is None or type(ident) is str):
+                if kind == "functionResponse":
+                    return _answered(ident or "", name, said.get("response"), waiting, at)
+                waiting.setdefault(name, []).append(ident or "")
+                return ToolUsePart(ident or "", name, encode(said.get("args") or {}).decode(), NOTHING, at)
+    return _part(Fields(part, at), waiting)
 
 
 def _part(part: Fields, waiting: dict[str, list[str]]) -> Part:
@@ -236,7 +277,7 @@ def _part(part: Fields, waiting: dict[str, list[str]]) -> Part:
         arguments = call.peek("args")
         call.drop("args")
         waiting.setdefault(name, []).append(ident)
-        text = msgspec.json.encode(arguments or {}).decode()
+        text = encode(arguments or {}).decode()
         return ToolUsePart(ident, name, text, rest={**call.rest(), **part.fields}, at=part.path)
     if isinstance(part.peek("functionResponse"), dict):
         return _result(part, waiting)
@@ -249,17 +290,9 @@ def _part(part: Fields, waiting: dict[str, list[str]]) -> Part:
 def _result(part: Fields, waiting: dict[str, list[str]]) -> Part:
     said = part.inner("functionResponse")
     ident, name = said.take("id", str) or "", said.take("name", str) or ""
-    unanswered = waiting.get(name, [])
-    if ident in unanswered:
-        unanswered.remove(ident)
-    elif unanswered:  # one of the two sides has no id: by order
-        ident = unanswered.pop(0)
-    response: Json = said.peek("response")
+    response = said.peek("response")
     said.drop("response")
-    error = isinstance(response, dict) and list(response) == ["error"]
-    if isinstance(response, dict) and len(response) == 1 and set(response) <= {"output", "result", "error"}:
-        (response,) = response.values()
-    text = response if isinstance(response, str) else msgspec.json.encode(response or {}).decode()
+    plain = _answered(ident, name, response, waiting, part.path)
     media: list[Part] = []
     place = said.at("parts")
     for number, inner in enumerate(said.objects("parts")):
@@ -267,8 +300,25 @@ def _result(part: Fields, waiting: dict[str, list[str]]) -> Part:
     if not all(isinstance(each, MediaPart) for each in media):
         return OwnPart("functionResponse", said.fields, at=part.path)
     shown = [each for each in media if isinstance(each, MediaPart)]
-    parts: tuple[TextPart | MediaPart, ...] = (TextPart(text, at=part.path), *shown)
-    return ToolResultPart(ident, name, parts, error, rest={**said.rest(), **part.fields}, at=part.path)
+    return replace(plain, parts=(*plain.parts, *shown), rest={**said.rest(), **part.fields})
+
+
+def _answered(
+    ident: str, name: str, response: Json, waiting: dict[str, list[str]], at: str
+) -> ToolResultPart:
+    unanswered = waiting.get(name)
+    if unanswered:
+        if ident in unanswered:
+            unanswered.remove(ident)
+        else:  # one of the two sides has no id: by order
+            ident = unanswered.pop(0)
+    error = False
+    if isinstance(response, dict) and len(response) == 1:
+        ((key, value),) = response.items()
+        if key in {"output", "result", "error"}:
+            error, response = key == "error", value
+    text = response if isinstance(response, str) else encode(response or {}).decode()
+    return ToolResultPart(ident, name, (TextPart(text, NOTHING, at),), error, NOTHING, at)
 
 
 def _media(part: Fields, field: str, *, address: bool) -> Part:
@@ -294,4 +344,5 @@ def _without(rest: Rest, *names: str) -> Object:
     return {key: value for key, value in rest.items() if key.rpartition(".")[2] not in names}
 
 
+_BARE = _configured(Fields({}, "generationConfig"))  # of a request without one
 GEMINI = Gemini()

@@ -35,6 +35,7 @@ from sidecar.hub.emulation import constrained
 from sidecar.hub.reading import Object
 from sidecar.hub.writing import Ledger, as_object, encode, titled
 
+ASSISTANT, SYSTEM = Role.ASSISTANT, Role.SYSTEM  # looking one up costs more than comparing it
 MOST_STOPS = 5  # of Google's own reference
 UNSIGNED = "skip_thought_signature_validator"  # of Google's page on thought signatures
 _USUAL = {"image": "image/png", "document": "application/pdf", "audio": "audio/wav", "video": "video/mp4"}
@@ -95,33 +96,45 @@ def _contents(
     order: dict[str, int] = {}  # ids of the calls of the last model turn
     calls = 0
     for turn in conversation.turns:
-        ledger.rest(turn.rest, turn.at)
+        if turn.rest:
+            ledger.rest(turn.rest, turn.at)
         if turn.name:
             ledger.lose(f"{turn.at}.name")
-        if turn.role is Role.SYSTEM:
+        if turn.role is SYSTEM:
             if contents:
                 ledger.lose(turn.at, "hoisted")
             system += _texts(turn, ledger)
             continue
-        role = "model" if turn.role is Role.ASSISTANT else "user"
+        role = "model" if turn.role is ASSISTANT else "user"
         if role == "model" and not (contents and contents[-1]["role"] == role):
             order, calls = {}, 0
         parts: list[Object] = []
+        answers = False
         for part in turn.parts:
-            for said in _part(part, facts, ledger):
-                if isinstance(part, ToolUsePart):
-                    if newer and not calls and "thought_signature" not in said:
-                        said.setdefault("thoughtSignature", UNSIGNED)
-                    order[part.id] = calls
-                    calls += 1
+            if isinstance(part, TextPart):
+                if part.rest:
+                    ledger.rest(part.rest, part.at)
+                if part.text:
+                    parts.append({"text": part.text})
+            elif isinstance(part, ToolUsePart):
+                said = _call(part, facts, ledger)
+                if newer and not calls and "thought_signature" not in said:
+                    said.setdefault("thoughtSignature", UNSIGNED)
+                order[part.id] = calls
+                calls += 1
                 parts.append(said)
+            elif isinstance(part, ToolResultPart):
+                answers = True
+                parts.append(_result(part, ledger))
+            else:
+                parts += _seldom(part, facts, ledger)
         if not parts:
             continue  # said nothing
         if contents and contents[-1]["role"] == role:
             contents[-1]["parts"] += parts
         else:
             contents.append({"role": role, "parts": parts})
-        if any("#" in part for part in parts):
+        if answers:
             _sort(contents[-1]["parts"], order)
     if not contents:
         ledger.refuse("messages", "there is nothing to answer")
@@ -146,26 +159,22 @@ def _texts(turn: Turn, ledger: Ledger) -> Iterable[Object]:
             ledger.refuse(part.at, "a system prompt of text only")
 
 
-def _part(part: Part, facts: Facts, ledger: Ledger) -> Iterable[Object]:
+def _call(part: ToolUsePart, facts: Facts, ledger: Ledger) -> Object:
+    given = as_object(part.arguments)
+    if given is None:
+        ledger.refuse(part.at, "arguments that are no JSON object")
+    said: Object = {"functionCall": {"name": part.name, "args": given}}
+    return {**said, **_signed(part, facts, ledger)} if part.rest else said
+
+
+def _seldom(part: Part, facts: Facts, ledger: Ledger) -> Iterable[Object]:
     match part:
-        case TextPart(text=text):
-            ledger.rest(part.rest, part.at)
-            if text:
-                yield {"text": text}
         case RefusalPart(text=text):
             ledger.lose(part.at, "merged")  # a text like others
             if text:
                 yield {"text": text}
         case MediaPart():
             yield _media(part, ledger, facts)
-        case ToolUsePart():
-            given = as_object(part.arguments)
-            if given is None:
-                ledger.refuse(part.at, "arguments that are no JSON object")
-            said: Object = {"functionCall": {"name": part.name, "args": given}}
-            yield {**said, **_signed(part, facts, ledger)}
-        case ToolResultPart():
-            yield _result(part, ledger)
         case ThoughtPart(text=text, sealed=sealed):
             if facts.same_provider and ("thoughtSignature" in sealed or "thought_signature" in sealed):
                 yield {"text": text, "thought": True, **sealed}
@@ -185,14 +194,16 @@ def _signed(part: ToolUsePart, facts: Facts, ledger: Ledger) -> Object:
 
 
 def _result(part: ToolResultPart, ledger: Ledger) -> Object:
-    ledger.rest(part.rest, part.at)
+    if part.rest:
+        ledger.rest(part.rest, part.at)
     if not part.name:
         ledger.refuse(part.at, "the result of a call that the conversation does not hold")
     texts: list[str] = []
     for inner in part.parts:
         if isinstance(inner, MediaPart):
             ledger.refuse(inner.at or part.at, "a tool's result holds text only")
-        ledger.rest(inner.rest, inner.at)
+        if inner.rest:
+            ledger.rest(inner.rest, inner.at)
         texts.append(inner.text)
     word = "error" if part.error else "output"
     said = {"name": part.name, "response": {word: "\n\n".join(texts)}}

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from sidecar.hub.base import Facts, Written
 from sidecar.hub.conversation import (
+    NOTHING,
     Choice,
     Conversation,
     Effort,
@@ -33,7 +34,18 @@ from sidecar.hub.conversation import (
 )
 from sidecar.hub.openai_chat_voice import ChatVoice
 from sidecar.hub.openai_chat_writing import AUDIO, write
-from sidecar.hub.reading import Object, data_url, document, leave, objects, others, strings, take, text_json
+from sidecar.hub.reading import (
+    PLACE,
+    Object,
+    data_url,
+    document,
+    leave,
+    objects,
+    others,
+    strings,
+    take,
+    text_json,
+)
 
 NAMES = {
     "sampling.max_output": "max_completion_tokens",
@@ -54,7 +66,8 @@ NAMES = {
     "user": "user",
     "tools": "tools",
 }
-_ROLES = {"system": Role.SYSTEM, "developer": Role.SYSTEM, "user": Role.USER, "assistant": Role.ASSISTANT}
+USER, ASSISTANT = Role.USER, Role.ASSISTANT  # looking a member up costs more than what is done with it
+_ROLES = {"system": Role.SYSTEM, "developer": Role.SYSTEM, "user": USER, "assistant": ASSISTANT}
 _CHOICES = {"auto": Choice.AUTO, "none": Choice.NONE, "required": Choice.REQUIRED}
 
 
@@ -187,14 +200,21 @@ def _thinking(fields: Object) -> Thinking:
 def _turns(messages: list[Object]) -> Iterable[Turn]:
     names: dict[str, str] = {}  # of the calls so far, by id: other dialects want the name with the result
     for index, message in enumerate(messages):
-        at = f"messages[{index}]"
+        at = f"messages{PLACE[index]}"
+        plain = _plain(message, names, at)
+        if plain is not None:
+            yield plain
+            continue
         role = take(message, "role", str) or "user"
         name = take(message, "name", str) or ""
         if role in {"tool", "function"}:
             ident = take(message, "tool_call_id", str) or ""
-            parts = tuple(p for p in _content(message, at) if isinstance(p, (TextPart, MediaPart)))
-            result = ToolResultPart(ident, names.get(ident, name), parts, at=at)
-            yield Turn(Role.USER, (result,), rest=message, at=at)
+            content = _content(message, at)
+            parts = tuple(part for part in content if isinstance(part, (TextPart, MediaPart)))
+            result: Part = ToolResultPart(ident, names.get(ident, name), parts, at=at)
+            if len(parts) < len(content):
+                result = OwnPart(role, content, at=at)
+            yield Turn(USER, (result,), rest=message, at=at)
             continue
         said: list[Part] = []
         thought = take(message, "reasoning_content", str)
@@ -205,25 +225,63 @@ def _turns(messages: list[Object]) -> Iterable[Turn]:
         if refusal:
             said.append(RefusalPart(refusal, at=f"{at}.refusal"))
         for number, call in enumerate(objects(message, "tool_calls")):
-            part = _call(call, f"{at}.tool_calls[{number}]")
+            part = _call(call, f"{at}.tool_calls{PLACE[number]}")
             if isinstance(part, ToolUsePart):
                 names[part.id] = part.name
             said.append(part)
         known = _ROLES.get(role)
         if known is None:
             said = [OwnPart(role, message, at=at)]
-        yield Turn(known or Role.USER, tuple(said), name=name, rest=message if known else {}, at=at)
+        yield Turn(known or USER, tuple(said), name=name, rest=message if known else {}, at=at)
+
+
+def _plain(message: Object, names: dict[str, str], at: str) -> Turn | None:
+    """A message with nothing in it but what most have: histories are long, and this is all they cost."""
+    role, text, fields = message.get("role"), message.get("content"), len(message)
+    if type(role) is not str:
+        return None
+    if type(text) is not str:
+        if text is not None or role != "assistant" or fields != 3 or "content" not in message:
+            return None
+        said: tuple[Part, ...] = ()
+    else:
+        said = (TextPart(text, NOTHING, f"{at}.content"),)
+        if fields == 2 and role in _ROLES:
+            return Turn(_ROLES[role], said, "", NOTHING, at)
+        if fields != 3:
+            return None
+        ident = message.get("tool_call_id")
+        if role == "tool" and type(ident) is str:
+            result = ToolResultPart(ident, names.get(ident, ""), said, False, NOTHING, at)
+            return Turn(USER, (result,), "", NOTHING, at)
+    calls = message.get("tool_calls")
+    if role != "assistant" or type(calls) is not list:
+        return None
+    parts: list[Part] = [*said]
+    for number, call in enumerate(calls):
+        if type(call) is not dict:
+            return None
+        part = _call(call, f"{at}.tool_calls{PLACE[number]}")
+        if type(part) is ToolUsePart:
+            names[part.id] = part.name
+        parts.append(part)
+    return Turn(ASSISTANT, tuple(parts), "", NOTHING, at)
 
 
 def _call(call: Object, at: str) -> Part:
     function = call.get("function")
-    if not isinstance(function, dict):
+    if type(function) is not dict:
         return OwnPart(str(call.get("type", "")), call, at=at)
+    ident, name, given = call.get("id"), function.get("name"), function.get("arguments")
+    usual = len(call) == 3 and "type" in call and len(function) == 2
+    if usual and type(ident) is str and type(name) is str and type(given) is str and given:
+        return ToolUsePart(ident, name, given, NOTHING, at)
+    beside = others(function, "name", "arguments")
     return ToolUsePart(
         take(call, "id", str) or "",
         take(function, "name", str) or "",
-        text_json(function.get("arguments") or "{}"),
-        rest=others(call, "type", "function", "index"),
+        text_json(given or "{}"),
+        rest={**others(call, "type", "function", "index"), **{f"function.{k}": v for k, v in beside.items()}},
         at=at,
     )
 
@@ -232,7 +290,9 @@ def _content(message: Object, at: str) -> list[Part]:
     text = take(message, "content", str)
     if text is not None:
         return [TextPart(text, at=f"{at}.content")]
-    return [_part(part, f"{at}.content[{number}]") for number, part in enumerate(objects(message, "content"))]
+    return [
+        _part(part, f"{at}.content{PLACE[number]}") for number, part in enumerate(objects(message, "content"))
+    ]
 
 
 def _part(part: Object, at: str) -> Part:

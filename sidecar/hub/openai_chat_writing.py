@@ -14,14 +14,15 @@ from sidecar.hub.conversation import (
     MediaKind,
     MediaPart,
     OwnPart,
+    Part,
     RefusalPart,
     Role,
     Shape,
     TextPart,
-    ThoughtPart,
     Tool,
     ToolResultPart,
     ToolUsePart,
+    Turn,
 )
 from sidecar.hub.emulation import constrained, instructed, says_json
 from sidecar.hub.openai_writing import (
@@ -45,6 +46,7 @@ _FORMS = {
     "audio/mpeg": "mp3",
     "audio/mp3": "mp3",
 }
+ASSISTANT = Role.ASSISTANT  # looking it up costs more than comparing it
 MOST_STOPS = 4  # of OpenAI's own reference
 
 
@@ -81,36 +83,32 @@ def write(conversation: Conversation, facts: Facts) -> Written:
 def _messages(conversation: Conversation, ledger: Ledger) -> list[Object]:
     messages: list[Object] = []
     for turn in conversation.turns:
-        ledger.rest(turn.rest, turn.at)
-        message: Object = {"role": turn.role.value}
+        role, parts = turn.role, turn.parts
+        if turn.rest:
+            ledger.rest(turn.rest, turn.at)
+        message: Object = {"role": role._value_}
         if turn.name:
             message["name"] = turn.name
         content: list[Object] = []
         calls: list[Object] = []
-        for part in turn.parts:
-            match part:
-                case TextPart(text=text):
+        answers = False
+        for part in parts:
+            if isinstance(part, TextPart):
+                if part.rest:
                     ledger.rest(part.rest, part.at)
-                    content.append({"type": "text", "text": text})
-                case MediaPart():
-                    only_users(turn, part, ledger)
-                    content.append(_media_part(part, ledger))
-                case ToolUsePart():
+                content.append({"type": "text", "text": part.text})
+            elif isinstance(part, ToolUsePart):
+                if part.rest:
                     ledger.rest(part.rest, part.at)
-                    function = {"name": part.name, "arguments": part.arguments}
-                    calls.append({"id": ledger.id_of(part), "type": "function", "function": function})
-                case ToolResultPart():
-                    messages.append(_result(part, ledger))
-                case ThoughtPart():
-                    ledger.lose(part.at)
-                case RefusalPart(text=text):
-                    content.append({"type": "refusal", "refusal": text})
-                case OwnPart():
-                    ledger.refuse(part.at, f'no other dialect has "{part.name}"')
-        if not content and not calls and any(isinstance(p, ToolResultPart) for p in turn.parts):
-            continue
-        if turn.role is Role.ASSISTANT and turn.parts and not content and not calls:
-            continue  # thoughts only
+                function = {"name": part.name, "arguments": part.arguments}
+                calls.append({"id": ledger.id_of(part), "type": "function", "function": function})
+            elif isinstance(part, ToolResultPart):
+                answers = True
+                messages.append(_result(part, ledger))
+            else:
+                content += _seldom(part, turn, ledger)
+        if not content and not calls and (answers or (parts and role is ASSISTANT)):
+            continue  # nothing but results, or thoughts only
         message["content"] = _alone(content) or (None if calls else "")
         if calls:
             message["tool_calls"] = calls
@@ -118,9 +116,22 @@ def _messages(conversation: Conversation, ledger: Ledger) -> list[Object]:
     return messages
 
 
+def _seldom(part: Part, turn: Turn, ledger: Ledger) -> list[Object]:
+    match part:
+        case MediaPart():
+            only_users(turn, part, ledger)
+            return [_media_part(part, ledger)]
+        case RefusalPart(text=text):
+            return [{"type": "refusal", "refusal": text}]
+        case OwnPart():
+            ledger.refuse(part.at, f'no other dialect has "{part.name}"')
+    ledger.lose(part.at)
+    return []
+
+
 def _alone(content: list[Object]) -> Json:
     """A text alone is said as a string, which every server of this dialect takes."""
-    return content[0]["text"] if [part["type"] for part in content] == ["text"] else content
+    return content[0]["text"] if len(content) == 1 and "text" in content[0] else content
 
 
 def _media_part(part: MediaPart, ledger: Ledger) -> Object:
@@ -150,14 +161,15 @@ def _media_part(part: MediaPart, ledger: Ledger) -> Object:
 
 
 def _result(part: ToolResultPart, ledger: Ledger) -> Object:
-    ledger.rest(part.rest, part.at)
-    texts = []
+    if part.rest:
+        ledger.rest(part.rest, part.at)
+    said: Json = []
     for inner in part.parts:
         if isinstance(inner, MediaPart):
             ledger.refuse(inner.at or part.at, "a tool's result holds text only")
-        ledger.rest(inner.rest, inner.at)
-        texts.append(inner)
-    said: Json = [{"type": "text", "text": inner.text} for inner in texts]
+        if inner.rest:
+            ledger.rest(inner.rest, inner.at)
+        said.append({"type": "text", "text": inner.text})
     if len(said) <= 1:
         said = said[0]["text"] if said else ""
     if part.error:

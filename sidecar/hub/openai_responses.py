@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 from sidecar.hub.base import Facts, Written
 from sidecar.hub.conversation import (
+    NOTHING,
     Choice,
     Conversation,
     Effort,
@@ -33,7 +34,7 @@ from sidecar.hub.conversation import (
 )
 from sidecar.hub.openai_responses_voice import ResponsesVoice
 from sidecar.hub.openai_responses_writing import write
-from sidecar.hub.reading import Object, data_url, document, leave, objects, others, take, text_json
+from sidecar.hub.reading import PLACE, Object, data_url, document, leave, objects, others, take, text_json
 
 NAMES = {
     "sampling.max_output": "max_output_tokens",
@@ -48,7 +49,8 @@ NAMES = {
     "user": "user",
     "tools": "tools",
 }
-_ROLES = {"system": Role.SYSTEM, "developer": Role.SYSTEM, "user": Role.USER, "assistant": Role.ASSISTANT}
+USER, ASSISTANT = Role.USER, Role.ASSISTANT  # looking a member up costs more than what is done with it
+_ROLES = {"system": Role.SYSTEM, "developer": Role.SYSTEM, "user": USER, "assistant": ASSISTANT}
 _CHOICES = {"auto": Choice.AUTO, "none": Choice.NONE, "required": Choice.REQUIRED}
 _OWN = ("id", "status", "type")  # of an item: its provider's, and nothing is lost with them
 
@@ -171,21 +173,54 @@ def _turns(fields: Object) -> Iterable[Turn]:
         yield Turn(Role.USER, (TextPart(text, at="input"),), at="input")
         return
     names: dict[str, str] = {}
-    held: Turn | None = None  # what the model said last: it may go on
+    held: list[Turn] = []  # what the model said last: it may go on
     for index, item in enumerate(objects(fields, "input")):
-        turn = _item(item, f"input[{index}]", names)
-        if turn.role is Role.ASSISTANT and held is not None:
-            held = Turn(Role.ASSISTANT, held.parts + turn.parts, rest={**held.rest, **turn.rest})
+        at = f"input{PLACE[index]}"
+        turn = _plain(item, at, names) or _item(item, at, names)
+        if turn.role is ASSISTANT:
+            held.append(turn)
             continue
-        if held is not None:
-            yield held
-            held = None
-        if turn.role is Role.ASSISTANT:
-            held = turn
-        else:
-            yield turn
-    if held is not None:
-        yield held
+        if held:
+            yield _joined(held)
+            held = []
+        yield turn
+    if held:
+        yield _joined(held)
+
+
+def _joined(said: list[Turn]) -> Turn:
+    if len(said) == 1:
+        return said[0]
+    rest = {key: value for turn in said for key, value in turn.rest.items()}
+    return Turn(ASSISTANT, tuple([part for turn in said for part in turn.parts]), "", rest or NOTHING)
+
+
+def _plain(item: Object, at: str, names: dict[str, str]) -> Turn | None:
+    """An item with nothing in it but what most have: histories are long, and this is all they cost."""
+    kind, text = item.get("type"), item.get("content")
+    if type(text) is str:
+        role = item.get("role")
+        usual = len(item) == 2 or (kind == "message" and len(item) == 3)
+        if not usual or type(role) is not str or role not in _ROLES:
+            return None
+        said = (TextPart(text, NOTHING, f"{at}.content"),)
+        return Turn(_ROLES[role], said, "", NOTHING, "" if role == "assistant" else at)
+    ident = item.get("call_id")
+    if type(ident) is not str:
+        return None
+    if kind == "function_call":
+        name, given = item.get("name"), item.get("arguments")
+        usual = len(item) == 4 + ("id" in item) + ("status" in item)
+        if usual and type(name) is str and type(given) is str and given:
+            names[ident] = name
+            return Turn(ASSISTANT, (ToolUsePart(ident, name, given, NOTHING, at),))
+    elif kind == "function_call_output":
+        text = item.get("output")
+        if type(text) is str and len(item) == 3 + ("id" in item) + ("status" in item):
+            told = (TextPart(text, NOTHING, f"{at}.output"),)
+            result = ToolResultPart(ident, names.get(ident, ""), told, False, NOTHING, at)
+            return Turn(USER, (result,), "", NOTHING, at)
+    return None
 
 
 def _item(item: Object, at: str, names: dict[str, str]) -> Turn:
@@ -238,7 +273,7 @@ def _content(item: Object, at: str) -> Iterable[Part]:
         yield TextPart(text, at=f"{at}.content")
         return
     for number, part in enumerate(objects(item, "content")):
-        yield _part(part, f"{at}.content[{number}]")
+        yield _part(part, f"{at}.content{PLACE[number]}")
 
 
 def _part(part: Object, at: str) -> Part:

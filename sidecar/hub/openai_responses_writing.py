@@ -14,6 +14,7 @@ from sidecar.hub.conversation import (
     MediaKind,
     MediaPart,
     OwnPart,
+    Part,
     RefusalPart,
     Role,
     Shape,
@@ -38,6 +39,7 @@ from sidecar.hub.openai_writing import (
 from sidecar.hub.reading import Object
 from sidecar.hub.writing import Ledger, encode
 
+ASSISTANT = Role.ASSISTANT  # looking it up costs more than comparing it
 LEAST_OUTPUT = 16  # tokens; less is an error
 
 
@@ -102,50 +104,57 @@ def _instructions(turn: Turn, ledger: Ledger) -> str:
 
 
 def _items(turn: Turn, facts: Facts, ledger: Ledger) -> list[Object]:
-    ledger.rest(turn.rest, turn.at)
+    role, parts = turn.role, turn.parts
+    if turn.rest:
+        ledger.rest(turn.rest, turn.at)
     if turn.name:
         ledger.lose(f"{turn.at}.name")
+    words = "output_text" if role is ASSISTANT else "input_text"
     before: list[Object] = []  # results answer what was called: they stand in front
     items: list[Object] = []
     content: list[Object] = []
-
-    def message() -> None:
-        if content:
-            items.append({"role": turn.role.value, "content": _alone(content)})
-            content.clear()
-
-    for part in turn.parts:
-        match part:
-            case TextPart(text=text):
+    for part in parts:
+        if isinstance(part, TextPart):
+            if part.rest:
                 ledger.rest(part.rest, part.at)
-                if text:
-                    kind = "output_text" if turn.role is Role.ASSISTANT else "input_text"
-                    content.append({"type": kind, "text": text})
-            case RefusalPart(text=text):
-                content.append({"type": "refusal", "refusal": text})
-            case MediaPart():
-                only_users(turn, part, ledger)
-                content.append(_media(part, ledger))
-            case ToolUsePart():
+            if part.text:
+                content.append({"type": words, "text": part.text})
+        elif isinstance(part, ToolResultPart):
+            before.append(_result(part, ledger))
+        elif isinstance(part, RefusalPart):
+            content.append({"type": "refusal", "refusal": part.text})
+        elif isinstance(part, MediaPart):
+            only_users(turn, part, ledger)
+            content.append(_media(part, ledger))
+        else:
+            said = _own_item(part, facts, ledger)
+            if content and said is not None:
+                items.append({"role": role._value_, "content": _alone(content)})
+                content = []
+            if said is not None:
+                items.append(said)
+    if content:
+        items.append({"role": role._value_, "content": _alone(content)})
+    if not parts or (not items and not before and _was_text(turn)):
+        items.append({"role": role._value_, "content": ""})  # an empty turn is a turn
+    return [*before, *items] if before else items
+
+
+def _own_item(part: Part, facts: Facts, ledger: Ledger) -> Object | None:
+    """What stands in an item of its own; None: it is left out."""
+    match part:
+        case ToolUsePart():
+            if part.rest:
                 ledger.rest(part.rest, part.at)
-                message()
-                call = {"call_id": ledger.id_of(part), "name": part.name, "arguments": part.arguments}
-                items.append({"type": "function_call", **call})
-            case ToolResultPart():
-                before.append(_result(part, ledger))
-            case ThoughtPart(text=text, sealed=sealed):
-                if facts.same_provider and "encrypted_content" in sealed:
-                    message()
-                    summary = [{"type": "summary_text", "text": text}] if text else []
-                    items.append({"type": "reasoning", "summary": summary, **sealed})
-                else:
-                    ledger.lose(part.at)
-            case OwnPart():
-                ledger.refuse(part.at, f'no other dialect has "{part.name}"')
-    message()
-    if not turn.parts or (not items and not before and _was_text(turn)):
-        items.append({"role": turn.role.value, "content": ""})  # an empty turn is a turn
-    return [*before, *items]
+            call = {"call_id": ledger.id_of(part), "name": part.name, "arguments": part.arguments}
+            return {"type": "function_call", **call}
+        case ThoughtPart(text=text, sealed=sealed) if facts.same_provider and "encrypted_content" in sealed:
+            summary = [{"type": "summary_text", "text": text}] if text else []
+            return {"type": "reasoning", "summary": summary, **sealed}
+        case OwnPart():
+            ledger.refuse(part.at, f'no other dialect has "{part.name}"')
+    ledger.lose(part.at)
+    return None
 
 
 def _was_text(turn: Turn) -> bool:
@@ -156,7 +165,7 @@ def _alone(content: list[Object]) -> Json:
     """A text alone is said as a string."""
     if len(content) == 1 and "text" in content[0]:
         return content[0]["text"]
-    return list(content)
+    return content
 
 
 def _media(part: MediaPart, ledger: Ledger) -> Object:
@@ -180,14 +189,16 @@ def _media(part: MediaPart, ledger: Ledger) -> Object:
 
 
 def _result(part: ToolResultPart, ledger: Ledger) -> Object:
-    ledger.rest(part.rest, part.at)
+    if part.rest:
+        ledger.rest(part.rest, part.at)
     said: list[Object] = []
     for inner in part.parts:
         if isinstance(inner, MediaPart):
             said.append(_media(inner, ledger))
-        else:
+            continue
+        if inner.rest:
             ledger.rest(inner.rest, inner.at)
-            said.append({"type": "input_text", "text": inner.text})
+        said.append({"type": "input_text", "text": inner.text})
     if part.error:
         ledger.lose(f"{part.at}.is_error", "merged")
         if len(said) == 1 and "text" in said[0]:

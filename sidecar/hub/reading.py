@@ -20,6 +20,16 @@ T = TypeVar("T")
 Object = dict[str, Json]
 
 
+class _Places(dict[int, str]):
+    """[0], [1] and so on: printing a number is the dearest part of saying where something stands."""
+
+    def __missing__(self, index: int) -> str:
+        return f"[{index}]"
+
+
+PLACE = _Places((index, f"[{index}]") for index in range(1024))
+
+
 def document(body: bytes) -> Object:
     """The request as an object that may be taken apart. Raises BadBody."""
     try:
@@ -50,8 +60,11 @@ def take(fields: Object, name: str, kind: type[T]) -> T | None:
 def objects(fields: Object, name: str) -> list[Object]:
     """Remove and return a list of objects; if one of its items is none, all of it stays."""
     items = fields.get(name)
-    if isinstance(items, list) and all(isinstance(item, dict) for item in items):
-        fields.pop(name)
+    if type(items) is list:
+        for item in items:
+            if type(item) is not dict:
+                return []
+        del fields[name]
         return items
     if items is None:
         fields.pop(name, None)
@@ -98,15 +111,16 @@ class Fields:
     `path` is where it stands, in the words of the source.
     """
 
-    __slots__ = ("_called", "fields", "path")
+    __slots__ = ("_called", "_snakes", "fields", "path")
 
     def __init__(self, fields: Object, path: str, called: str = "") -> None:
         self.fields = fields
         self.path = path
         self._called = called  # its own name in the object around it
+        self._snakes = "_" in "".join(fields)  # is anything written in the other case?
 
     def _name(self, name: str) -> str:
-        if name in self.fields:
+        if not self._snakes or name in self.fields:
             return name
         other = _in_snakes(name)
         return other if other in self.fields else name
@@ -123,7 +137,9 @@ class Fields:
         self.fields.pop(self._name(name), None)
 
     def take(self, name: str, kind: type[T]) -> T | None:
-        return take(self.fields, self._name(name), kind)
+        if self._snakes:
+            name = self._name(name)
+        return take(self.fields, name, kind) if name in self.fields else None
 
     def whole(self, name: str) -> int | None:
         """A whole number, which JSON of protocol buffers may write as 40.0 or as a string."""

@@ -7,6 +7,7 @@ thinking (Anthropic's least budget). A budget becomes the nearest effort that is
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import NoReturn
@@ -57,7 +58,7 @@ _ONLY_TEXT: tuple[Json, ...] = (["text"], ["TEXT"])
 SHARED = frozenset(
     {"metadata", "service_tier", "prompt_cache_key", "prompt_cache_retention", "safety_identifier"}
 )
-_FREE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
+_FITTING = re.compile(r"[\w-]+", re.ASCII).fullmatch
 
 
 class Ledger:
@@ -163,7 +164,7 @@ class Ledger:
 
 def fitting(ident: str) -> str:
     """An id of a call in a form that every dialect takes; the same for the same id, always."""
-    if len(ident) <= LONGEST_ID and _FREE.issuperset(ident):
+    if len(ident) <= LONGEST_ID and _FITTING(ident) is not None:
         return ident
     return f"call_{hashlib.sha256(ident.encode()).hexdigest()[:24]}"
 
@@ -213,7 +214,7 @@ def schema_name(form: Format) -> str:
     """A name for the schema that OpenAI takes."""
     title = (form.schema or {}).get("title")
     for name in (form.name, title):
-        if isinstance(name, str) and 0 < len(name) <= 64 and _FREE.issuperset(name):
+        if isinstance(name, str) and 0 < len(name) <= 64 and _FITTING(name):
             return name
     return "answer"
 
