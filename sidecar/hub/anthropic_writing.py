@@ -120,7 +120,7 @@ def _messages(conversation: Conversation, facts: Facts, ledger: Ledger) -> tuple
 
 
 def _behind_results(block: Object) -> bool:
-    return block["type"] != "tool_result"
+    return bool(block["type"] != "tool_result")
 
 
 def _unpadded(block: Object) -> None:
@@ -164,6 +164,8 @@ def _seldom(part: Part, turn: Turn, facts: Facts, ledger: Ledger) -> Iterable[Ob
                 ledger.lose(part.at)
         case OwnPart():
             ledger.refuse(part.at, f'no other dialect has "{part.name}"')
+        case _:
+            pass
 
 
 def _result(part: ToolResultPart, turn: Turn, facts: Facts, ledger: Ledger) -> Object:

@@ -182,6 +182,8 @@ def _seldom(part: Part, facts: Facts, ledger: Ledger) -> Iterable[Object]:
                 ledger.lose(part.at)
         case OwnPart():
             ledger.refuse(part.at, f'no other dialect has "{part.name}"')
+        case _:
+            pass
 
 
 def _signed(part: ToolUsePart, facts: Facts, ledger: Ledger) -> Object:

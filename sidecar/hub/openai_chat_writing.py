@@ -125,6 +125,8 @@ def _seldom(part: Part, turn: Turn, ledger: Ledger) -> list[Object]:
             return [{"type": "refusal", "refusal": text}]
         case OwnPart():
             ledger.refuse(part.at, f'no other dialect has "{part.name}"')
+        case _:
+            pass
     ledger.lose(part.at)
     return []
 

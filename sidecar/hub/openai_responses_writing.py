@@ -153,6 +153,8 @@ def _own_item(part: Part, facts: Facts, ledger: Ledger) -> Object | None:
             return {"type": "reasoning", "summary": summary, **sealed}
         case OwnPart():
             ledger.refuse(part.at, f'no other dialect has "{part.name}"')
+        case _:
+            pass
     ledger.lose(part.at)
     return None
 
