@@ -43,6 +43,7 @@ from sidecar.model import (
     Rng,
     Stage,
     Traffic,
+    latest,
 )
 from sidecar.settings import Deferral
 
@@ -210,9 +211,8 @@ class Worker:
             if sink.cut:
                 await self._fail(job, found, Failed(Fault.UNKNOWN, detail="the answer is too large"), call)
                 return
-            served = (
-                call.record.attempts[-1].target.encode("ascii", "replace") if call.record.attempts else b"-"
-            )
+            answers = latest(call.record.attempts)
+            served = answers.target.encode("ascii", "replace") if answers else b"-"
             head = Head(sink.head.status, headers=(*sink.head.headers, (SERVED_BY, served)))
             await self._end(job, found, ANSWERED, Wire(head, bytes(sink.body)), "")
         elif isinstance(outcome, Refused) and heals(outcome):

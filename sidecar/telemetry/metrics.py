@@ -68,6 +68,7 @@ from sidecar.model import (
     Target,
     Tier,
     Usage,
+    latest,
 )
 from sidecar.settings import Route, Settings
 from sidecar.telemetry import catalog, words
@@ -433,7 +434,8 @@ class Metrics:
         call, outcome = event.call, event.outcome
         attempts, labels = call.record.attempts, self._labels
         route = labels.route(call.route)
-        own_key = not attempts or attempts[-1].target not in labels.keyed
+        last = latest(attempts)
+        own_key = last is None or last.target not in labels.keyed
         ended, path = words.ended(outcome, own_key=own_key), words.path(attempts, outcome)
         self.costs.charge(attempts)
         if not call.job:  # the client of a job was counted when it got its receipt

@@ -26,6 +26,7 @@ from sidecar.model import (
     Operation,
     Tier,
     Usage,
+    latest,
     span_id,
 )
 from sidecar.settings import Settings
@@ -123,7 +124,8 @@ class Spans:
 
     def ended(self, event: CallEnded) -> Ended:
         attempts = event.call.record.attempts
-        own_key = not attempts or attempts[-1].target not in self._keyed
+        last = latest(attempts)
+        own_key = last is None or last.target not in self._keyed
         return words.ended(event.outcome, own_key=own_key)
 
     def of(
