@@ -87,9 +87,7 @@ class Memory:
     rng: Rng
     forced: Callable[[str, str, str], BreakerState | None] = lambda *_: None  # an operator's word on new ones
     greet: Callable[[tuple[str, str, str], Breaker], None] = lambda *_: None  # the fleet's on them too
-    mark: Callable[[bytes], int] = (
-        hash  # tells request bodies apart; keyed where the fleet has to do the same
-    )
+    mark: Callable[[bytes], int] = hash  # tells request bodies apart; keyed where a fleet has to as well
     waits: Waits = field(default_factory=Waits)
     breakers: OrderedDict[tuple[str, str, str], Breaker] = field(default_factory=OrderedDict)
     budgets: dict[str, Budget] = field(default_factory=dict)
@@ -195,7 +193,7 @@ class Env:
     offer: Offer | None = None  # takes calls that are deferred; None: there is no file for them
 
 
-def build(route: Route, env: Env) -> Service:  # the one place of assembly, in one piece
+def build(route: Route, env: Env) -> Service:
     """The stack of one route."""
     if route.shadow:
         route = _shadowed(route)
@@ -214,7 +212,7 @@ def _shadowed(route: Route) -> Route:
         continuation=False,
         hedge=replace(route.hedge, after="off"),
         cache=replace(route.cache, scope="off"),
-        cost=replace(route.cost, cap=None, over_budget="serve"),
+        cost=replace(route.cost, cap=None, over_budget="serve", stream_usage="never"),
         deferred=None,
     )
 
@@ -295,7 +293,7 @@ def _build(route: Route, env: Env) -> Service:  # noqa: PLR0915  # the one place
             tell,
             memory.mark,
         )
-        if not route.shadow and asks_usage(route.cost, target.provider):
+        if asks_usage(route.cost, target.provider):
             s = AskUsage(s, memory.uncounted)  # outside the Guard, as AskStream is: both attempts are samples
         if not tool:
             s = Gate(  # outside the Guard: who cannot do it takes no permit and is no sample
@@ -400,9 +398,7 @@ def _near(route: Route, env: Env) -> Near | None:
     rules, memory = route.cache.semantic, env.memory
     if rules is None:
         return None
-    s: Service = _wire(
-        route, Limits(answer=rules.seconds), env
-    )  # a question is as much the user's as a call is
+    s = _wire(route, Limits(answer=rules.seconds), env)  # a question is as much the user's as a call is
     s = AttemptSpan(s, env.clock, env.tell)
     embed = Embed(s, rules.target, rules.seconds, env.clock, rules.dimensions)
     name = f"{route.name} {rules.target.provider.name} {rules.target.model} {rules.dimensions}"
