@@ -40,8 +40,9 @@ from sidecar.model import (
 from sidecar.settings import Settings
 from sidecar.telemetry.metrics import Metrics
 from sidecar.telemetry.otlp import Batch
-from sidecar.telemetry.spans import Spans, Value
+from sidecar.telemetry.spans import Spans
 from sidecar.telemetry.tracing import LARGEST
+from sidecar.telemetry.wire import Encoder
 from tests.telemetry.events import CLAUDE, FIRST, OPENAI, ROUTE, SETTINGS, USAGE, attempt, ended, good
 
 SAMPLES = 1200
@@ -91,15 +92,16 @@ def _finish() -> float:
 
 
 def _spans() -> float:
-    """Made when the call ends, encoded later; into requests as large as those that are sent."""
+    """Made when calls end, then they wait; encoded later, into requests as large as those that are sent."""
     spans = Spans(SETTINGS)
     _, over = _sampled()
-    pairs: dict[tuple[str, Value], bytes] = {}
+    encoder = Encoder()
 
     def work() -> None:
-        batch = Batch(ExportTraceServiceRequest(), {"service.name": "llm-sidecar"}, pairs)
-        while len(batch) < LARGEST:
-            batch.add(spans.of(over, spans.ended(over), 1_763_800_000.0))
+        waiting = [spans.of(over, spans.ended(over), 1_763_800_000.0) for _ in range(LARGEST // 2)]
+        batch = Batch(ExportTraceServiceRequest(), {"service.name": "llm-sidecar"}, encoder)
+        for one in waiting:
+            batch.add(one)
 
     return best(work, CALLS * 2 // LARGEST) * 2 / LARGEST  # two spans a call
 

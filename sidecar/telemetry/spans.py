@@ -136,8 +136,8 @@ class Spans:
         """
         call = event.call
         state = _state(call) if call.parent_id else ""
-        spans = [self._call(event, ended, since, reason, state)]
-        spans += [self._attempt(call, attempt, since, event.ended, state) for attempt in call.record.attempts]
+        top = self._call(event, ended, since, reason, state)
+        spans = [top, *(self._attempt(call, one, since, event.ended, top) for one in call.record.attempts)]
         if self._content is not None and call.sampled and call.ask.operation is Operation.CHAT:
             self._show_contents(self._content, call, spans[1:], room=room)
         return spans
@@ -213,7 +213,7 @@ class Spans:
 
     # ---- an attempt
 
-    def _attempt(self, call: Call, attempt: Attempt, since: float, over: float, state: str) -> Span:
+    def _attempt(self, call: Call, attempt: Attempt, since: float, over: float, top: Span) -> Span:
         outcome, ask = attempt.outcome, call.ask
         went = words.went(outcome, own_key=attempt.target not in self._keyed)
         known, host, port = self._where.get(attempt.provider) or (attempt.provider, "", 0)
@@ -276,14 +276,14 @@ class Spans:
             name=title,
             trace_id=call.trace_id,
             span_id=span_id(call.id, attempt.number),
-            parent_id=span_id(call.id),
+            parent_id=top.span_id,
             server=False,
             sampled=bool(call.sampled),
             start=_nanos(since + attempt.started),
             end=_nanos(since + (over if attempt.ended is None else attempt.ended)),
             attributes=attributes,
             error=went is not Went.SUCCESS and went is not Went.CANCELLED,
-            state=state,
+            state=top.state,
         )
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from enum import StrEnum
+from functools import lru_cache
 from typing import assert_never
 
 from sidecar.core import bill
@@ -256,6 +257,11 @@ def guessed(attempts: Iterable[Attempt]) -> bool:
 
 def is_name(value: str) -> bool:
     """Clients choose model names and providers choose ids: is this no more than a name?"""
-    if len(value) > 100 or _NAME.fullmatch(value) is None:
+    return len(value) <= 100 and _is_name(value)
+
+
+@lru_cache(maxsize=1024)  # the same few models, call after call
+def _is_name(value: str) -> bool:
+    if _NAME.fullmatch(value) is None:
         return False
     return not (LOOKS_LIKE_A_KEY.search(value) or _INTRODUCED.search(value))
