@@ -125,7 +125,7 @@ def _contents(
                 parts.append(said)
             elif isinstance(part, ToolResultPart):
                 answers = True
-                parts.append(_result(part, ledger))
+                parts += _result(part, facts, ledger)
             else:
                 parts += _seldom(part, facts, ledger)
         if not parts:
@@ -195,21 +195,26 @@ def _signed(part: ToolUsePart, facts: Facts, ledger: Ledger) -> Object:
     return kept
 
 
-def _result(part: ToolResultPart, ledger: Ledger) -> Object:
+def _result(part: ToolResultPart, facts: Facts, ledger: Ledger) -> list[Object]:
+    """The result, which holds text only, and what of it is to be seen: that is sorted behind the results."""
     if part.rest:
         ledger.rest(part.rest, part.at)
     if not part.name:
         ledger.refuse(part.at, "the result of a call that the conversation does not hold")
     texts: list[str] = []
+    shown: list[Object] = []
     for inner in part.parts:
         if isinstance(inner, MediaPart):
-            ledger.refuse(inner.at or part.at, "a tool's result holds text only")
+            ledger.lose(inner.at or part.at, "merged")
+            shown += {"text": f"From {part.name}:"}, _media(inner, ledger, facts)
+            texts.append(f"({inner.kind}: see below)")
+            continue
         if inner.rest:
             ledger.rest(inner.rest, inner.at)
         texts.append(inner.text)
     word = "error" if part.error else "output"
     said = {"name": part.name, "response": {word: "\n\n".join(texts)}}
-    return {"functionResponse": said, "#": part.id}
+    return [{"functionResponse": said, "#": part.id}, *shown]
 
 
 def _media(part: MediaPart, ledger: Ledger, facts: Facts) -> Object:

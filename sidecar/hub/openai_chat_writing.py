@@ -1,6 +1,7 @@
 """A conversation asked of OpenAI chat completions.
 
-Results of tools are messages of their own here and hold text only. The answer's figures are always
+Results of tools are messages of their own here and hold text only; their pictures are shown by the user,
+once all results are told. The answer's figures are always
 asked for: the client's dialect may need them even where it did not ask.
 """
 
@@ -82,6 +83,7 @@ def write(conversation: Conversation, facts: Facts) -> Written:
 
 def _messages(conversation: Conversation, ledger: Ledger) -> list[Object]:
     messages: list[Object] = []
+    shown: list[Object] = []  # of results whose run may not be over
     for turn in conversation.turns:
         role, parts = turn.role, turn.parts
         if turn.rest:
@@ -104,15 +106,20 @@ def _messages(conversation: Conversation, ledger: Ledger) -> list[Object]:
                 calls.append({"id": ledger.id_of(part), "type": "function", "function": function})
             elif isinstance(part, ToolResultPart):
                 answers = True
-                messages.append(_result(part, ledger))
+                messages.append(_result(part, ledger, shown))
             else:
                 content += _seldom(part, turn, ledger)
         if not content and not calls and (answers or (parts and role is ASSISTANT)):
             continue  # nothing but results, or thoughts only
+        if shown:
+            messages.append({"role": "user", "content": shown})
+            shown = []
         message["content"] = _alone(content) or (None if calls else "")
         if calls:
             message["tool_calls"] = calls
         messages.append(message)
+    if shown:
+        messages.append({"role": "user", "content": shown})
     return messages
 
 
@@ -162,13 +169,17 @@ def _media_part(part: MediaPart, ledger: Ledger) -> Object:
     raise AssertionError
 
 
-def _result(part: ToolResultPart, ledger: Ledger) -> Object:
+def _result(part: ToolResultPart, ledger: Ledger, shown: list[Object]) -> Object:
+    """The result as text; what of it is to be seen is added to `shown`."""
     if part.rest:
         ledger.rest(part.rest, part.at)
     said: Json = []
     for inner in part.parts:
         if isinstance(inner, MediaPart):
-            ledger.refuse(inner.at or part.at, "a tool's result holds text only")
+            ledger.lose(inner.at or part.at, "merged")
+            shown += {"type": "text", "text": f"From {part.name or 'the tool'}:"}, _media_part(inner, ledger)
+            said.append({"type": "text", "text": f"({inner.kind}: see the next message of the user)"})
+            continue
         if inner.rest:
             ledger.rest(inner.rest, inner.at)
         said.append({"type": "text", "text": inner.text})

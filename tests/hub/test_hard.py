@@ -280,3 +280,67 @@ def test_what_says_nothing_is_no_loss() -> None:
 
     for target in (RESPONSES, ANTHROPIC, GEMINI):
         assert () == crossed(CHAT, target, body).losses
+
+
+PIXEL = "iVBORw0KGgo="
+
+
+def _screens() -> dict[str, Any]:
+    """Two calls at once, each answered by a picture, as an agent that looks at screens has them."""
+    calls = [{"type": "tool_use", "id": f"toolu_{n}", "name": f"look_{n}", "input": {}} for n in (1, 2)]
+    picture = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PIXEL}}
+    results = [
+        {"type": "tool_result", "tool_use_id": "toolu_1", "content": [picture]},
+        {
+            "type": "tool_result",
+            "tool_use_id": "toolu_2",
+            "content": [{"type": "text", "text": "dusk"}, picture],
+        },
+    ]
+    turns: list[Any] = [
+        {"role": "user", "content": "Look at both."},
+        {"role": "assistant", "content": calls},
+        {"role": "user", "content": [*results, {"type": "text", "text": "Which is darker?"}]},
+    ]
+    return {"model": "claude-sonnet-4-5", "max_tokens": 9, "messages": turns}
+
+
+@pytest.mark.parametrize("asks_on", [True, False])
+def test_openai_chat_sees_pictures_of_results_after_all_results_are_told(*, asks_on: bool) -> None:
+    said = _screens()
+    if not asks_on:
+        said["messages"][2]["content"].pop()
+    written = crossed(ANTHROPIC, CHAT, said)
+    _, _, *rest = body_of(written)["messages"]
+
+    assert [message["role"] for message in rest] == ["tool", "tool", "user", "user"][: 4 if asks_on else 3]
+    assert [message["tool_call_id"] for message in rest[:2]] == ["toolu_1", "toolu_2"]
+    image = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PIXEL}"}}
+    assert rest[2]["content"] == [
+        {"type": "text", "text": "From look_1:"}, image, {"type": "text", "text": "From look_2:"}, image,
+    ]  # fmt: skip
+    assert [(loss.field, loss.how) for loss in written.losses] == [
+        ("messages[2].content[0].content[0]", "merged"),
+        ("messages[2].content[1].content[1]", "merged"),
+    ]
+
+
+def test_gemini_sees_pictures_of_results_behind_the_results() -> None:
+    written = crossed(ANTHROPIC, GEMINI, _screens())
+    parts = body_of(written)["contents"][2]["parts"]
+
+    assert [next(iter(part)) for part in parts] == [
+        "functionResponse", "functionResponse", "text", "inlineData", "text", "inlineData", "text",
+    ]  # fmt: skip
+    assert [part["text"] for part in parts if "text" in part] == [
+        "From look_1:", "From look_2:", "Which is darker?",
+    ]  # fmt: skip
+
+
+def test_pictures_of_results_that_are_items_of_their_own_do_not_come_between_them() -> None:
+    picture = {"type": "input_image", "image_url": f"data:image/png;base64,{PIXEL}"}
+    calls = [{"type": "function_call", "call_id": f"c{n}", "name": "look", "arguments": "{}"} for n in (1, 2)]
+    results = [{"type": "function_call_output", "call_id": f"c{n}", "output": [picture]} for n in (1, 2)]
+    body = {"model": "gpt-5", "input": [{"role": "user", "content": "Look."}, *calls, *results]}
+    roles = [message["role"] for message in body_of(crossed(RESPONSES, CHAT, body))["messages"]]
+    assert roles == ["user", "assistant", "tool", "tool", "user"]
