@@ -14,7 +14,7 @@ from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
-from bench import figures, machine, peers, report, subjects, telemetry
+from bench import figures, machine, peers, report, subjects, telemetry, translation
 from bench.phases import GROUPS
 from bench.run import Run
 from bench.subjects import Trouble
@@ -113,6 +113,8 @@ def _run(options: argparse.Namespace) -> figures.Results:
         for _ in range(options.starts - 1):
             with subjects.sidecar(home, ports, cores.subject) as (_, start):
                 results.starts.append(start)
+        if "translation" in options.phases:
+            results.translation = translation.measure(cores)
         if "telemetry" in options.phases:
             results.telemetry = telemetry.measure(home, ports, load, cores, options.rounds, options.seconds)
         sidecar, start = stack.enter_context(subjects.sidecar(home, ports, cores.subject))

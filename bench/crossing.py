@@ -1,7 +1,8 @@
 """What translation costs the loop: a request and a stream's event, in every direction.
 
 Run as `python -m bench.crossing`; prints one JSON line: multiples of one `json.loads` of the same bytes,
-measured in turn with it, best of several runs. A request is read and written, encoding included; it has
+measured in turn with it, the best of many turns. A request goes the whole way that it goes when somebody
+stands in: read, held against the model's card, written and encoded, with every loss in one list. It has
 tools and a history of 30 KB, in which questions, answers, calls and results have the lengths of an
 assistant at work. An event is one of text, read from the bytes of the target and said to the client.
 """
@@ -18,16 +19,24 @@ from time import thread_time
 import msgspec
 
 from sidecar.dialects import DIALECTS
-from sidecar.hub import TONGUES, Facts
+from sidecar.gate.check import Fit, Way, check
+from sidecar.gate.denials import obeyed
+from sidecar.gate.features import of_conversation
+from sidecar.gate.writing import written
+from sidecar.hub import TONGUES, Written
 from sidecar.hub.conversation import Conversation
-from sidecar.model import Answering, Ask, Delta, Operation, Text
+from sidecar.hub.emulation import Undoing
+from sidecar.model import Answering, Ask, Operation, Text
+from sidecar.models.card import Ability, Card
 from tests.hub import cases
 from tests.hub.cases import MODELS, path_of
 
 SIZE = 30_000  # bytes of the request, at least
 CALLS = 3  # requests of one run: short ones find a moment in which nobody disturbs
 EVENTS = 50
-RUNS = 150
+RUNS = 300
+WALL = 1_763_800_000
+CARD = Card(provider="", name="", window=200_000, output=8192, yes=frozenset(Ability))
 SSE = b"text/event-stream"
 ASKED = Conversation(model="asked", turns=(), stream=True, stream_usage=True)
 ABOUT = (
@@ -72,12 +81,14 @@ def multiple(work: Callable[[], object], measure: Callable[[], object], times: i
 
 
 def request(client: str, target: str) -> float:
-    body, path, facts = asked(client), path_of(client), Facts()
-    reader, writer = TONGUES[client], TONGUES[target]
+    body, path, model = asked(client), path_of(client), MODELS[target]
+    way = Way(target, translated=True)
 
     def cross() -> None:
-        conversation = reader.read(path, body)
-        writer.write(msgspec.structs.replace(conversation, model=MODELS[target]), facts)
+        conversation = TONGUES[client].read(path, body)
+        fit = check(of_conversation(conversation, len(body)), CARD, way, wall=WALL)
+        assert isinstance(fit, Fit)
+        obeyed(target, written(conversation, fit, CARD, way, model).body, ())
 
     return multiple(cross, lambda: json.loads(body), CALLS)
 
@@ -85,16 +96,16 @@ def request(client: str, target: str) -> float:
 def event(client: str, target: str) -> float:
     """The client's voice of an event of text, behind the target's reader."""
     ident = "0" * 32
-    voice = TONGUES[target].voice(ASKED, ident=ident, created=1_763_800_000)
+    voice = TONGUES[target].voice(ASKED, ident=ident, created=WALL)
     voice.say((Answering(MODELS[target]), Text("Moin. ")))
     one = voice.say((Text(" the tide turns"),))
     payload = one.split(b"data: ", 1)[1].rstrip()
     reader = DIALECTS[target].reader(Ask(operation=Operation.CHAT, model="asked", stream=True), SSE)
-    mouth = TONGUES[client].voice(ASKED, ident=ident, created=1_763_800_000)
+    undoing = Undoing(Written("", "", b"", ()))
+    mouth = TONGUES[client].voice(ASKED, ident=ident, created=WALL)
 
     def cross() -> None:
-        deltas: tuple[Delta, ...] = reader.feed(one).deltas
-        mouth.say(deltas)
+        mouth.say(undoing.turn(reader.feed(one).deltas))
 
     return multiple(cross, lambda: json.loads(payload), EVENTS)
 

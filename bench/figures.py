@@ -10,6 +10,7 @@ from bench.phases import ALONE, GROUPS, MANY, Streams
 from bench.streams import Carried
 from bench.subjects import Start
 from bench.telemetry import Telemetry
+from bench.translation import Translation
 
 RATIO = 16.0  # times nginx's added p50, one connection
 IDLE = 45 * 2**20  # bytes of PSS
@@ -110,6 +111,7 @@ class Results:
     idle: Memory | None = None
     busy: Memory | None = None  # after all slices
     telemetry: Telemetry | None = None
+    translation: Translation | None = None
     steal: float = 0.0
 
     def added(self, phase: str, name: str, what: str) -> float:
@@ -152,6 +154,7 @@ def limits(results: Results) -> list[tuple[str, str, str, bool | None]]:
         ),
         *(_held(results, name) for name in results.streams),
         *(results.telemetry.limits() if results.telemetry else ()),
+        *(results.translation.limits() if results.translation else ()),
         (
             "idle memory (PSS), MiB",
             "not measured" if idle is None else f"{idle.pss / 2**20:.1f}",

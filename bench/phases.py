@@ -51,4 +51,5 @@ GROUPS: dict[str, tuple[Requests | Streams, ...]] = {
         Streams("200 streams at 50 events/s, TLS upstream", 200, 50, 0.8, tls=True),
     ),
     "telemetry": (),  # bench/telemetry has its own
+    "translation": (),  # and so has bench/translation
 }

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from bench.figures import LATE, STEAL, TAKEN, Cell, Flow, Results, limits, many
 from bench.telemetry import Telemetry
+from bench.translation import Translation
 
 
 def text(results: Results) -> str:
@@ -14,6 +15,8 @@ def text(results: Results) -> str:
     parts += [_streams(results, phase) for phase in results.streams]
     if results.telemetry:
         parts.append(_telemetry(results.telemetry))
+    if results.translation:
+        parts.append(_translation(results.translation))
     parts += [_life(results), _verdicts(results)]
     return "\n\n".join(parts)
 
@@ -135,6 +138,12 @@ def _telemetry(found: Telemetry) -> str:
         f"turn by turn, p99: a dead collector adds {_us(found.dead())} us in the median, "
         f"half of the twins' turns lie within {_us(low)} and {_us(high)} us of each other"
     )
+
+
+def _translation(found: Translation) -> str:
+    rows: list[Sequence[str]] = [("translation, times json.loads of the same bytes", "request", "event")]
+    rows += [(pair, f"{times:.2f}", f"{found.event[pair]:.2f}") for pair, times in found.request.items()]
+    return table(rows)
 
 
 def _verdicts(results: Results) -> str:

@@ -244,3 +244,14 @@ def _end(process: subprocess.Popen[bytes] | subprocess.Popen[str]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+def printed(program: str, core: int | None) -> dict[str, Any]:
+    """What a module of ours prints that is run on that core: one JSON object. Raises Trouble."""
+    with subprocess.Popen([sys.executable, "-m", program], stdout=subprocess.PIPE, text=True) as process:
+        pin(process.pid, core)
+        said, _ = process.communicate()
+    if process.returncode:
+        raise Trouble(f"{program} ended with status {process.returncode}")
+    found: dict[str, Any] = json.loads(said)
+    return found

@@ -10,11 +10,8 @@ median lies in the middle half of what the twins differ by.
 
 from __future__ import annotations
 
-import json
 import socket
 import statistics
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -22,7 +19,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 from bench import machine, subjects
 from bench.load import Slice
@@ -101,7 +97,7 @@ def measure(
     home: Path, ports: Ports, load: subjects.Load, cores: machine.Layout, rounds: int, seconds: float
 ) -> Telemetry:
     """Raises Trouble at a wrong answer."""
-    pieces = _pieces(cores)
+    pieces = subjects.printed("bench.finish", cores.subject)
     with ExitStack() as stack:
 
         def start(name: str, url: str) -> tuple[subjects.Subject, Traced]:
@@ -134,17 +130,6 @@ def measure(
                 turn(*traced)
                 time.sleep(DRAIN)
     return Telemetry(**pieces, pss=pss, tracing=[one for _, one in (*twins, traced, dead)])
-
-
-def _pieces(cores: machine.Layout) -> dict[str, Any]:
-    command = [sys.executable, "-m", "bench.finish"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        machine.pin(process.pid, cores.subject)
-        said, _ = process.communicate()
-    if process.returncode:
-        raise subjects.Trouble(f"bench.finish ended with status {process.returncode}")
-    found: dict[str, Any] = json.loads(said)
-    return found
 
 
 @contextmanager

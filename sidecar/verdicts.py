@@ -11,11 +11,12 @@ from datetime import date
 
 from sidecar.dialects import FAMILIES
 from sidecar.dialects.base import BadBody
-from sidecar.gate.check import Skip, Way, check, facts, losses, settled
+from sidecar.gate.check import Skip, Way, check, losses
 from sidecar.gate.features import Features, of_ask, of_conversation
+from sidecar.gate.writing import written
 from sidecar.hub import TONGUES
 from sidecar.hub.conversation import Conversation, Unrepresentable
-from sidecar.model import Ask, Loss, Operation, Provider, Target, Variant
+from sidecar.model import Ask, Operation, Provider, Target, Variant
 from sidecar.models.card import Card
 from sidecar.models.catalogue import Cards
 from sidecar.ordering import steps
@@ -76,16 +77,16 @@ def _verdict(
     if isinstance(found, Skip):
         field = conversation.named_as(found.field) if conversation is not None else found.field
         return f"skipped, {found.reason}" + (f": {field}" if field else "")
-    lost: list[Loss] = list(losses(conversation, found.changes))
+    lost = losses(conversation, found.changes)
     if translated and conversation is not None:
         try:
-            written = TONGUES[theirs].write(settled(conversation, found.changes), facts(card, way))
+            made = written(conversation, found, card, way, target.model or ask.model)
         except Unrepresentable as error:
             return f"skipped, unrepresentable: {error}"
-        lost += [loss for loss in written.losses if loss.how != "cost"]
+        lost = tuple(loss for loss in made.losses if loss.how != "cost")
     if not lost:
         return "asked"
-    named = ", ".join(f"{loss.field} {loss.how}" for loss in dict.fromkeys(lost))
+    named = ", ".join(f"{loss.field} {loss.how}" for loss in lost)
     match route.on_loss:
         case "skip_target":
             return f"skipped, losses: {named}"

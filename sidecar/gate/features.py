@@ -21,9 +21,11 @@ from sidecar.hub.conversation import (
     Shape,
     TextPart,
     ToolResultPart,
+    ToolUsePart,
 )
 from sidecar.model import Ask, Operation
 
+SYSTEM = Role.SYSTEM  # looking it up costs more than comparing it
 # fields that name something the provider keeps, or does by itself
 STATE = frozenset(
     {
@@ -81,15 +83,18 @@ def of_ask(ask: Ask, size: int) -> Features:
 def of_conversation(conversation: Conversation, size: int) -> Features:
     """`size`: bytes of the body as the client sent it."""
     seen = _Seen()
-    started = False
+    instructed = started = False
     late = ""
     for turn in conversation.turns:
-        if turn.role is not Role.SYSTEM:
+        if turn.role is not SYSTEM:
             started = True
-        elif started:
-            late = late or turn.at
+        else:
+            instructed = True
+            if started:
+                late = late or turn.at
         for part in turn.parts:
-            if type(part) is not TextPart:  # most are
+            kind = type(part)
+            if kind is not TextPart and kind is not ToolUsePart:  # most are
                 seen.part(part)
     sampling, thinking = conversation.sampling, conversation.thinking
     named = conversation.named_as
@@ -120,7 +125,7 @@ def of_conversation(conversation: Conversation, size: int) -> Features:
         thinks=not off and (thinking.effort is not None or thinking.budget is not None),
         effort=thinking.effort,
         prefill_at=last.at if last is not None and prefilled else "",
-        system=any(turn.role is Role.SYSTEM for turn in conversation.turns),
+        system=instructed,
         late_system_at=late,
         state_at=seen.own or state,
         server_tool_at=next((tool.at for tool in conversation.tools if not tool.name), ""),
@@ -142,6 +147,10 @@ class _Seen:
 
     def part(self, part: Part) -> None:
         match part:
+            case ToolResultPart():
+                for inner in part.parts:
+                    if type(inner) is not TextPart:
+                        self.part(inner)
             case MediaPart():
                 self.counts[part.kind] += 1
                 self.bytes += len(part.data)
@@ -151,9 +160,6 @@ class _Seen:
                     self.remote = self.remote or part.at
                     if part.kind is MediaKind.DOCUMENT:
                         self.remote_document = self.remote_document or part.at
-            case ToolResultPart():
-                for inner in part.parts:
-                    self.part(inner)
             case OwnPart():
                 self.own = self.own or part.at
             case _:

@@ -34,7 +34,18 @@ from sidecar.hub.conversation import (
     Turn,
     goes_on,
 )
-from sidecar.hub.reading import PLACE, Object, document, leave, objects, others, strings, take, text_json
+from sidecar.hub.reading import (
+    PLACE,
+    Object,
+    Places,
+    document,
+    leave,
+    objects,
+    others,
+    strings,
+    take,
+    text_json,
+)
 
 NAMES = {
     "sampling.max_output": "max_tokens",
@@ -51,6 +62,7 @@ NAMES = {
 _ROLES = {role.value: role for role in Role}
 _CHOICES = {"auto": Choice.AUTO, "any": Choice.REQUIRED, "none": Choice.NONE}
 _KINDS = {"image": MediaKind.IMAGE, "document": MediaKind.DOCUMENT}
+_CONTENT = Places(".content")
 
 
 class Anthropic:
@@ -196,9 +208,28 @@ def _turns(messages: list[Object]) -> Iterable[Turn]:
             parts: tuple[Part, ...] = (TextPart(text, NOTHING, f"{at}.content"),)
         else:
             blocks = objects(message, "content")
-            place = f"{at}.content"
-            parts = tuple([_block(block, place + PLACE[n], names) for n, block in enumerate(blocks)])
+            parts = tuple([_plain(block, at + _CONTENT[n], names) for n, block in enumerate(blocks)])
         yield Turn(role, parts, "", message or NOTHING, at)
+
+
+def _plain(block: Object, at: str, names: dict[str, str]) -> Part:
+    """A block with nothing in it but what most have: histories are long, and this is all they cost."""
+    kind, fields = block.get("type"), len(block)
+    if kind == "text":
+        text = block.get("text")
+        if fields == 2 and type(text) is str:
+            return TextPart(text, NOTHING, at)
+    elif kind == "tool_use":
+        ident, name, given = block.get("id"), block.get("name"), block.get("input")
+        if fields == 4 and type(ident) is str and type(name) is str and type(given) is dict:
+            names[ident] = name
+            return ToolUsePart(ident, name, text_json(given), NOTHING, at)
+    elif kind == "tool_result":
+        ident, text = block.get("tool_use_id"), block.get("content")
+        if fields == 3 and type(ident) is str and type(text) is str:
+            told = (TextPart(text, NOTHING, f"{at}.content"),)
+            return ToolResultPart(ident, names.get(ident, ""), told, False, NOTHING, at)
+    return _block(block, at, names)
 
 
 def _block(block: Object, at: str, names: dict[str, str] | None = None) -> Part:

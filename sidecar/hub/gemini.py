@@ -44,7 +44,7 @@ from sidecar.hub.conversation import (
 from sidecar.hub.gemini_schema import as_json_schema
 from sidecar.hub.gemini_voice import GeminiVoice
 from sidecar.hub.gemini_writing import write
-from sidecar.hub.reading import PLACE, Fields, Object, document, objects
+from sidecar.hub.reading import PLACE, Fields, Object, Places, document
 from sidecar.hub.writing import encode
 
 _PATH = re.compile(r"/(?P<kind>models|tunedModels|endpoints)/(?P<model>[^/:]+?)(?::|%3[aA])(?P<verb>\w+)$")
@@ -52,6 +52,7 @@ _MODES = {"AUTO": Choice.AUTO, "NONE": Choice.NONE, "ANY": Choice.REQUIRED}
 ASSISTANT = Role.ASSISTANT  # looking it up costs more than comparing it
 _INNER = {"functionCall": "args", "functionResponse": "response"}
 _ROLES = {"user": Role.USER, "model": Role.ASSISTANT, "function": Role.USER, "tool": Role.USER, "": Role.USER}
+_PARTS = Places(".parts")
 _KINDS = {"image": MediaKind.IMAGE, "audio": MediaKind.AUDIO, "video": MediaKind.VIDEO}
 _SAMPLING = {
     "temperature": "temperature", "top_p": "topP", "top_k": "topK", "stop": "stopSequences", "seed": "seed",
@@ -73,10 +74,11 @@ class Gemini:
         top = Fields(document(body), "")
         config = top.inner("generationConfig")
         names, form, thinking, sampling = _configured(config) if config.fields else _BARE
+        choice, named = None, ""
         if "toolConfig" in top.fields or "tool_config" in top.fields:
             names = {**names, "choice": top.at("toolConfig")}
+            choice, named = _choice(top)
         tools = tuple(_tools(top))
-        choice, named = _choice(top)
         turns = (*_system(top), *_turns(top))
         return Conversation(
             model=model if found["kind"] == "models" else f"{found['kind']}/{model}",
@@ -220,24 +222,24 @@ def _turns(top: Fields) -> Iterable[Turn]:
     place = top.at("contents")
     waiting: dict[str, list[str]] = {}  # ids of the calls without a result, by the function's name
     for index, said in enumerate(top.objects("contents")):
-        at = f"{place}{PLACE[index]}"
-        name = said.get("role")
-        if len(said) == 2 and type(name) is str and name in _ROLES and said.get("parts"):
-            parts = objects(said, "parts")
-            if parts:
-                role = _ROLES[name]
-                if role is ASSISTANT:
-                    waiting.clear()
-                begin = f"{at}.parts"
-                told = [_plain(part, waiting, begin + PLACE[number]) for number, part in enumerate(parts)]
+        at = place + PLACE[index]
+        role = _ROLES.get(name) if type(name := said.get("role")) is str else None
+        if role is ASSISTANT:
+            waiting.clear()
+        parts = said.get("parts")
+        if role is not None and len(said) == 2 and type(parts) is list and parts:
+            told = []
+            for number, part in enumerate(parts):
+                if type(part) is not dict:
+                    break  # all of them stay where they are, and are told
+                told.append(_plain(part, waiting, at + _PARTS[number]))
+            else:
                 yield Turn(role, tuple(told), "", NOTHING, at)
                 continue
         content = Fields(said, at)
         known = _ROLES.get(str(content.take("role", str) or ""))
         if known is None:
             raise BadBody(f'{content.path}.role is neither "user" nor "model"')
-        if known is ASSISTANT:
-            waiting.clear()
         yield Turn(known, tuple(_parts(content, waiting)), rest=content.fields, at=content.path)
 
 
@@ -250,18 +252,18 @@ def _parts(content: Fields, waiting: dict[str, list[str]]) -> Iterable[Part]:
 def _plain(part: Object, waiting: dict[str, list[str]], at: str) -> Part:
     """A part with nothing in it but what most have: histories are long, and this is all they cost."""
     if len(part) == 1:
-        text = part.get("text")
-        if type(text) is str:
-            return TextPart(text, NOTHING, at)
         ((kind, said),) = part.items()
-        if type(said) is dict and kind in _INNER:
-            ident, name = said.get("id"), said.get("name")
-            usual = len(said) == (_INNER[kind] in said) + (ident is not None) + 1
-            if usual and type(name) is str and (ident is None or type(ident) is str):
+        if kind == "text":
+            if type(said) is str:
+                return TextPart(said, NOTHING, at)
+        elif kind in _INNER and type(said) is dict:
+            ident, name, inner = said.get("id", ""), said.get("name"), said.get(_INNER[kind])
+            usual = len(said) == (3 if ident else 2) and inner is not None
+            if usual and type(name) is str and type(ident) is str:
                 if kind == "functionResponse":
-                    return _answered(ident or "", name, said.get("response"), waiting, at)
-                waiting.setdefault(name, []).append(ident or "")
-                return ToolUsePart(ident or "", name, encode(said.get("args") or {}).decode(), NOTHING, at)
+                    return _answered(ident, name, inner, waiting, at)
+                waiting.setdefault(name, []).append(ident)
+                return ToolUsePart(ident, name, encode(inner or {}).decode(), NOTHING, at)
     return _part(Fields(part, at), waiting)
 
 
@@ -313,11 +315,11 @@ def _answered(
         else:  # one of the two sides has no id: by order
             ident = unanswered.pop(0)
     error = False
-    if isinstance(response, dict) and len(response) == 1:
+    if type(response) is dict and len(response) == 1:
         ((key, value),) = response.items()
         if key in {"output", "result", "error"}:
             error, response = key == "error", value
-    text = response if isinstance(response, str) else encode(response or {}).decode()
+    text = response if type(response) is str else encode(response or {}).decode()
     return ToolResultPart(ident, name, (TextPart(text, NOTHING, at),), error, NOTHING, at)
 
 

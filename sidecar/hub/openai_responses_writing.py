@@ -127,7 +127,7 @@ def _items(turn: Turn, facts: Facts, ledger: Ledger) -> list[Object]:
             only_users(turn, part, ledger)
             content.append(_media(part, ledger))
         else:
-            said = _own_item(part, facts, ledger)
+            said = _call(part, ledger) if isinstance(part, ToolUsePart) else _own_item(part, facts, ledger)
             if content and said is not None:
                 items.append({"role": role._value_, "content": _alone(content)})
                 content = []
@@ -140,14 +140,16 @@ def _items(turn: Turn, facts: Facts, ledger: Ledger) -> list[Object]:
     return [*before, *items] if before else items
 
 
+def _call(part: ToolUsePart, ledger: Ledger) -> Object:
+    if part.rest:
+        ledger.rest(part.rest, part.at)
+    ident = ledger.id_of(part)
+    return {"type": "function_call", "call_id": ident, "name": part.name, "arguments": part.arguments}
+
+
 def _own_item(part: Part, facts: Facts, ledger: Ledger) -> Object | None:
-    """What stands in an item of its own; None: it is left out."""
+    """What else stands in an item of its own; None: it is left out."""
     match part:
-        case ToolUsePart():
-            if part.rest:
-                ledger.rest(part.rest, part.at)
-            call = {"call_id": ledger.id_of(part), "name": part.name, "arguments": part.arguments}
-            return {"type": "function_call", **call}
         case ThoughtPart(text=text, sealed=sealed) if facts.same_provider and "encrypted_content" in sealed:
             summary = [{"type": "summary_text", "text": text}] if text else []
             return {"type": "reasoning", "summary": summary, **sealed}

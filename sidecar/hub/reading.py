@@ -20,14 +20,18 @@ T = TypeVar("T")
 Object = dict[str, Json]
 
 
-class _Places(dict[int, str]):
-    """[0], [1] and so on: printing a number is the dearest part of saying where something stands."""
+class Places(dict[int, str]):
+    """name[0], name[1] and so on: printing a number is the dearest part of saying where something stands."""
+
+    def __init__(self, name: str = "") -> None:
+        super().__init__((index, f"{name}[{index}]") for index in range(1024))
+        self._name = name
 
     def __missing__(self, index: int) -> str:
-        return f"[{index}]"
+        return f"{self._name}[{index}]"
 
 
-PLACE = _Places((index, f"[{index}]") for index in range(1024))
+PLACE = Places()
 
 
 def document(body: bytes) -> Object:

@@ -112,9 +112,8 @@ class Ledger:
         if call.id:
             return fitting(call.id)
         self._unnamed += 1
-        while f"call_{self._unnamed}" in self._given:
+        while (made := f"call_{self._unnamed}") in self._given:
             self._unnamed += 1
-        made = f"call_{self._unnamed}"
         self._open.setdefault(call.name, []).append(made)
         return made
 

@@ -28,11 +28,12 @@ from msgspec.structs import replace
 from sidecar.dialects import FAMILIES
 from sidecar.dialects.base import BadBody
 from sidecar.events import FieldsDenied, Tell
-from sidecar.gate.check import Fit, Reason, Skip, Way, check, facts, losses, settled, trimmed
+from sidecar.gate.check import Fit, Reason, Skip, Way, check, losses, trimmed
 from sidecar.gate.denials import Denials, learned, obeyed
 from sidecar.gate.features import Features, of_ask, of_conversation
 from sidecar.gate.tokens import Ratios
-from sidecar.hub import TONGUES, Written
+from sidecar.gate.writing import written
+from sidecar.hub import TONGUES
 from sidecar.hub.audit import silent
 from sidecar.hub.conversation import Conversation, Unrepresentable
 from sidecar.model import (
@@ -219,22 +220,18 @@ class Gate:
     ) -> Call | Skip:
         conversation = reading.conversation
         assert conversation is not None
-        asked = settled(conversation, fit.changes)
-        model = self.target.model or conversation.model
-        written: Written = TONGUES[way.dialect].write(replace(asked, model=model), facts(card, way))
-        variant, body = self.target.variant, written.body
+        made = written(conversation, fit, card, way, self.target.model or conversation.model)
+        variant, body = self.target.variant, made.body
         if variant is not None:
             body = with_own(way.dialect, body, variant)
         obeying = obeyed(way.dialect, body, self.denials.of(known))
         if isinstance(obeying, Skip):
             return obeying
         body, dropped = obeying
-        lost = (*losses(conversation, fit.changes), *written.losses, *losses(None, dropped))
+        lost = (*made.losses, *losses(None, dropped))
         if self.audit and variant is None:  # what a variant replaces is no loss
             lost += tuple(Loss(path, SILENT) for path in silent(call.body, body, lost))
-        return replace(
-            call, written=dataclasses.replace(written, body=body), losses=tuple(dict.fromkeys(lost))
-        )
+        return replace(call, written=dataclasses.replace(made, body=body), losses=tuple(dict.fromkeys(lost)))
 
     def _trimmed(self, call: Call, reading: Reading, fit: Fit, dialect: str, known: str) -> Call | Skip:
         if reading.conversation is None:
