@@ -31,6 +31,10 @@ _TYPES = {
     504: "timeout_error",
     529: "overloaded_error",
 }
+# Anthropic's own status of an overload: at any other its SDK raises another class than OverloadedError. It
+# retries all of them, and whether the room was missing here or there, an application has the same to do.
+_OVERLOADED = 529
+_OVERLOADS = frozenset({Fault.OVERLOADED, Fault.LOCAL_OVERLOAD})
 
 
 class Format(msgspec.Struct, gc=False):
@@ -107,6 +111,7 @@ class Anthropic:
         return StreamReader(answer) if is_event_stream(content_type) else BodyReader(answer)
 
     def complain(self, status: int, fault: Fault, message: str) -> Wire:
+        status = _OVERLOADED if fault in _OVERLOADS else status
         return json_wire(status, _error(status, fault, message))
 
     def error_event(self, fault: Fault, message: str) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -17,6 +18,16 @@ _TYPES = {
     404: "not_found_error",
     429: "rate_limit_error",
 }
+# What applications compare an exception's `code` with. Other faults go by their own names, which are those
+# of x-llm-sidecar-reason.
+_CODES: Mapping[Fault, str] = {
+    Fault.CONTEXT_WINDOW: "context_length_exceeded",
+    Fault.QUOTA_EXHAUSTED: "insufficient_quota",
+    Fault.AUTH: "invalid_api_key",
+    Fault.MODEL_GONE: "model_not_found",
+    Fault.CONTENT_POLICY: "content_policy_violation",
+    **{fault: "rate_limit_exceeded" for fault in Fault if fault.name.startswith("RATE_LIMIT_")},
+}
 
 
 def error_of(status: int, fault: Fault, message: str) -> dict[str, Any]:
@@ -24,7 +35,7 @@ def error_of(status: int, fault: Fault, message: str) -> dict[str, Any]:
     kind = _TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
     if fault is Fault.QUOTA_EXHAUSTED:
         kind = "insufficient_quota"
-    return {"message": message, "type": kind, "param": None, "code": fault}
+    return {"message": message, "type": kind, "param": None, "code": _CODES.get(fault, fault)}
 
 
 def model_of(named: str | None, path: str) -> str:

@@ -110,8 +110,7 @@ class OpenAIResponses:
         error = error_of(HANDLING[fault].status, fault, message)
         # The reference has the error's fields beside `type`; OpenAI sends them under `error`, and
         # only there do its SDKs see a reason to raise. The number is not ours to know.
-        said = {"code": fault, "message": message, "param": None, "error": error, "sequence_number": 0}
-        return _event({"type": "error", **said})
+        return _event({**error, "type": "error", "error": error, "sequence_number": 0})
 
     def static(self, ask: Ask, text: str) -> Wire:
         part = {"type": "output_text", "text": text, "annotations": [], "logprobs": []}

@@ -82,7 +82,7 @@ class Drilled:
         if dialect is None:
             return Failed(fault, Scope.MODEL, head=Head(status), detail="a drill")
         wire = dialect.complain(status, fault, "llm-sidecar: a drill")
-        current(call).status = status
+        current(call).status = wire.head.status
         return Failed(fault, Scope.MODEL, head=wire.head, body=wire.body, detail="a drill")
 
 

@@ -224,7 +224,8 @@ class Listener:
             if error.code == _DRAINING and asked is not None:
                 return await self._shed(asked, error, _DRAINING)
             self._tell(complaints.turned(error))
-            return await self._refuse(request, error)
+            reply, _ = await self._refuse(request, error)
+            return reply
 
     async def _receive(self, asked: Asked, room: Held) -> tuple[bytes, bool]:
         """The body, and whether it is still to be streamed instead."""
@@ -414,7 +415,8 @@ class Listener:
 
     # ---- answers without a call --------------------------------------------------------------
 
-    async def _refuse(self, request: Request, error: RequestError) -> Reply:
+    async def _refuse(self, request: Request, error: RequestError) -> tuple[Reply, int]:
+        """And its status: a dialect may have one of its own."""
         head = request.head
         target = error.target or ("" if isinstance(head, RequestError) else head.path)
         generation = self._current()
@@ -423,15 +425,16 @@ class Listener:
         provider = generation.settings.providers.get(name) if target else None
         dialect = None if provider is None else generation.dialects.get(provider.dialect)
         sink = self._sink(request, Record(), self._new_id(), Limits().write)
-        await self._write(sink, complaints.wire(complaints.of_error(error), dialect))
-        return KEEP if await sink.finish() else CLOSE
+        answer = complaints.wire(complaints.of_error(error), dialect)
+        await self._write(sink, answer)
+        return (KEEP if await sink.finish() else CLOSE), answer.head.status
 
     async def _shed(self, asked: Asked, error: RequestError, reason: str) -> Reply:
         call = self._call(asked, b"", _OPAQUE, _PASSTHROUGH)
         self._tell(Shed(call, reason))
-        reply = await self._refuse(asked.request, error)
+        reply, status = await self._refuse(asked.request, error)
         refused = Refused(RefusedBy.ADMISSION, fault=Fault.LOCAL_OVERLOAD, detail=error.message)
-        self._tell(CallEnded(call, refused, self._clock.now(), error.status, committed=False))
+        self._tell(CallEnded(call, refused, self._clock.now(), status, committed=False))
         return reply
 
     async def _ours(self, request: Request) -> Reply:

@@ -164,5 +164,5 @@ def test_the_sdk_raises_the_right_class_for_a_complaint() -> None:
     with of(wire) as http, pytest.raises(openai.RateLimitError, match="later") as raised:
         openai_over(http).embeddings.create(model="m", input="a")
 
-    assert "rate_limit_rpm" == raised.value.code
+    assert "rate_limit_exceeded" == raised.value.code
     assert "rate_limit_error" == json.loads(wire.body)["error"]["type"]

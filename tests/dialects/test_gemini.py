@@ -607,7 +607,7 @@ def test_an_object_that_is_too_large_passes_unread(size: int) -> None:
         (418, "FAILED_PRECONDITION"),
         (429, "RESOURCE_EXHAUSTED"),
         (500, "INTERNAL"),
-        (502, "UNAVAILABLE"),
+        (502, "INTERNAL"),
         (503, "UNAVAILABLE"),
         (504, "DEADLINE_EXCEEDED"),
     ],

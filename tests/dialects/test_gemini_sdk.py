@@ -53,7 +53,8 @@ def test_google_reads_a_static_stream() -> None:
         (400, errors.ClientError, "INVALID_ARGUMENT"),
         (401, errors.ClientError, "UNAUTHENTICATED"),
         (429, errors.ClientError, "RESOURCE_EXHAUSTED"),
-        (502, errors.ServerError, "UNAVAILABLE"),
+        (502, errors.ServerError, "INTERNAL"),
+        (503, errors.ServerError, "UNAVAILABLE"),
         (504, errors.ServerError, "DEADLINE_EXCEEDED"),
     ],
 )

@@ -597,24 +597,25 @@ def test_everything_else_is_a_body(content_type: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "fault", "kind"),
+    ("status", "fault", "kind", "code"),
     [
-        (400, Fault.INVALID_REQUEST, "invalid_request_error"),
-        (401, Fault.AUTH, "authentication_error"),
-        (403, Fault.PERMISSION, "permission_error"),
-        (404, Fault.NOT_FOUND, "not_found_error"),
-        (413, Fault.REQUEST_TOO_LARGE, "invalid_request_error"),
-        (429, Fault.RATE_LIMIT_RPM, "rate_limit_error"),
-        (429, Fault.QUOTA_EXHAUSTED, "insufficient_quota"),
-        (503, Fault.OVERLOADED, "server_error"),
+        (400, Fault.INVALID_REQUEST, "invalid_request_error", "invalid_request"),
+        (400, Fault.CONTEXT_WINDOW, "invalid_request_error", "context_length_exceeded"),
+        (401, Fault.AUTH, "authentication_error", "invalid_api_key"),
+        (403, Fault.PERMISSION, "permission_error", "permission"),
+        (404, Fault.NOT_FOUND, "not_found_error", "not_found"),
+        (413, Fault.REQUEST_TOO_LARGE, "invalid_request_error", "request_too_large"),
+        (429, Fault.RATE_LIMIT_RPM, "rate_limit_error", "rate_limit_exceeded"),
+        (429, Fault.RATE_LIMIT_DAILY, "rate_limit_error", "rate_limit_exceeded"),
+        (429, Fault.QUOTA_EXHAUSTED, "insufficient_quota", "insufficient_quota"),
+        (503, Fault.OVERLOADED, "server_error", "overloaded"),
     ],
 )
-def test_a_complaint_has_the_dialects_shape(status: int, fault: Fault, kind: str) -> None:
+def test_a_complaint_has_the_dialects_shape(status: int, fault: Fault, kind: str, code: str) -> None:
     wire = OPENAI.complain(status, fault, "so it is")
 
-    assert {"error": {"message": "so it is", "type": kind, "param": None, "code": fault.value}} == json.loads(
-        wire.body
-    )
+    error = {"message": "so it is", "type": kind, "param": None, "code": code}
+    assert {"error": error} == json.loads(wire.body)
     assert status == wire.head.status
     assert b"application/json" == wire.head.get(b"content-type")
     assert str(len(wire.body)).encode() == wire.head.get(b"content-length")

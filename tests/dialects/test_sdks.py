@@ -141,14 +141,13 @@ def test_anthropic_assembles_a_static_stream() -> None:
         (404, anthropic.NotFoundError),
         (429, anthropic.RateLimitError),
         (502, anthropic.InternalServerError),
-        (529, anthropic.APIStatusError),
     ],
 )
 def test_anthropic_raises_the_right_class_for_a_complaint(
     status: int, kind: type[anthropic.APIStatusError]
 ) -> None:
     with (
-        of(ANTHROPIC.complain(status, Fault.OVERLOADED, "nobody is left")) as http,
+        of(ANTHROPIC.complain(status, Fault.UNKNOWN, "nobody is left")) as http,
         pytest.raises(kind) as raised,
     ):
         anthropic_over(http).messages.create(**ANTHROPIC_CALL)

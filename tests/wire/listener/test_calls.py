@@ -37,6 +37,8 @@ from tests.wire.listener.house import (
 )
 
 PATH = "/openai/v1/chat/completions"
+MESSAGES = "/anthropic/v1/messages"
+MESSAGE = b'{"model":"claude","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}'
 
 
 def test_a_known_operation_becomes_a_call_with_its_body_held():
@@ -225,16 +227,17 @@ def test_a_request_that_expects_leave_to_send_its_body_gets_it():
     run(scenario())
 
 
-def test_held_bodies_beyond_the_room_are_shed_with_leave_to_retry():
+@pytest.mark.parametrize(("request_", "status"), [(post(), 503), (post(MESSAGES, MESSAGE), 529)])
+def test_held_bodies_beyond_the_room_are_shed_with_leave_to_retry(request_: bytes, status: int):
     async def scenario() -> None:
         async with house(held_bytes=10) as home:
-            reply = await home.ask(post())
-            assert reply.status == 503
+            reply = await home.ask(request_)
+            assert reply.status == status
             assert reply.get(b"x-should-retry") == b"true"
             assert int(reply.get(b"retry-after-ms") or b"0") > 0
             assert reply.get(b"x-llm-sidecar-reason") == b"overload"
             assert [event.reason for event in home.events if isinstance(event, Shed)] == ["memory"]
-            assert len(home.ended) == 1
+            assert [ended.status for ended in home.ended] == [status]
             assert home.calls == []
 
     run(scenario())
