@@ -63,6 +63,12 @@ request:   the request's body, or {"path", "body"} where the path names the mode
 response:  a provider's whole answer -> {"body", "losses"}
 stream:    a JSON string that holds a provider's events -> {"stream", "losses"}
 error:     {"status", "headers", "body"} -> {"status", "body", "class", "retry_after_s"}
+
+With --model a request is held against what the catalogue knows of that model, as for a target of a
+chain: what it cannot take is clamped, dropped or refused by name, and "card" says whose limits these
+are (null: nobody knows the model, and everything is allowed).
+  --model claude-sonnet-4-5      of the provider that the dialect belongs to
+  --model mistral/mistral-small  of another one
 """
 _SPOKEN = ("openai_chat", "openai_responses", "anthropic", "gemini")
 
@@ -106,6 +112,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for option, text in (("--from", "the dialect of what is given"), ("--to", "the dialect that is wanted")):
         translate.add_argument(option, required=True, choices=_SPOKEN, help=text, dest=option[2:] + "_")
     translate.add_argument("--kind", choices=("request", "response", "stream", "error"), default="request")
+    translate.add_argument("--model", metavar="NAME", help="for a request: the model that is to take it")
     drill = add("drill", "make a request header that plays a fault", drill_command.TEXT, _drill)
     drill_command.add_arguments(drill)
     for name, summary in (
@@ -226,11 +233,14 @@ def _translate(arguments: argparse.Namespace) -> int:
     import io
     import time
 
-    from sidecar.translate_lines import run
+    from sidecar.translate_lines import asked, run
 
+    if arguments.model and arguments.kind != "request":
+        return _wrong(f"--model: it says what becomes of a request; --kind is {arguments.kind}")
+    model = asked(arguments.model, arguments.to_) if arguments.model else None
     lines = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8", errors="replace")
-    wall = time.time()  # noqa: TID251  # answers name the moment they were made
-    for line in run(lines, of=arguments.from_, to=arguments.to_, kind=arguments.kind, wall=wall):
+    wall = time.time()  # noqa: TID251  # answers name the moment they were made, and models retire
+    for line in run(lines, of=arguments.from_, to=arguments.to_, kind=arguments.kind, wall=wall, model=model):
         print(line, flush=True)  # noqa: T201
     return 0
 

@@ -13,6 +13,7 @@ them that decide whether it is worth beginning.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
@@ -56,6 +57,30 @@ class Reason(StrEnum):
     SERVER_STATE = "server_state"
     SERVER_TOOLS = "server_tools"
     DENIED = "denied"  # it said before that it does not take this field
+
+
+SAID: Mapping[Reason, str] = {
+    Reason.UNKNOWN_MODEL: "the catalogue does not know its model, and the route is strict",
+    Reason.RETIRED: "its model is retired",
+    Reason.CONTEXT_WINDOW: "the prompt and the answer's limit are more than its context window",
+    Reason.IMAGES: "it takes no images",
+    Reason.DOCUMENTS: "it takes no documents",
+    Reason.AUDIO: "it takes no audio",
+    Reason.VIDEO: "it takes no video",
+    Reason.REMOTE_MEDIA: "it fetches no media from an address",
+    Reason.TOOLS: "it takes no tools",
+    Reason.TOOL_CHOICE: "it cannot be made to call a tool",
+    Reason.PARALLEL_TOOLS: "it cannot be kept from calling several tools at once",
+    Reason.SCHEMA: "it gives no structured output",
+    Reason.STOPS: "it takes fewer stop sequences",
+    Reason.CHOICES: "it does not give so many choices",
+    Reason.LOGPROBS: "it gives no log probabilities, or other ones",
+    Reason.PREFILL: "it does not go on with a turn that was begun for it",
+    Reason.SYSTEM: "it takes no system message here",
+    Reason.SERVER_STATE: "only its own provider keeps this",
+    Reason.SERVER_TOOLS: "only its own provider runs this tool",
+    Reason.DENIED: "it has said before that it does not take this",
+}
 
 
 class How(StrEnum):

@@ -91,6 +91,7 @@ _FIELD_RULES = tuple(
         rf"^(?:[\w .:-]{{0,40}}: )?{_QUOTED}(?: parameter)? is (?:not|no longer) supported",
         rf"^(?:[\w .:-]{{0,40}}: )?{_QUOTED}(?: parameter)? is (?:deprecated|unsupported)",
         rf"^{_NAME}: extra inputs are not permitted",
+        rf"extra inputs are not permitted, field: {_QUOTED}",
         rf"parameter {_QUOTED} (?:is|are) (?:not supported|unsupported)",
     )
 )
@@ -104,6 +105,7 @@ _BARE_PAIR = re.compile(r"\b(temperature) and (top_p) cannot both be", re.IGNORE
 _UNKNOWN_NAME = re.compile(
     r"unknown name \"(\w{1,64})\"(?: at '([\w.]{1,64})')?: cannot find field", re.IGNORECASE
 )
+_EXTRA = frozenset({"extra_forbidden", "value_error.extra"})  # pydantic's word, and its older one
 _FORBIDDEN = re.compile(r"'extra_forbidden', 'loc': \('body', '(\w{1,64})'\)")
 _PENALTY = re.compile(r"penalty is not enabled", re.IGNORECASE)
 _FORM = r"json mode|json_schema|structured outputs?|response_format\S*(?: of type \S+)?"
@@ -159,7 +161,7 @@ def _denials(dialect: str, said: Any) -> Iterator[Denial]:
     if isinstance(inner, dict):
         details = inner.get("detail", details)
     for detail in details if isinstance(details, list) else ():
-        if isinstance(detail, dict) and detail.get("type") == "extra_forbidden":
+        if isinstance(detail, dict) and detail.get("type") in _EXTRA:
             yield from _named(dialect, _last(detail.get("loc")))
     error = said.get("error", said)
     if isinstance(error, str):

@@ -19,7 +19,7 @@ all that was wrong.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from msgspec import Struct
@@ -28,7 +28,7 @@ from msgspec.structs import replace
 from sidecar.dialects import FAMILIES
 from sidecar.dialects.base import BadBody
 from sidecar.events import FieldsDenied, Tell
-from sidecar.gate.check import Fit, Reason, Skip, Way, check, losses, trimmed
+from sidecar.gate.check import SAID, Fit, Reason, Skip, Way, check, losses, trimmed
 from sidecar.gate.denials import Denials, learned, obeyed
 from sidecar.gate.features import Features, of_ask, of_conversation
 from sidecar.gate.tokens import Ratios
@@ -63,29 +63,6 @@ TEACHING = frozenset({400, 422})  # statuses whose bodies may name a field
 LONGEST = 1024  # bytes of a list of losses
 COST = "cost"  # a loss that only changes the bill
 SILENT = "silent"  # one that only the audit found: a mistake of ours
-
-_SAID: Mapping[Reason, str] = {
-    Reason.UNKNOWN_MODEL: "the catalogue does not know its model, and the route is strict",
-    Reason.RETIRED: "its model is retired",
-    Reason.CONTEXT_WINDOW: "the prompt and the answer's limit are more than its context window",
-    Reason.IMAGES: "it takes no images",
-    Reason.DOCUMENTS: "it takes no documents",
-    Reason.AUDIO: "it takes no audio",
-    Reason.VIDEO: "it takes no video",
-    Reason.REMOTE_MEDIA: "it fetches no media from an address",
-    Reason.TOOLS: "it takes no tools",
-    Reason.TOOL_CHOICE: "it cannot be made to call a tool",
-    Reason.PARALLEL_TOOLS: "it cannot be kept from calling several tools at once",
-    Reason.SCHEMA: "it gives no structured output",
-    Reason.STOPS: "it takes fewer stop sequences",
-    Reason.CHOICES: "it does not give so many choices",
-    Reason.LOGPROBS: "it gives no log probabilities, or other ones",
-    Reason.PREFILL: "it does not go on with a turn that was begun for it",
-    Reason.SYSTEM: "it takes no system message here",
-    Reason.SERVER_STATE: "only its own provider keeps this",
-    Reason.SERVER_TOOLS: "only its own provider runs this tool",
-    Reason.DENIED: "it has said before that it does not take this",
-}
 
 
 class Reading(Struct, frozen=True):
@@ -228,7 +205,7 @@ class Gate:
         if isinstance(obeying, Skip):
             return obeying
         body, dropped = obeying
-        lost = (*made.losses, *losses(None, dropped))
+        lost = (*made.losses, *(_of_ours(loss) for loss in losses(None, dropped)))
         if self.audit and variant is None:  # what a variant replaces is no loss
             lost += tuple(Loss(path, SILENT) for path in silent(call.body, body, lost))
         return replace(call, written=dataclasses.replace(made, body=body), losses=tuple(dict.fromkeys(lost)))
@@ -255,7 +232,7 @@ class Gate:
         return Refused(
             RefusedBy.INCAPABLE,
             fault=Fault.CONTEXT_WINDOW if long else Fault.CAPABILITY_MISMATCH,
-            detail=f"{where}{_SAID[skip.reason]} ({self.target.name})",
+            detail=f"{where}{SAID[skip.reason]} ({self.target.name})",
             reason=skip.reason.value,
         )
 
@@ -296,6 +273,11 @@ class Heed:
                 words = tuple(denial.field or f"({denial.ability})" for denial in new)
                 self.tell(FieldsDenied(call, self.target, words))
         return outcome
+
+
+def _of_ours(loss: Loss) -> Loss:
+    """That a stream counts is our own wish: without it the bill is a guess, and nothing else is lost."""
+    return Loss(loss.field, COST) if loss.field.startswith("stream_options") else loss
 
 
 def read(call: Call) -> Reading:

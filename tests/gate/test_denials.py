@@ -84,6 +84,16 @@ UNKNOWN_AT = "Invalid JSON payload received. Unknown name \"%s\" at '%s': Cannot
         ),
         (
             "openai_chat",
+            b'{"detail": [{"type": "value_error.extra", "loc": ["body", "stream_options"], "msg": "x"}]}',
+            Denial(field="stream_options"),
+        ),
+        (
+            "openai_chat",
+            openai("Extra inputs are not permitted, field: 'stream_options', value: {'include_usage': True}"),
+            Denial(field="stream_options"),
+        ),
+        (
+            "openai_chat",
             json.dumps({"object": "error", "message": {
                 "detail": [{"type": "extra_forbidden", "loc": ["body", "user"], "msg": "x"}]}}).encode(),
             Denial(field="user"),

@@ -66,7 +66,7 @@ Every cell is a case that runs with the tests: it is made of what the case does,
 Where a row does not say otherwise, nothing is known of the target's model.
 Gemini is `gemini-2.5-flash`: from 3 on a schema goes along with tools, and efforts are words.
 Within one dialect nothing is translated, and nothing is lost.
-`llm-sidecar translate` shows it for a call of yours.
+`llm-sidecar translate` shows it for a call of yours, and with `--model` for a model of the catalogue.
 """
 
 ANSWERS_HEAD = """\

@@ -23,7 +23,7 @@ from sidecar.model import (
     Target,
 )
 from sidecar.models.card import Ability, Card
-from sidecar.settings import Route
+from sidecar.settings import OnLoss, Route
 from tests.kit import script as s
 from tests.kit.answers import Anthropic, OpenAI, Responses
 from tests.kit.script import Play, Result, Script
@@ -307,6 +307,37 @@ def test_a_refusal_in_another_dialect_teaches_too():
     assert isinstance(result.outcome, Answered)
     asked = [json.loads(asked.body) for asked in world.script.asked if asked.target == "b"]
     assert [True, False] == ["temperature" in body for body in asked]
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        (422, {"message": {"detail": [{"type": "extra_forbidden", "loc": ["body", "stream_options"]}]}}),
+        (422, {"detail": [{"loc": ["body", "stream_options"], "type": "value_error.extra"}]}),
+        (400, {"error": {"message": "Extra inputs are not permitted, field: 'stream_options'"}}),
+        (400, {"error": {"message": "Unrecognized request argument supplied: stream_options"}}),
+    ],
+)
+@pytest.mark.parametrize("on_loss", ["allow", "fail"])
+def test_who_cannot_count_in_a_stream_is_asked_again_without_and_the_client_loses_nothing(
+    refusal: tuple[int, Any], on_loss: OnLoss
+):
+    async def scenario() -> tuple[Play, list[Result]]:
+        status, said = refusal
+        wrong, right = s.error((status, json.dumps(said).encode())), s.stream(OpenAI.events(["all is well"]))
+        script = Script({"a": [DOWN], "b": [wrong, right]})
+        world = play(script, "anthropic", "openai_chat", words=Anthropic, on_loss=on_loss)
+        return world, [await world.ask(Anthropic.request(stream=True)) for _ in range(2)]
+
+    world, results = run(scenario())
+
+    assert all(
+        isinstance(result.outcome, Answered) and b"all is well" in result.tape.body for result in results
+    )
+    asked = [json.loads(asked.body) for asked in world.script.asked if asked.target == "b"]
+    assert [True, False, False] == ["stream_options" in body for body in asked]
+    assert [None, None] == [r.tape.head.get(LOSSES) for r in results if r.tape.head is not None]
+    assert [("stream_options",)] == [e.fields for e in world.told if isinstance(e, FieldsDenied)]
 
 
 def test_who_refuses_what_carries_meaning_is_passed_over_and_the_chain_goes_on():
