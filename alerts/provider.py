@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from alerts import recordings as r
-from alerts.promql import MODEL, PROVIDER, at_least, events, guarded, joined
+from alerts.promql import APP, MODEL, PROVIDER, at_least, events, guarded, joined
 from alerts.promql import number as n
 from alerts.rules import Alert, Area, Severity
 from alerts.thresholds import Thresholds
@@ -25,7 +25,7 @@ def _faults(*faults: Fault) -> str:
 
 
 def alerts(t: Thresholds) -> tuple[Alert, ...]:
-    return (*_failing(t), *_account(t), *_answers(t), *_retries(t))
+    return (*_failing(t), *_account(t), *_models(t), *_answers(t), *_retries(t))
 
 
 def _failing(t: Thresholds) -> tuple[Alert, ...]:
@@ -110,6 +110,24 @@ def _account(t: Thresholds) -> tuple[Alert, ...]:
             summary="{{ $labels.model }} of {{ $labels.provider }} cannot be used: {{ $labels.error_type }}.",
             description=f"{_MODEL} ended in {{{{ $labels.error_type }}}} {{{{ $value | humanize }}}} times "
             "in 15 minutes; it will not heal by itself.",
+        ),
+    )
+
+
+def _models(t: Thresholds) -> tuple[Alert, ...]:
+    by = ", ".join((*APP, "provider", "model"))
+    left = f"min by ({by}) ({catalog.RETIREMENT.name}) - time()"
+    return (
+        Alert(
+            name="LLMModelRetiring",
+            area=Area.ACCOUNT,
+            severity=Severity.WARNING,
+            expr=f"{left} < {n(t.retirement_seconds)}",
+            wait="10m",
+            summary="{{ $labels.model }} of {{ $labels.provider }} retires soon, or has retired.",
+            description="{{ $labels.app }} in {{ $labels.namespace }} asks {{ $labels.model }} of "
+            "{{ $labels.provider }}, whose last day is over in {{ $value | humanizeDuration }}; from then on "
+            "it is passed over as a stand-in, and calls for it fail.",
         ),
     )
 

@@ -41,6 +41,7 @@ class Thresholds:
     latency_floor_seconds: float = _number(1, "p95 below it is never slow")
     latency_events: float = _number(30, "good attempts in 10 min: a p95 of fewer says nothing")
     account_events: float = _number(2, "refused keys or models in 15 min; a quota or a bill takes one")
+    retirement_seconds: float = _number(30 * 86400, "left until a model's last day is over")
     quality_rate: float = _number(0.05, "rejected answers among those looked at", share=True)
     quality_events: float = _number(5, "rejected answers in 10 min")
     stream_break_rate: float = _number(0.01, "streams broken after their start among attempts", share=True)

@@ -55,7 +55,13 @@ def config(vendors: dict[str, Vendor]) -> dict[str, Any]:
         "models": [
             {"provider": "openai", "model": "gpt-demo", "input": 2.5, "output": 10},
             {"provider": "backup", "model": "gpt-demo", "input": 3, "output": 15},
-            {"provider": "anthropic", "model": "claude-demo", "input": 3, "output": 15},
+            {
+                "provider": "anthropic",
+                "model": "claude-demo",
+                "input": 3,
+                "output": 15,
+                "retires": "2099-12-31",
+            },
         ],
         "cost": {"hourly_budget": 5},
         "defaults": {"breaker": {"open": "1s", "growth": 1}},

@@ -20,6 +20,7 @@ from dashboards.query import (
     quantile,
     rate,
     share,
+    smallest,
 )
 from dashboards.style import Column, Levels
 from sidecar.telemetry import catalog
@@ -434,6 +435,20 @@ def wasted() -> timeseries.Panel:
     )
 
 
+def retirements() -> table.Panel:
+    left = f"({smallest(pick(catalog.RETIREMENT, scope=EACH), MODEL)} - time()) / 86400"
+    return style.table(
+        "Models that retire",
+        "Days until a model's last day is over, where the catalogue or the configuration knows it. Amber: "
+        "find the successor, try it as a canary, and change the route. Below zero: it is passed over as a "
+        "stand-in, and calls for it fail.",
+        MODEL,
+        (Column("days left", left, "d", Levels(DEFAULT.retirement_seconds / 86400, falling=True)),),
+        size=(24, 5),
+        runbooks=("LLMModelRetiring",),
+    )
+
+
 def board() -> dashboard.Dashboard:
     made = frame.board(
         "LLM provider and model detail",
@@ -454,6 +469,6 @@ def board() -> dashboard.Dashboard:
             siblings(),
             violations(), actions(), interruptions(), breaker_states(), breaker_moves(), kept_away(),
         ],
-        "Tokens": [tokens(), wasted()],
+        "Tokens, and models that retire": [tokens(), wasted(), retirements()],
     }  # fmt: skip
     return frame.fill(made, rows)

@@ -159,6 +159,17 @@ BUDGET = _gauge(
     "What this pod may spend in an hour; 0 without such a budget.",
     unit="dollars",
 )
+RETIREMENT = replace(
+    _gauge(
+        "model_retirement_timestamp_seconds",
+        ("provider", "model"),
+        8,
+        "When the last day of a model is over, Unix time: of the models that are configured or answered, as "
+        "far as the catalogue or the configuration knows the day; the nearest days where there are more.",
+        unit="seconds",
+    ),
+    optional=True,
+)
 CONNECTIONS = _gauge("upstream_connections", ("provider", "state"), 12, "Connections, active and idle.")
 
 # ---- what the sidecar does about it ---------------------------------------------------------
@@ -505,6 +516,7 @@ CATALOG: tuple[Metric, ...] = (
     UNPRICED,
     SPENT,
     BUDGET,
+    RETIREMENT,
     CONNECTIONS,
     RETRIES_DENIED,
     RETRY_WAIT,

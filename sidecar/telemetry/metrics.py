@@ -80,6 +80,7 @@ from sidecar.telemetry.exposition import Exposition, add, observe
 from sidecar.telemetry.genai import GenAi
 from sidecar.telemetry.instruments import Instruments
 from sidecar.telemetry.labels import Family, Key, Labels, targets_of
+from sidecar.telemetry.retirements import Retirements
 from sidecar.telemetry.words import Ended, Path, Went
 
 _BREAKERS = (RefusedBy.BREAKER, RefusedBy.QUALITY_BREAKER)
@@ -113,6 +114,7 @@ class Metrics:
         self._interruptions = made.counter(catalog.INTERRUPTIONS)
         self._tokens = made.counter(catalog.TOKENS)
         self.costs = Costs(made, self._labels)
+        self._retirements = Retirements(made, self._labels, settings)
         self._connections = made.gauge(catalog.CONNECTIONS)
         self._denied = made.counter(catalog.RETRIES_DENIED)
         self._retry_wait = made.counter(catalog.RETRY_WAIT)
@@ -184,6 +186,7 @@ class Metrics:
     def configure(self, settings: Settings) -> None:
         """What is named now exists at 0; gauges of what is gone go, counters stay."""
         self._labels.learn(settings)
+        self._retirements.configure(settings)
         configured = [route for route in settings.routes if not route.implicit]
         named: set[Key] = {
             (target.provider.name, target.model or OTHER)
@@ -339,6 +342,7 @@ class Metrics:
 
     def render(self, accept: str) -> tuple[bytes, str]:
         """The body and content type for an Accept header: text, or OpenMetrics where it is asked for."""
+        self._retirements.show()
         return self._exposition.render(accept)
 
     # ---- what is told ------------------------------------------------------------------------

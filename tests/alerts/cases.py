@@ -5,8 +5,9 @@ from __future__ import annotations
 from sidecar.telemetry import catalog as c
 from tests.alerts.injector_cases import INJECTOR_CASES
 from tests.alerts.money_cases import MONEY_CASES
-from tests.alerts.scenes import Case, Scene, Series, attempts, calls, histogram, merged, of
+from tests.alerts.scenes import Case, Phases, Scene, Series, attempts, calls, histogram, merged, of
 
+DAY = 86400.0
 GOOD = (1000.0, 1000.0, 1000.0)
 APP = {"app": "web"}
 OPENAI = {"provider": "openai"}
@@ -39,6 +40,11 @@ def _lesser(share: float) -> Scene:
 
 def _told(rate: float, fault: str) -> Scene:
     return (of(c.ALERTS, bad(rate), provider="openai", model="gpt-4o", error_type=fault),)
+
+
+def _retires(last: Phases | float, pod: str = "web-1") -> Series:
+    """Unix time, in nights that begin at 0."""
+    return of(c.RETIREMENT, last, pod=pod, **GPT)
 
 
 def _retried(share: float) -> Scene:
@@ -279,6 +285,14 @@ PROVIDER_CASES = (
         fires=_told(0.2, "auth"),
         under=(*_told(0.1, "auth"), attempts(bad(1000), "caller_error", "auth")),
         quiet=_told(0.1, "permission"),
+    ),
+    Case(
+        alert="LLMModelRetiring",
+        labels=APP | GPT,
+        # of two pods that know different days the nearer one counts
+        fires=(_retires((90 * DAY, 29 * DAY, 90 * DAY)), _retires(90 * DAY, pod="web-2")),
+        under=(attempts(1000), _retires(30.1 * DAY)),
+        quiet=(_retires(400 * DAY),),
     ),
     Case(
         alert="LLMProviderUnusable",
