@@ -15,7 +15,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from sidecar.core.jobs import PREFIX, Declined, Receipt, keep, owns
+from sidecar.core.jobs import PREFIX, Declined, Job, Receipt, keep, owns
 from sidecar.deferred.store import Bounds, Counts, Ended, Found, Store, Unusable
 from sidecar.events import Deferred, Queued, Tell
 from sidecar.model import Call, Clock
@@ -24,6 +24,7 @@ from sidecar.settings import Deferral, Settings
 T = TypeVar("T")
 
 WRITE = 5.0  # seconds that a call waits for the disk before it goes without
+READ = 5.0  # and that one who asks after an answer waits
 AGAIN = 5.0  # seconds before a file that could not be opened is tried again
 
 _FULL = frozenset(("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_FSYNC", "SQLITE_IOERR_SHMSIZE"))
@@ -67,7 +68,7 @@ class Queue:
         """Open the file where the configuration wants one that is not open; whether it is now."""
         folder = self._current().state_dir if self.wanted else None
         if self._store is not None and folder is not None and folder != self._folder:
-            await self.close()
+            await self._let_go()
         if self._store is not None or folder is None:
             return self._store is not None  # one that is open is worked off to its end
         now = self._clock.now()
@@ -79,7 +80,7 @@ class Queue:
             await self._bound()
         except (Unusable, sqlite3.Error) as unusable:
             self._failed_at = now
-            await self.close()
+            await self._let_go()
             if self._said != str(unusable):
                 self._said = str(unusable)
                 self._tell(Queued(False, self._said))
@@ -95,10 +96,13 @@ class Queue:
             await self.use(lambda store: store.bound(size))
             self._bounded = size
 
-    async def close(self) -> None:
+    async def _let_go(self) -> None:
         store, self._store, self._bounded = self._store, None, 0
         if store is not None:
             await self._run(store.close)
+
+    async def close(self) -> None:
+        await self._let_go()
         if self._thread is not None:
             self._thread.shutdown(wait=False)
             self._thread = None
@@ -130,7 +134,11 @@ class Queue:
             async with asyncio.timeout(WRITE):
                 taken = await self.use(lambda store: store.put(job, limits))
         except TimeoutError:
+            self._take_back(job)
             return self._declined(call, "slow_disk")
+        except asyncio.CancelledError:
+            self._take_back(job)
+            raise
         except Unusable:
             return self._declined(call, "no_file")
         except (sqlite3.Error, OSError) as error:
@@ -143,21 +151,33 @@ class Queue:
             self.arrived()
         return taken
 
+    def _take_back(self, job: Job) -> None:
+        """What the disk may still take after its client was told no, or left. With an idempotency key
+        somebody else may have got its receipt meanwhile: it stays, and whoever asks again gets the same.
+        """
+        store, thread = self._store, self._thread
+        if store is not None and thread is not None and not job.same:
+            thread.submit(store.take_back, job.id)  # behind the write that it takes back
+
     def _declined(self, call: Call, reason: str) -> Declined:
         self._tell(Deferred("refused", "", call.route, reason))
         return Declined(reason)
 
     async def find(self, job: str, secrets: tuple[bytes, ...]) -> Found | None:
         """The job, for whoever has the credential that it came with. Raises LookupError where there is no
-        file, sqlite3.Error as the disk does.
+        file, TimeoutError and sqlite3.Error as the disk does.
         """
         try:
-            found = await self.use(lambda store: store.find(job))
+            async with asyncio.timeout(READ):
+                found = await self.use(lambda store: store.find(job))
         except Unusable as unusable:
             raise LookupError(str(unusable)) from None
         return found if found is not None and owns(secrets, job, found.owner) else None
 
     async def sweep(self) -> list[Ended]:
+        if await self.use(Store.gone):
+            await self._let_go()
+            raise Unusable("the file was taken away; what was in it is lost, and a new one is made")
         await self._bound()
         wall = self._clock.wall()
         return await self.use(lambda store: store.sweep(wall))

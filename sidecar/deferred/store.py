@@ -88,7 +88,7 @@ class Found(msgspec.Struct, frozen=True):
 class Next(msgspec.Struct, frozen=True):
     """A job that waits, as far as whoever chooses has to know it."""
 
-    number: int
+    id: str
     tries: int
 
 
@@ -120,7 +120,9 @@ class Store:
         """`drains`: takes the lock, and makes the file if there is none. Raises Unusable."""
         self._lock = _locked(folder / LOCK) if drains else -1
         try:
-            self._db = _opened(folder / NAME, make=drains)
+            self._path = folder / NAME
+            self._db = _opened(self._path, make=drains)
+            self._file = _inode(self._path)
         except BaseException:
             self._unlock()
             raise
@@ -134,6 +136,10 @@ class Store:
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
+
+    def gone(self) -> bool:
+        """Is the file another one, or none? What is written to one without a name is nobody's any more."""
+        return _inode(self._path) != self._file
 
     # ---- calls come
 
@@ -170,6 +176,11 @@ class Store:
             )
         return Receipt(job.id, job.expires)
 
+    def take_back(self, job: str) -> None:
+        """As if it had never come: nobody got its receipt."""
+        with self._changing() as db:
+            db.execute("DELETE FROM job WHERE id = ?", (job,))
+
     def find(self, job: str) -> Found | None:
         row = self._db.execute(
             "SELECT id, state, owner, expires, status, headers, answer FROM job WHERE id = ?", (job,)
@@ -190,29 +201,29 @@ class Store:
     def heads(self, route: str, most: int) -> list[Next]:
         """The oldest jobs of a route that wait, oldest first."""
         rows = self._db.execute(
-            "SELECT number, tries FROM job WHERE state = ? AND route = ? ORDER BY number LIMIT ?",
+            "SELECT id, tries FROM job WHERE state = ? AND route = ? ORDER BY number LIMIT ?",
             (WAITING, route, most),
         )
         return [Next(*row) for row in rows]
 
-    def load(self, number: int) -> Job | None:
+    def load(self, job: str) -> Job | None:
         """What to ask for; None where it does not wait any more."""
         row = self._db.execute(
-            "SELECT request FROM job WHERE number = ? AND state = ?", (number, WAITING)
+            "SELECT request FROM job WHERE id = ? AND state = ?", (job, WAITING)
         ).fetchone()
         return None if row is None else msgspec.msgpack.decode(row[0], type=Job)
 
-    def put_off(self, number: int, reason: str) -> None:
+    def put_off(self, job: str, reason: str) -> None:
         """It failed, and stays."""
         with self._changing() as db:
             db.execute(
-                "UPDATE job SET tries = tries + 1, reason = ? WHERE number = ? AND state = ?",
-                (reason, number, WAITING),
+                "UPDATE job SET tries = tries + 1, reason = ? WHERE id = ? AND state = ?",
+                (reason, job, WAITING),
             )
 
     def finish(
         self,
-        number: int,
+        job: str,
         state: str,
         *,
         status: int,
@@ -221,14 +232,15 @@ class Store:
         reason: str,
         wall: float,
     ) -> bool:
-        """The answer, or the error that is its end; False: somebody dropped it meanwhile. The request of a
-        failed one is kept, for whoever wants it asked again.
+        """The answer, or the error that is its end; False: it is not here, or somebody dropped it meanwhile.
+        The request of a failed one is kept, for whoever wants it asked again, and counts.
         """
         with self._changing() as db:
             done = db.execute(
                 "UPDATE job SET state = ?1, status = ?2, headers = ?3, answer = ?4, reason = ?5,"
-                " forget = ?6 + keep, size = ?7, request = CASE ?1 WHEN ?8 THEN request END,"
-                " same = CASE ?1 WHEN ?8 THEN NULL ELSE same END WHERE number = ?9 AND state = ?10",
+                " forget = ?6 + keep, request = CASE ?1 WHEN ?8 THEN request END,"
+                " size = ?7 + CASE ?1 WHEN ?8 THEN LENGTH(request) ELSE 0 END,"
+                " same = CASE ?1 WHEN ?8 THEN NULL ELSE same END WHERE id = ?9 AND state = ?10",
                 (
                     state,
                     status,
@@ -238,7 +250,7 @@ class Store:
                     wall,
                     len(answer) + 512,
                     FAILED,
-                    number,
+                    job,
                     WAITING,
                 ),
             )
@@ -353,13 +365,14 @@ def _opened(path: Path, *, make: bool) -> sqlite3.Connection:
         raise Unusable(f"there is no {NAME} here: nothing was ever deferred")
     try:
         if make:  # before SQLite opens it: its files have the mode of the first
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
-            path.chmod(0o600)
+            made = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            os.fchmod(made, 0o600)
+            os.close(made)
         db = sqlite3.connect(path, timeout=BUSY, isolation_level=None, check_same_thread=False)
     except OSError as error:
         raise Unusable(f"{NAME} cannot be opened: {error.strerror}") from None
     except sqlite3.Error as error:
-        raise Unusable(f"{NAME} cannot be opened: {_why(error)}") from None
+        raise Unusable(f"{NAME} cannot be opened: {word(error)}") from None
     try:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
@@ -371,13 +384,21 @@ def _opened(path: Path, *, make: bool) -> sqlite3.Connection:
             version = VERSION
     except sqlite3.Error as error:
         db.close()
-        raise Unusable(f"{NAME} cannot be used: {_why(error)}") from None
+        raise Unusable(f"{NAME} cannot be used: {word(error)}") from None
     if version != VERSION:
         db.close()
         raise Unusable(f"{NAME} is of version {version}, not of {VERSION}")
     return db
 
 
-def _why(error: sqlite3.Error) -> str:
+def _inode(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def word(error: Exception) -> str:
     """SQLite's own word for it: its messages may quote."""
     return getattr(error, "sqlite_errorname", type(error).__name__)

@@ -22,7 +22,7 @@ from math import inf
 from sidecar.core.jobs import Gauges, Job, heals
 from sidecar.core.pace import Pace, pause
 from sidecar.deferred.queue import Queue
-from sidecar.deferred.store import ANSWERED, FAILED, WAITING, Counts, Next, Store
+from sidecar.deferred.store import ANSWERED, FAILED, WAITING, Counts, Next, Store, Unusable, word
 from sidecar.dialects.base import BadBody, Wire
 from sidecar.events import Bug, CallEnded, Deferred, Queued, Tell
 from sidecar.listener import complaints
@@ -89,10 +89,10 @@ class Worker:
     queue: Queue = field(init=False)
     counts: Counts | None = None  # as they were a moment ago; None: there is no file
     _paces: dict[str, Pace] = field(default_factory=dict)
-    _running: set[int] = field(default_factory=set)
-    _due: dict[int, tuple[float, int]] = field(default_factory=dict)  # of jobs put off: when, and their tries
+    _running: set[str] = field(default_factory=set)
+    _due: dict[str, tuple[float, int]] = field(default_factory=dict)  # of jobs put off: when, and their tries
     _looked: float = -inf
-    _stuck: bool = False  # answers cannot be written
+    _troubles: dict[str, str] = field(default_factory=dict)  # by what cannot be done: why
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
@@ -105,9 +105,24 @@ class Worker:
             while True:
                 try:
                     wait = await self._turn(group)
-                except Exception:  # noqa: BLE001  # the disk, or a bug: the queue itself never ends by it
+                except Exception as error:  # noqa: BLE001  # the disk, or a bug: the queue itself never ends by it
                     wait = LOOK  # the next one may go better; what was accepted is not touched
+                    why = str(error) if isinstance(error, Unusable) else word(error)
+                    self._trouble(f"nothing is asked for: {why}", of="turn")
+                else:
+                    self._trouble("", of="turn")
                 await self._rest(wait)
+
+    def _trouble(self, detail: str, *, of: str) -> None:
+        """Something cannot be done now, or can again (""). Told when the queue as a whole changes by it."""
+        before = bool(self._troubles)
+        if not detail:
+            self._troubles.pop(of, None)
+            if before and not self._troubles:
+                self.tell(Queued(True))
+        elif of not in self._troubles:
+            self._troubles[of] = detail
+            self.tell(Queued(False, detail))
 
     async def _rest(self, seconds: float) -> None:
         try:
@@ -135,7 +150,7 @@ class Worker:
 
     async def _sweep(self) -> None:
         now = self.clock.now()
-        self._due = {number: due for number, due in self._due.items() if due[0] > now}
+        self._due = {job: due for job, due in self._due.items() if due[0] > now}
         for ended in await self.queue.sweep():
             self.tell(Deferred(ended.state, ended.id, ended.route, age=ended.age))
         self.counts = await self.queue.counts()
@@ -148,13 +163,13 @@ class Worker:
             wait = pace.wait(self.clock.now(), rules.concurrency)
             if wait > 0:
                 return wait
-            if self._stuck or (self.counts is not None and self.counts.answers >= rules.bytes):
+            if "write" in self._troubles or (self.counts is not None and self.counts.answers >= rules.bytes):
                 return LOOK  # there is no room for answers
             found = await self._next(route)
             if found is None:
                 return LOOK
             pace.began(self.clock.now(), rules.per_second)
-            self._running.add(found.number)
+            self._running.add(found.id)
             group.create_task(self._work(route, found, pace))
 
     async def _next(self, route: str) -> Next | None:
@@ -162,23 +177,23 @@ class Worker:
         heads = await self.queue.use(lambda store: store.heads(route, HEADS))
         now = self.clock.now()
         for found in heads:
-            at, tries = self._due.get(found.number, (-inf, 0))
+            at, tries = self._due.get(found.id, (-inf, 0))
             # fewer tries than it had: an operator wants it asked again now
-            if found.number not in self._running and (at <= now or found.tries < tries):
-                self._due.pop(found.number, None)
+            if found.id not in self._running and (at <= now or found.tries < tries):
+                self._due.pop(found.id, None)
                 return found
         return None
 
     async def _work(self, route: str, found: Next, pace: Pace) -> None:
-        number = found.number
         try:
-            job = await self.queue.use(lambda store: store.load(number))
+            job = await self.queue.use(lambda store: store.load(found.id))
             if job is not None:
                 await self._ask(job, found, pace)
-        except Exception:  # noqa: BLE001  # as in `run`; a row that cannot be read stands in nobody's way
-            self._due[number] = (self.clock.now() + pause(LAST, self.rng), found.tries)
+        except Exception as error:  # noqa: BLE001  # as in `run`; a row that cannot be read stands in nobody's way
+            self._due[found.id] = (self.clock.now() + pause(LAST, self.rng), found.tries)
+            self.tell(Deferred("put_off", found.id, route, type(error).__name__))
         finally:
-            self._running.discard(number)
+            self._running.discard(found.id)
             pace.running -= 1
             self._news.set()
 
@@ -220,8 +235,8 @@ class Worker:
         elif heals(outcome) and found.tries + 1 < self._rules(job).attempts:
             assert isinstance(outcome, Failed)
             pace.failed(now, outcome.wait)
-            self._due[found.number] = (now + pause(found.tries + 1, self.rng), found.tries + 1)
-            await self._save(lambda store: store.put_off(found.number, outcome.fault.value))
+            self._due[found.id] = (now + pause(found.tries + 1, self.rng), found.tries + 1)
+            await self._save(lambda store: store.put_off(found.id, outcome.fault.value))
             self._tell_of(job, "put_off", outcome.fault.value)
         else:
             await self._fail(job, found, outcome, call)
@@ -246,7 +261,7 @@ class Worker:
         headers: Headers = tuple(pair for pair in wire.head.headers if pair[0].lower() in KEPT)
         taken = await self._save(
             lambda store: store.finish(
-                found.number,
+                found.id,
                 state,
                 status=wire.head.status,
                 headers=headers,
@@ -264,14 +279,10 @@ class Worker:
             try:
                 done = await self.queue.use(work)
             except (sqlite3.Error, OSError):
-                if not self._stuck:
-                    self._stuck = True
-                    self.tell(Queued(False, "answers cannot be written; nothing new is asked for"))
+                self._trouble("answers cannot be written; nothing new is asked for", of="write")
                 await self.clock.sleep(DISK)
             else:
-                if self._stuck:
-                    self._stuck = False
-                    self.tell(Queued(True))
+                self._trouble("", of="write")
                 return done is not False
 
     def _tell_of(self, job: Job, what: str, reason: str) -> None:

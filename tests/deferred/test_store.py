@@ -34,8 +34,8 @@ def job(number: int, *, body: bytes = b"{}", same: bytes = b"", route: str = "r"
     )
 
 
-def end(store: Store, number: int, state: str = ANSWERED, answer: bytes = b"yes") -> bool:
-    return store.finish(number, state, status=200, headers=(), answer=answer, reason="", wall=1500.0)
+def end(store: Store, job_id: str, state: str = ANSWERED, answer: bytes = b"yes") -> bool:
+    return store.finish(job_id, state, status=200, headers=(), answer=answer, reason="", wall=1500.0)
 
 
 @pytest.fixture
@@ -49,21 +49,21 @@ def test_a_job_comes_back_as_it_was_and_ends_once(store: Store):
     assert Receipt(job(1).id, 2000.0) == store.put(job(1, body=b"\0raw"), WIDE)
     [head] = store.heads("r", 10)
 
-    assert job(1, body=b"\0raw") == store.load(head.number)
-    assert end(store, head.number)
-    assert not end(store, head.number, answer=b"again"), "it ended already"
+    assert job(1, body=b"\0raw") == store.load(head.id)
+    assert end(store, head.id)
+    assert not end(store, head.id, answer=b"again"), "it ended already"
     found = store.find(job(1).id)
     assert found is not None
     assert (ANSWERED, b"yes") == (found.state, found.answer)
     assert [] == store.heads("r", 10)
-    assert store.load(head.number) is None
+    assert store.load(head.id) is None
 
 
 def test_the_oldest_comes_first_in_each_route(store: Store):
     for number in range(6):
         store.put(job(number, route="ab"[number % 2]), WIDE)
 
-    first = [store.load(head.number) for head in store.heads("a", 10)]
+    first = [store.load(head.id) for head in store.heads("a", 10)]
     assert [job(n, route="a").id for n in (0, 2, 4)] == [one.id for one in first if one]
     assert ["a", "b"] == sorted(store.routes())
 
@@ -75,7 +75,7 @@ def test_the_bounds_hold_for_what_waits(store: Store):
 
     assert Declined("items") == store.put(job(3), small)
     assert Declined("bytes") == store.put(job(4, body=b"x" * 2000), Bounds(10, 2000))
-    end(store, store.heads("r", 1)[0].number)
+    end(store, store.heads("r", 1)[0].id)
     assert isinstance(store.put(job(3), small), Receipt), "what is answered does not wait"
 
 
@@ -103,7 +103,7 @@ def test_what_waits_too_long_expires_is_told_once_and_forgotten_later(store: Sto
 
 def test_an_answer_is_forgotten_when_it_was_kept_long_enough(store: Store):
     store.put(job(1), WIDE)
-    end(store, store.heads("r", 1)[0].number)
+    end(store, store.heads("r", 1)[0].id)
 
     store.sweep(1599.0)
     assert store.find(job(1).id) is not None
@@ -111,12 +111,27 @@ def test_an_answer_is_forgotten_when_it_was_kept_long_enough(store: Store):
     assert store.find(job(1).id) is None
 
 
+def test_the_request_of_a_failed_one_is_kept_and_counts(store: Store):
+    store.put(job(1, body=b"x" * 5000), WIDE)
+    end(store, job(1).id, FAILED, b"no")
+
+    assert store.counts().answers > 5000
+    store.retry(None, 1500.0)
+    assert 5000 < store.counts().bytes < 6500
+
+
+def test_a_file_that_was_taken_away_is_noticed(store: Store, tmp_path: Path):
+    assert not store.gone()
+    (tmp_path / "deferred.sqlite3").rename(tmp_path / "elsewhere")
+    assert store.gone()
+
+
 def test_an_operator_drops_what_waits_and_retries_what_failed(store: Store):
     for number in (1, 2, 3):
         store.put(job(number), WIDE)
     one, two, _ = store.heads("r", 10)
-    end(store, one.number, FAILED, b"no")
-    store.put_off(two.number, "network")
+    end(store, one.id, FAILED, b"no")
+    store.put_off(two.id, "network")
 
     assert 1 == store.drop([job(3).id], 1500.0)
     assert 0 == store.drop([job(1).id], 1500.0), "it failed, so it does not wait"
@@ -148,9 +163,9 @@ def test_a_full_disk_takes_nothing_new_and_loses_nothing_old(tmp_path: Path):
     store = Store(tmp_path)
     heads = store.heads("r", 100)
     assert accepted == len(heads)
-    assert all(store.load(head.number) is not None for head in heads)
+    assert all(store.load(head.id) is not None for head in heads)
     assert [("ok",)] == store._db.execute("PRAGMA integrity_check").fetchall()
-    assert end(store, heads[0].number), "with room again it goes on"
+    assert end(store, heads[0].id), "with room again it goes on"
     store.close()
 
 

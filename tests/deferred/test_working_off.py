@@ -12,7 +12,7 @@ from sidecar.events import Queued
 from sidecar.model import Answered, Call, Failed, Fault, Outcome, Sink, Tier, Traffic
 from sidecar.settings import Deferral, DeferredRules, RetryRules, StaticAnswer
 from tests.kit.answers import OpenAI
-from tests.kit.jobs import KEY, background, desk
+from tests.kit.jobs import KEY, Hanging, Inline, background, desk
 from tests.kit.script import Script, answer, error, lost, stream
 from tests.kit.vloop import run
 
@@ -226,6 +226,44 @@ def test_a_row_that_cannot_be_read_stands_in_nobodys_way(tmp_path: Path):
                 await asyncio.sleep(30.0)
             assert (200, WELL) == await it.fetch(well)
             assert {"waiting": 1, "answered": 1} == store.counts().jobs, "an operator can still drop it"
+            assert {"DecodeError"} == {event.reason for event in it.events("put_off")}, "and learns of it"
+
+    run(play())
+
+
+def test_an_answer_never_gets_into_another_file(tmp_path: Path):
+    """The file is taken away, or `state_dir` changes, while a provider is thinking."""
+
+    async def play() -> None:
+        async with desk(Script({"a": [answer(WELL, after=60.0)]}), tmp_path) as it:
+            await it.job("mine", defer="always")
+            await asyncio.sleep(1.0)
+            (tmp_path / "deferred.sqlite3").unlink()
+            await asyncio.sleep(5.0)
+            theirs = await it.job("theirs", defer="always", headers=((b"x-api-key", b"theirs"),))
+            await asyncio.sleep(56.0)
+
+            assert 202 == (await it.fetch(theirs, (b"x-api-key", b"theirs")))[0]
+            told = [(event.ok, event.detail[:40]) for event in it.told if isinstance(event, Queued)]
+            assert (False, "nothing is asked for: the file was taken") in told
+            assert told[-1][0]
+            await it.until_done()
+
+    run(play())
+
+
+def test_a_disk_that_hangs_costs_a_call_its_receipt_and_leaves_nothing_behind(tmp_path: Path):
+    async def play() -> None:
+        async with desk(Script({"a": [lost()]}), tmp_path, working=False) as it:
+            disk = it.worker.queue._thread = Hanging()
+            tape = await it.ask("nobody waits for it", defer="always")
+
+            assert tape.head is None
+            assert ["slow_disk"] == [event.reason for event in it.events("refused")]
+            assert 503 == (await it.fetch("job_" + "0" * 32))[0]
+            disk.goes_on()
+            it.worker.queue._thread = Inline()
+            assert {} == (await it.worker.queue.counts()).jobs
 
     run(play())
 

@@ -42,6 +42,23 @@ class Inline(Executor):
         return done
 
 
+class Hanging(Executor):
+    """Begins what it is given, and does it when the disk goes on."""
+
+    def __init__(self) -> None:
+        self._begun: list[tuple[Future[Any], Callable[[], Any]]] = []
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:  # type: ignore[explicit-override]
+        done: Future[Any] = Future()
+        done.set_running_or_notify_cancel()
+        self._begun.append((done, lambda: fn(*args, **kwargs)))
+        return done
+
+    def goes_on(self) -> None:
+        for done, work in self._begun:
+            done.set_result(work())
+
+
 @dataclass
 class Desk:
     """`ask` as a client, `fetch` as a client, and see what was told."""
