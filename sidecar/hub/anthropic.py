@@ -222,7 +222,8 @@ def _plain(block: Object, at: str, names: dict[str, str]) -> Part:
     elif kind == "tool_use":
         ident, name, given = block.get("id"), block.get("name"), block.get("input")
         if fields == 4 and type(ident) is str and type(name) is str and type(given) is dict:
-            names[ident] = name
+            if ident:
+                names[ident] = name
             return ToolUsePart(ident, name, text_json(given), NOTHING, at)
     elif kind == "tool_result":
         ident, text = block.get("tool_use_id"), block.get("content")
@@ -241,7 +242,8 @@ def _block(block: Object, at: str, names: dict[str, str] | None = None) -> Part:
         return _source(kind, block, at)
     if kind == "tool_use":
         ident, name = take(block, "id", str) or "", take(block, "name", str) or ""
-        names[ident] = name
+        if ident:
+            names[ident] = name
         if block.get("caller") == {"type": "direct"}:
             block.pop("caller")  # that the model called it, as ever
         arguments = text_json(block.pop("input", None) or {})

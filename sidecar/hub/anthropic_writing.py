@@ -52,6 +52,10 @@ def write(conversation: Conversation, facts: Facts) -> Written:
     body: Object = {"model": conversation.model, "max_tokens": limit, "messages": messages}
     tools = [_tool(tool, ledger) for tool in conversation.tools]
     choice = _choice(conversation)
+    if not tools and (called := _called(conversation)):
+        # a history of calls is refused without tools: they are defined, and not to be called
+        tools = [{"name": name, "input_schema": {"type": "object", "properties": {}}} for name in called]
+        choice = {"type": "none"}
     if conversation.format.shape is Shape.SCHEMA:
         body["output_config"] = {
             "format": {"type": "json_schema", "schema": titled(conversation.format, ledger)}
@@ -117,6 +121,12 @@ def _messages(conversation: Conversation, facts: Facts, ledger: Ledger) -> tuple
     if conversation.turns[-1].role is Role.ASSISTANT and messages[-1]["role"] == "assistant":
         _unpadded(messages[-1]["content"][-1])
     return system, messages
+
+
+def _called(conversation: Conversation) -> tuple[str, ...]:
+    """The tools that the history has calls of, each once."""
+    parts = (part for turn in conversation.turns for part in turn.parts)
+    return tuple(dict.fromkeys(part.name for part in parts if isinstance(part, ToolUsePart)))
 
 
 def _behind_results(block: Object) -> bool:
@@ -261,7 +271,7 @@ def _sampling(
 
 def _think(body: Object, conversation: Conversation, facts: Facts, ledger: Ledger, *, forced: bool) -> bool:
     """Set the thinking; True where it is on. Off where the dialect forbids it: beside a forced tool,
-    and in the middle of a tool loop whose thoughts another provider had."""
+    and where the last answer is a call whose thoughts another provider had."""
     budget = ledger.budget()
     if budget is None:
         return False
@@ -273,10 +283,10 @@ def _think(body: Object, conversation: Conversation, facts: Facts, ledger: Ledge
         if facts.thinking is True:  # some think unless they are told not to
             body["thinking"] = {"type": "disabled"}
         return False
-    last = conversation.turns[-1].parts if conversation.turns else ()
-    looping = any(isinstance(part, ToolResultPart) for part in last) and not facts.same_provider
+    said = next((turn for turn in reversed(conversation.turns) if turn.role is Role.ASSISTANT), None)
+    looping = said is not None and any(isinstance(part, ToolUsePart) for part in said.parts)
     room = body["max_tokens"] - LEAST_BUDGET
-    if forced or looping or facts.thinking is False or room < LEAST_BUDGET:
+    if forced or (looping and not facts.same_provider) or facts.thinking is False or room < LEAST_BUDGET:
         ledger.lose_field("thinking")
         return False
     if facts.adaptive_thinking:

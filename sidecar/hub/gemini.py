@@ -219,13 +219,37 @@ def _system(top: Fields) -> Iterable[Turn]:
 
 
 def _turns(top: Fields) -> Iterable[Turn]:
+    """The model's neighbours are one turn: of a stream Google's SDK keeps every chunk as a content."""
+    said: list[Turn] = []
+    for turn in _contents(top):
+        if turn.role is ASSISTANT:
+            said.append(turn)
+            continue
+        if said:
+            yield _joined(said)
+            said = []
+        yield turn
+    if said:
+        yield _joined(said)
+
+
+def _joined(said: list[Turn]) -> Turn:
+    if len(said) == 1:
+        return said[0]
+    rest = {f"{turn.at}.{key}": value for turn in said for key, value in turn.rest.items()}
+    return Turn(ASSISTANT, tuple([part for turn in said for part in turn.parts]), "", rest or NOTHING)
+
+
+def _contents(top: Fields) -> Iterable[Turn]:
     place = top.at("contents")
     waiting: dict[str, list[str]] = {}  # ids of the calls without a result, by the function's name
+    last: Role | None = None
     for index, said in enumerate(top.objects("contents")):
         at = place + PLACE[index]
         role = _ROLES.get(name) if type(name := said.get("role")) is str else None
-        if role is ASSISTANT:
+        if role is ASSISTANT and last is not ASSISTANT:
             waiting.clear()
+        last = role
         parts = said.get("parts")
         if role is not None and len(said) == 2 and type(parts) is list and parts:
             told = []

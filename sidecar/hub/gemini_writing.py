@@ -10,7 +10,7 @@ made, Google documents a word that says so.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from urllib.parse import quote
 
 from sidecar.hub.base import Facts, Written
@@ -93,7 +93,8 @@ def _contents(
 ) -> tuple[list[Object], list[Object]]:
     system: list[Object] = []
     contents: list[Object] = []
-    order: dict[str, int] = {}  # ids of the calls of the last model turn
+    names: dict[str, str] = {}  # of the calls, by id
+    order: dict[str, int] = {}  # of the calls of the last model turn, by id
     calls = 0
     for turn in conversation.turns:
         if turn.rest:
@@ -120,12 +121,14 @@ def _contents(
                 said = _call(part, facts, ledger)
                 if newer and not calls and "thought_signature" not in said:
                     said.setdefault("thoughtSignature", UNSIGNED)
-                order[part.id] = calls
+                ident = ledger.id_of(part)
+                names[ident] = part.name
+                order[ident] = calls
                 calls += 1
                 parts.append(said)
             elif isinstance(part, ToolResultPart):
                 answers = True
-                parts += _result(part, facts, ledger)
+                parts += _result(part, names, facts, ledger)
             else:
                 parts += _seldom(part, facts, ledger)
         if not parts:
@@ -195,26 +198,28 @@ def _signed(part: ToolUsePart, facts: Facts, ledger: Ledger) -> Object:
     return kept
 
 
-def _result(part: ToolResultPart, facts: Facts, ledger: Ledger) -> list[Object]:
+def _result(part: ToolResultPart, names: Mapping[str, str], facts: Facts, ledger: Ledger) -> list[Object]:
     """The result, which holds text only, and what of it is to be seen: that is sorted behind the results."""
     if part.rest:
         ledger.rest(part.rest, part.at)
-    if not part.name:
+    ident = ledger.id_for(part)
+    name = names.get(ident, part.name)
+    if not name:
         ledger.refuse(part.at, "the result of a call that the conversation does not hold")
     texts: list[str] = []
     shown: list[Object] = []
     for inner in part.parts:
         if isinstance(inner, MediaPart):
             ledger.lose(inner.at or part.at, "merged")
-            shown += {"text": f"From {part.name}:"}, _media(inner, ledger, facts)
+            shown += {"text": f"From {name}:"}, _media(inner, ledger, facts)
             texts.append(f"({inner.kind}: see below)")
             continue
         if inner.rest:
             ledger.rest(inner.rest, inner.at)
         texts.append(inner.text)
     word = "error" if part.error else "output"
-    said = {"name": part.name, "response": {word: "\n\n".join(texts)}}
-    return [{"functionResponse": said, "#": part.id}, *shown]
+    said = {"name": name, "response": {word: "\n\n".join(texts)}}
+    return [{"functionResponse": said, "#": ident}, *shown]
 
 
 def _media(part: MediaPart, ledger: Ledger, facts: Facts) -> Object:

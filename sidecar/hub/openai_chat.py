@@ -226,9 +226,12 @@ def _turns(messages: list[Object]) -> Iterable[Turn]:
             said.append(RefusalPart(refusal, at=f"{at}.refusal"))
         for number, call in enumerate(objects(message, "tool_calls")):
             part = _call(call, f"{at}.tool_calls{PLACE[number]}")
-            if isinstance(part, ToolUsePart):
+            if isinstance(part, ToolUsePart) and part.id:
                 names[part.id] = part.name
             said.append(part)
+        older = message.pop("function_call", None)
+        if older is not None:
+            said.append(_call({"function": older}, f"{at}.function_call"))
         known = _ROLES.get(role)
         if known is None:
             said = [OwnPart(role, message, at=at)]
@@ -262,7 +265,7 @@ def _plain(message: Object, names: dict[str, str], at: str) -> Turn | None:
         if type(call) is not dict:
             return None
         part = _call(call, f"{at}.tool_calls{PLACE[number]}")
-        if type(part) is ToolUsePart:
+        if type(part) is ToolUsePart and part.id:
             names[part.id] = part.name
         parts.append(part)
     return Turn(ASSISTANT, tuple(parts), "", NOTHING, at)

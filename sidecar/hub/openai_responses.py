@@ -212,7 +212,8 @@ def _plain(item: Object, at: str, names: dict[str, str]) -> Turn | None:
         name, given = item.get("name"), item.get("arguments")
         usual = len(item) == 4 + ("id" in item) + ("status" in item)
         if usual and type(name) is str and type(given) is str and given:
-            names[ident] = name
+            if ident:
+                names[ident] = name
             return Turn(ASSISTANT, (ToolUsePart(ident, name, given, NOTHING, at),))
     elif kind == "function_call_output":
         text = item.get("output")
@@ -243,7 +244,8 @@ def _item(item: Object, at: str, names: dict[str, str]) -> Turn:
             rest=item,
             at=at,
         )
-        names[call.id] = call.name
+        if call.id:
+            names[call.id] = call.name
         return Turn(Role.ASSISTANT, (call,))
     if kind == "function_call_output":
         return Turn(Role.USER, (_result(item, at, names),), at=at)

@@ -68,7 +68,9 @@ class Ledger:
         self._conversation = conversation
         self._losses: dict[Loss, None] = {}
         self._unnamed = 0
-        self._open: dict[str, list[str]] = {}  # of calls without an id, by name, not answered yet
+        self._taken: set[str] = set()  # ids that were given out
+        self._waiting: dict[str, list[str]] = {}  # by the source's id: what calls without a result have now
+        self._nameless: list[tuple[str, str]] = []  # the same of calls without an id, by their names
 
     @property
     def losses(self) -> tuple[Loss, ...]:
@@ -108,21 +110,32 @@ class Ledger:
     # ---- ids: the same call keeps the same id on both sides of it ------------------------------
 
     def id_of(self, call: ToolUsePart) -> str:
-        """The id of a call in a form that every target takes."""
-        if call.id:
-            return fitting(call.id)
-        self._unnamed += 1
-        while (made := f"call_{self._unnamed}") in self._given:
+        """The id of a call in a form that every target takes. No two calls have the same, whatever the
+        source says: some servers count their calls anew in every answer, and Anthropic refuses that.
+        """
+        if not call.id:
             self._unnamed += 1
-        self._open.setdefault(call.name, []).append(made)
+            while (made := f"call_{self._unnamed}") in self._given:
+                self._unnamed += 1
+            self._nameless.append((call.name, made))
+            return made
+        made = fitting(call.id)
+        while made in self._taken:
+            made = fitting(f"{made} again")
+        self._taken.add(made)
+        self._waiting.setdefault(call.id, []).append(made)
         return made
 
     def id_for(self, result: ToolResultPart) -> str:
-        """The id of the call that this result answers; by name and order where the source has no ids."""
+        """The id of the call that this result answers: by its id, or by name and order where it has none."""
         if result.id:
-            return fitting(result.id)
-        waiting = self._open.get(result.name)
-        return waiting.pop(0) if waiting else f"call_{result.name}"
+            waiting = self._waiting.get(result.id)
+            return waiting.pop(0) if waiting else fitting(result.id)
+        for number, (name, made) in enumerate(self._nameless):
+            if not result.name or name == result.name:
+                del self._nameless[number]
+                return made
+        return f"call_{result.name}"
 
     @cached_property
     def _given(self) -> frozenset[str]:

@@ -142,11 +142,13 @@ def test_there_and_back_everything_is_said_as_it_was(conversation: Conversation)
         assert [] == silent(first.body, there.body, there.losses)
         assert [] == silent(there.body, back.body, back.losses)
         assert said(conversation) == said(asked) == said(heard) == said(again)
-        assert [tool.name for tool in conversation.tools] == [tool.name for tool in again.tools]
-        assert [tool.schema for tool in conversation.tools] == [tool.schema for tool in again.tools]
-        assert (conversation.choice, conversation.stream) == (again.choice, again.stream)
-        if conversation.format.schema:  # a name that a dialect demanded may have become the title
-            assert conversation.format.schema == {**(again.format.schema or {}), "title": "a ship"}
+        assert conversation.stream == again.stream
+        if conversation.tools or not pairs_of(conversation):  # else Anthropic is given those of the history
+            assert [tool.name for tool in conversation.tools] == [tool.name for tool in again.tools]
+            assert [tool.schema for tool in conversation.tools] == [tool.schema for tool in again.tools]
+            assert conversation.choice == again.choice
+            if conversation.format.schema:  # a name that a dialect demanded may have become the title
+                assert conversation.format.schema == {**(again.format.schema or {}), "title": "a ship"}
         assert conversation.sampling == again.sampling
         if GEMINI not in {source, target}:
             assert pairs_of(conversation) == pairs_of(again)
