@@ -137,8 +137,9 @@ def _anthropic(history: Sequence[Round]) -> list[Json]:
             said.append({"type": "redacted_thinking", "data": SEALED})
         if each.text:
             said.append({"type": "text", "text": each.text})
-        for call in each.calls:
-            said.append({"type": "tool_use", "id": call.id, "name": call.name, "input": call.given})
+        said += [
+            {"type": "tool_use", "id": call.id, "name": call.name, "input": call.given} for call in each.calls
+        ]
         out.append({"role": "assistant", "content": said})
         results = [
             {
