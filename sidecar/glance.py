@@ -1,9 +1,9 @@
 """What /status says, at a glance: as lines for a terminal and as a page for a browser.
 
-The first thing said answers the on-call's question: which provider is ill, with what, and how much of the
-traffic goes there. The page is one answer without scripts, pictures or anything from elsewhere: it comes
-anew every two seconds, and shows the same words as the terminal. Nothing in it is more than /status says,
-and every word of it is escaped.
+The first thing said answers the on-call's questions: which provider is ill, with what, how much of the
+traffic goes there, and whether applications notice. The page is one answer without scripts, pictures or
+anything from elsewhere: it comes anew every two seconds, and shows the same words as the terminal. Nothing
+in it is more than /status says, and every word of it is escaped.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def _provider(name: str, counts: Mapping[str, int], total: int, status: Seen) ->
     bad = {word: counts.get(word, 0) for word in _BAD}
     telling = counts.get("success", 0) + sum(bad.values())
     worst = max(bad, key=lambda word: bad[word])
-    states = [row["state"] for row in status["breakers"] if _of(row["key"]) == name]
+    states = [row["state"] for row in status["breakers"] if row["provider"] == name]
     breaker = next((state for state in ("open", "half_open") if state in states), "closed")
     return Provider(
         name,
@@ -73,13 +73,15 @@ def _provider(name: str, counts: Mapping[str, int], total: int, status: Seen) ->
     )
 
 
-def _of(key: str) -> str:
-    """The provider in a breaker's key, "openai/gpt-4o/1a2b3c4d"."""
-    return key.partition("/")[0]
-
-
 def headline(status: Seen) -> str:
-    """One sentence: who is ill, why, and how much of the traffic goes there."""
+    """Who is ill, why, how much of the traffic goes there; and who got no full answer, if anybody."""
+    calls, full = status["calls"], status["tiers"].get("full", 0)
+    asked = calls.get("success", 0) + calls.get("error", 0)  # as the alerts on applications count
+    noticed = f" {asked - full} of {asked} calls got no full answer." if asked > full else ""
+    return _who(status) + noticed
+
+
+def _who(status: Seen) -> str:
     ill = [one for one in providers(status) if one.health != "well"]
     if status["bypass"]:
         return "The bypass is on: no policy is applied to any call."
@@ -99,8 +101,12 @@ def _minutes(status: Seen) -> str:
     return f"{status['window_seconds'] // 60} min"
 
 
-def _counts(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{word} {count}" for word, count in sorted(counts.items())) or "none"
+def _calls(status: Seen) -> str:
+    """What applications got: a success is told by its tier, since a static answer is not what was asked."""
+    tiers = {word: count for word, count in status["tiers"].items() if word != "none"}
+    failed = {word: count for word, count in status["calls"].items() if word != "success"}
+    told = [f"{word} {count}" for part in (tiers, failed) for word, count in sorted(part.items())]
+    return f"{sum(status['calls'].values())} ({', '.join(told)})" if told else "none"
 
 
 def _table(status: Seen) -> list[tuple[str, ...]]:
@@ -153,8 +159,7 @@ def _plain(value: object) -> str:
 def text(status: Seen, *, decisions: int = 10) -> str:
     lines = [headline(status), ""]
     lines += _aligned(_table(status))
-    lines += ["", f"calls of the last {_minutes(status)}: {_counts(status['calls'])}"]
-    lines.append(f"answers by tier: {_counts(status['tiers'])}")
+    lines += ["", f"calls of the last {_minutes(status)}, by tier: {_calls(status)}"]
     if status["dollars"]:
         spent = ", ".join(f"{what} ${amount:.4f}" for what, amount in status["dollars"].items())
         lines.append(f"cost: {spent}")
@@ -206,8 +211,7 @@ def page(status: Seen) -> str:
     body.append(_html_table("Providers", head, marked))
     body += [
         f"<h2>The last {_minutes(status)}</h2>",
-        f"<p>Calls: {escape(_counts(status['calls']))}</p>",
-        f"<p>Answers by tier: {escape(_counts(status['tiers']))}</p>",
+        f"<p>Calls by tier: {escape(_calls(status))}</p>",
     ]
     if status["dollars"]:
         spent = ", ".join(f"{what} ${amount:.4f}" for what, amount in status["dollars"].items())

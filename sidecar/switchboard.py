@@ -60,6 +60,7 @@ class Switchboard:
         rest = max(0.0, breaker.until - self.clock.now()) if breaker.shown is BreakerState.OPEN else 0.0
         return {
             "key": key,
+            "provider": way.provider,
             "state": breaker.shown.value,
             "forced": breaker.forced is not None,
             "bad": bad,

@@ -14,8 +14,11 @@ import pytest
 from sidecar import glance, status_command
 from sidecar.admin import Admin
 from sidecar.cli import main
+from sidecar.model import BreakerState
+from sidecar.settings import BreakerRules
 from tests.admin.test_admin import HOST, View, rules, talk
 from tests.kit.promtool import need
+from tests.lifecycle.test_overrides import board
 
 SICK: dict[str, Any] = {
     "ready": True,
@@ -23,7 +26,8 @@ SICK: dict[str, Any] = {
     "in_flight": 3,
     "breakers": [
         {
-            "key": "openai/gpt-4o/89abcdef",
+            "key": "transport:openai/gpt-4o/89abcdef",
+            "provider": "openai",
             "state": "open",
             "forced": False,
             "bad": 9,
@@ -31,7 +35,8 @@ SICK: dict[str, Any] = {
             "probe_in_s": 31.0,
         },
         {
-            "key": "anthropic/claude/89abcdef",
+            "key": "quality:chat/stand-in",
+            "provider": "anthropic",
             "state": "closed",
             "forced": False,
             "bad": 0,
@@ -56,13 +61,15 @@ SICK: dict[str, Any] = {
         }
     ],
 }
-WELL = {**SICK, "breakers": [], "providers": {"openai": {"success": 50, "provider_error": 1}}}
+FINE = {"breakers": [], "calls": {"success": 80, "cancelled": 2}, "tiers": {"full": 80, "none": 2}}
+WELL = {**SICK, **FINE, "providers": {"openai": {"success": 50, "provider_error": 1}}}
 EMPTY = {**SICK, "breakers": [], "providers": {}, "calls": {}, "tiers": {}, "dollars": {}, "decisions": []}
 
 
 def test_the_first_line_says_who_is_ill_with_what_and_how_much_traffic_goes_there():
     said = (
         "openai is ill: 50% of its attempts fail (errors), its breaker is open; 60% of all attempts go there."
+        " 7 of 82 calls got no full answer."
     )
 
     assert said == glance.headline(SICK)
@@ -74,11 +81,30 @@ def test_the_first_line_says_who_is_ill_with_what_and_how_much_traffic_goes_ther
     [
         (WELL, "All providers are well."),
         (EMPTY, "No call was made yet."),
-        ({**SICK, "bypass": True}, "The bypass is on: no policy is applied to any call."),
+        ({**WELL, "bypass": True}, "The bypass is on: no policy is applied to any call."),
     ],
 )
 def test_a_quiet_pod_says_so(status: dict[str, Any], said: str):
     assert said == glance.headline(status)
+
+
+def test_a_breaker_of_a_real_switchboard_is_found_beside_its_provider():
+    memory, switches = board([])
+    memory.breaker("openai", "gpt-4o", "89abcdef", BreakerRules()).force(BreakerState.OPEN, 0.0)
+
+    found = glance.providers({**WELL, "breakers": switches.breakers()})
+
+    assert [("openai", "ill", "open")] == [(one.name, one.health, one.breaker) for one in found]
+
+
+def test_healthy_providers_are_no_news_when_calls_end_without_an_answer():
+    status = {
+        **WELL,
+        "calls": {"error": 2, "success": 6, "client_error": 1},
+        "tiers": {"full": 5, "cached": 1},
+    }
+
+    assert "All providers are well. 3 of 8 calls got no full answer." == glance.headline(status)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +129,7 @@ def test_the_terminal_shows_what_there_is():
     for word in (
         "anthropic",
         "60%",
-        "static 5",
+        "82 (full 75, static 5, error 2)",
         "fallback $0.0300",
         "next probe in 31 s",
         "fallback (x3)",
