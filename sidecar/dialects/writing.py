@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from typing import Any
 
 import msgspec
@@ -19,7 +20,9 @@ encode = msgspec.json.encode
 # where the first object of an answer begins, in an array too
 _BODY = re.compile(rb"\s*\[?\s*\{\s*(\}?)")
 _EVENT = re.compile(rb"(?:^|[\r\n])data: ?\{\s*(\}?)")
-_BEGUN = re.compile(rb'[^\r\n]*?"(?:message|response)":\s*\{\s*(\}?)')  # what an SDK makes its answer of
+# what an SDK makes its answer of: what the first event begins, or what the last one holds whole
+_BEGUN = re.compile(rb'[^\r\n]*?"(?:message|response)":\s*\{\s*(\}?)')
+_WHOLE = re.compile(rb'(?:^|[\r\n])data: ?\{[^\r\n]*?"response":\s*\{\s*(\}?)')
 
 
 def json_wire(status: int, content: Any) -> Wire:
@@ -41,14 +44,17 @@ def is_event_stream(content_type: bytes) -> bool:
 
 def labelled(content_type: bytes, body: bytes, tier: Tier) -> bytes:
     """An answer that somebody else gave, with our label in its first object; in a stream also in the answer
-    that its first event begins."""
-    found = _EVENT.search(body) if is_event_stream(content_type) else _BODY.match(body)
+    that an SDK makes of its events."""
+    streamed = is_event_stream(content_type)
+    found = _EVENT.search(body) if streamed else _BODY.match(body)
     if found is None:
         return body
+    places = [found]
+    if streamed:
+        begun = _BEGUN.match(body, found.end())
+        places += [] if begun is None else [begun]
+        places += deque(_WHOLE.finditer(body), maxlen=1)
     label = b'"llm_sidecar":' + encode({"degraded": True, "tier": tier.value})
-    begun = _BEGUN.match(body, found.end()) if is_event_stream(content_type) else None
-    for place in (begun, found):  # from behind, so that places stay
-        if place is not None:
-            at = place.start(1)
-            body = b"".join((body[:at], label, b"" if place[1] else b",", body[at:]))
+    for at, place in sorted({one.start(1): one for one in places}.items(), reverse=True):
+        body = b"".join((body[:at], label, b"" if place[1] else b",", body[at:]))  # from behind
     return body

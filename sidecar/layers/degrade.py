@@ -20,6 +20,7 @@ from msgspec.structs import replace
 
 from sidecar.core.skeleton import emptiest
 from sidecar.dialects.base import Dialect
+from sidecar.dialects.writing import labelled
 from sidecar.events import (
     Degraded,
     Shadowed,
@@ -82,7 +83,7 @@ class Degrade:
         if static is not None:
             return await self._serve(call, sink, Tier.STATIC, *static, outcome)
         if isinstance(outcome, Failed) and head is not None and rejected:
-            return await self._serve(call, sink, Tier.REDUCED, head, body, outcome)
+            return await self._serve(call, sink, Tier.REDUCED, *_named(head, body), outcome)
         return outcome
 
     def _static(self, call: Call, fault: Fault) -> tuple[Head, bytes] | None:
@@ -119,6 +120,15 @@ class Degrade:
         await sink.send(Chunk(body))
         findings = instead_of.findings if isinstance(instead_of, Failed) else ()
         return Answered(head.status, findings=findings, tier=tier)
+
+
+def _named(head: Head, body: bytes) -> tuple[Head, bytes]:
+    """A provider's answer, called in its body too what it is, where the body can be read."""
+    if (head.get(b"content-encoding") or b"identity") != b"identity":
+        return head, body
+    body = labelled(head.get(b"content-type") or b"", body, Tier.REDUCED)
+    kept = tuple(pair for pair in head.headers if pair[0].lower() != b"content-length")
+    return replace(head, headers=(*kept, (b"content-length", b"%d" % len(body)))), body
 
 
 def _filled(text: str, link: str, trace: str) -> str:

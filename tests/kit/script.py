@@ -21,6 +21,7 @@ from sidecar.dialects import DIALECTS
 from sidecar.events import (
     Event,
 )
+from sidecar.layers.defer import Offer
 from sidecar.layers.limit import Limit
 from sidecar.model import (
     Answered,
@@ -213,12 +214,14 @@ class Play:
         injected: bool = True,
         seed: int = 1,
         cards: Callable[[Provider, str], Card | None] | None = None,
+        offer: Offer | None = None,
         **changes: Any,
     ) -> None:
         chain = tuple(target(name, words.dialect, injected=injected) for name in script.plans)
         self.route = replace(route or Route(name="r", chain=chain), **changes)
         self.script = script
         self.known = cards or self.cards
+        self.offer = offer
         self.words = words
         self.told: list[Event] = []
         self.tell: Callable[[Event], None] = self.told.append
@@ -242,6 +245,7 @@ class Play:
             self.tell,
             captures=self.captures,
             cards=self.known,
+            offer=self.offer,
         )
         return build(route, env)
 

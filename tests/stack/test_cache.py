@@ -1,7 +1,4 @@
-"""Answers that were given before: when they are given again, whose they are, and what is never kept.
-
-And the order of what a call gets when nobody gives a good answer: reduced, cached, static, none.
-"""
+"""Answers that were given before: when they are given again, whose they are, and what is never kept."""
 
 from __future__ import annotations
 
@@ -14,19 +11,17 @@ from typing import Any
 import pytest
 
 from sidecar.dialects import DIALECTS as SPOKEN
-from sidecar.events import Cached, Degraded
+from sidecar.events import Cached
 from sidecar.model import (
     Answered,
     BreakerState,
     Call,
     Chunk,
     Failed,
-    Fault,
     Head,
     Operation,
     Options,
     Outcome,
-    Refused,
     Sink,
     Text,
     Tier,
@@ -255,63 +250,7 @@ def test_vectors_are_given_again():
     play(Play(script, cache=FRESH), scenario)
 
 
-# ---- the order, under each class of failure ------------------------------------------------------------
-
-
-def cut(words: Words, stream: bool) -> Behaviour:
-    return s.stream(words.events(GOOD)[:1], end="cut") if stream else s.lost(Fault.STREAM_CUT)
-
-
-def silent(words: Words, stream: bool) -> Behaviour:
-    return s.hang()
-
-
-CLASSES: dict[str, Callable[[Words, bool], Behaviour]] = {
-    "rate limit": lambda words, _: s.error(words.LIMIT),
-    "quota": lambda words, _: s.error(words.QUOTA),
-    "refused key of ours": lambda words, _: s.error(words.AUTH),
-    "overloaded": lambda words, _: s.error(words.OVERLOADED),
-    "server error": lambda words, _: s.error(words.BROKEN),
-    "network": lambda *_: s.lost(),
-    "tls": lambda *_: s.lost(Fault.TLS),
-    "timeout": silent,
-    "cut": cut,
-}
-STANDS: dict[str, tuple[bool, StaticAnswer | None, Tier]] = {
-    "cached before static": (True, STATIC, Tier.CACHED),
-    "cached": (True, None, Tier.CACHED),
-    "static": (False, STATIC, Tier.STATIC),
-    "none": (False, None, Tier.NONE),
-}
-
-
-@pytest.mark.parametrize("what", STANDS)
-@pytest.mark.parametrize("kind", CLASSES)
-def test_the_order_is_cached_static_none(words: Words, stream: bool, kind: str, what: str):
-    known, static, tier = STANDS[what]
-    script = Script({name: [good(words, stream), CLASSES[kind](words, stream)] for name in "ab"})
-    script.plans["b"] = script.plans["b"][1:]
-
-    async def scenario(play: Play) -> None:
-        first = await play.ask(request(words, stream), options=Options() if known else NO_CACHE)
-        result = await play.ask(request(words, stream))
-
-        assert tier is said.tier(result.outcome)
-        assert result.ended - result.began <= 30.1
-        if tier is Tier.NONE:
-            assert isinstance(result.outcome, Failed | Refused)
-            assert ["stale_miss"] == results(play)
-            return
-        assert Path.DEGRADED is said.path(result.record.attempts, result.outcome)
-        [degraded] = play.said(Degraded)
-        assert (tier, degraded.reason.encode()) == (degraded.tier, label(result, b"x-llm-sidecar-degraded"))
-        assert tier.value.encode() == label(result, b"x-llm-sidecar-tier")
-        assert f'"llm_sidecar":{{"degraded":true,"tier":"{tier}"}}'.encode() in result.tape.body
-        if tier is Tier.CACHED:
-            assert text_of(words, first) == text_of(words, result) == "all is well"
-            assert b"stale" == label(result, b"x-llm-sidecar-cache")
-
-    play(Play(script, words, cache=STALE, static=static), scenario)
+# ---- the order (under each class of failure: test_ladder) --------------------------------------------
 
 
 @pytest.mark.parametrize(
