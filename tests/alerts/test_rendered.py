@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 from dataclasses import fields
@@ -20,13 +21,18 @@ from alerts.rules import Area, Recording, Severity
 from alerts.thresholds import DEFAULT, Thresholds, Wrong, changed
 from sidecar.faults import HANDLING
 from sidecar.model import Fault
-from sidecar.telemetry import catalog
+from sidecar.telemetry import catalog, logs
 from tests.alerts import cases, test_nights
 from tests.docs.pages import ROOT, blocks
 from tests.kit.promtool import need, run
 
 RUNBOOKS = sorted((ROOT / "docs" / "runbooks").glob("LLM*.md"))
 HEADINGS = ["Meaning", "Impact", "Look here", "Do this", "False positives"]
+LOG_LINES = re.findall(
+    r"^\| ([^|]+) \| ([^|]+) \| [^|]+ \|$",
+    (ROOT / "docs" / "operations.md").read_text().partition("\n## Logs\n")[2].partition("\n## ")[0],
+    re.MULTILINE,
+)
 RULES = [rule for group in rule_file()["groups"] for rule in group["rules"]]
 FOREIGN = {"process_start_time_seconds", "process_resident_memory_bytes", "process_cpu_seconds_total", "up"}
 
@@ -283,6 +289,25 @@ def test_a_runbook_keeps_the_skeleton_and_points_at_what_exists(path: Path) -> N
 
 def _panels(panels: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [inner for panel in panels for inner in (panel, *_panels(panel.get("panels", [])))]
+
+
+@pytest.mark.parametrize("path", RUNBOOKS, ids=lambda path: str(path.stem))
+def test_a_runbooks_commands_work_in_a_cluster_at_the_level_of_log_that_is_shipped(path: Path) -> None:
+    commands = "".join(blocks(path.read_text(), "sh"))
+    told = {event: level for names, level in LOG_LINES for event in re.findall(r"`(\w+)`", names)}
+    for event in re.findall(r'\.event == "(\w+)"', commands):
+        assert told[event] != "debug", event
+    for line in commands.splitlines():
+        assert " logs " not in line or "jq" not in line or "fromjson?" in line, "stderr is in it, and no JSON"
+        assert "kill -" not in line, "a command for a laptop"
+    given = re.findall(r"\$([A-Z_]+)", commands)
+    assert set(given) <= {"NAMESPACE", "APP", "POD", "PROVIDER", "MODEL", "ROUTE", "DIGEST", "KEY", "HOST"}
+    assert commands.count("/$KEY/") == 0 or ".key" in commands, "where to read the key"
+
+
+def test_every_line_of_the_log_is_described() -> None:
+    told = {event for names, _ in LOG_LINES for event in re.findall(r"`(\w+)`", names)}
+    assert set(re.findall(r'return "(\w+)"', inspect.getsource(logs.describe))) <= told
 
 
 def test_queries_of_the_runbooks_parse(tmp_path: Path) -> None:
