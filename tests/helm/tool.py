@@ -172,4 +172,5 @@ def template(
 
 
 def documents(text: str) -> list[dict[str, Any]]:
-    return [one for one in yaml.safe_load_all(text) if one]
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # a release of ours is half a megabyte
+    return [one for one in yaml.load_all(text, loader) if one]

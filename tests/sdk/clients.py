@@ -118,10 +118,15 @@ class Messages:
             )
         async with self.sdk.messages.stream(**asked) as stream_:
             events = [event async for event in stream_]
-            final = await stream_.get_final_message()
-        deltas = "".join(event.text for event in events if event.type == "text")
-        assert deltas == "".join(block.text for block in final.content if block.type == "text")
-        return Said(deltas, sum(event.type == "message_delta" for event in events), label_of(final))
+            # a byte order mark costs the SDK the start, and with it the whole that it keeps
+            began = any(event.type == "message_start" for event in events)
+            final = await stream_.get_final_message() if began else None
+        pieces = [event.delta for event in events if event.type == "content_block_delta"]
+        deltas = "".join(piece.text for piece in pieces if piece.type == "text_delta")
+        if final is not None:
+            assert deltas == "".join(block.text for block in final.content if block.type == "text")
+        ends = sum(event.type == "message_delta" for event in events)
+        return Said(deltas, ends, "" if final is None else label_of(final))
 
 
 class Gemini:

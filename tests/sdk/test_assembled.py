@@ -8,7 +8,8 @@ import pytest
 
 from sidecar.provider import Behaviour as Do
 from tests.kit.world import ANSWER, Sidecar, World, sidecar
-from tests.sdk.test_real_sdks import ASK, CONFIGURED, LIMITS, OK
+from tests.sdk.clients import LANES, Lane, Said, at_rest, client, in_all
+from tests.sdk.test_real_sdks import LIMITS, OK
 
 pytestmark = pytest.mark.process
 
@@ -24,8 +25,11 @@ CASES: dict[str, tuple[Do, int]] = {  # what vendor `a` does, and how often `b` 
 }
 
 
-def name_of(case: str, dialect: str) -> str:
-    return f"{case.replace(' ', '-')}.{dialect}"
+WHOLE = [lane for lane in LANES if not lane.stream]
+
+
+def name_of(case: str, lane: Lane) -> str:
+    return f"{case.replace(' ', '-')}.{lane.dialect}"
 
 
 @pytest.fixture(scope="module")
@@ -33,10 +37,10 @@ def world() -> Iterator[tuple[World, Sidecar]]:
     world = World()
     try:
         for case, (plan, _) in CASES.items():
-            for dialect, configured in CONFIGURED.items():
-                name = name_of(case, dialect)
-                world.vendor(f"a.{name}", configured, (plan,))
-                world.vendor(f"b.{name}", configured, (OK,))
+            for lane in WHOLE:
+                name = name_of(case, lane)
+                world.vendor(f"a.{name}", lane.speaks, (plan,))
+                world.vendor(f"b.{name}", lane.speaks, (OK,))
                 limits = {**LIMITS, "answer": 30.0}
                 world.route(f"a.{name}", f"b.{name}", limits=limits, deadline=20.0, upstream_stream=True)
         with sidecar(world.config) as process:
@@ -45,19 +49,30 @@ def world() -> Iterator[tuple[World, Sidecar]]:
         world.close()
 
 
-@pytest.mark.parametrize("dialect", CONFIGURED)
-@pytest.mark.parametrize("case", CASES)
-def test_a_real_sdk_gets_the_whole_answer(world: tuple[World, Sidecar], case: str, dialect: str):
-    (vendors, process), name = world, name_of(case, dialect)
-    a, b = vendors.vendors[f"a.{name}"], vendors.vendors[f"b.{name}"]
+@pytest.fixture(scope="module")
+def got(world: tuple[World, Sidecar], request: pytest.FixtureRequest) -> dict[str, Said]:
+    """What a case comes to in each dialect, all at once."""
+    (vendors, process), case = world, request.param
 
-    async def scenario() -> str:
-        try:
-            return await ASK[dialect](process.url(f"a.{name}"), stream=False)
-        finally:
-            await a.until(lambda: a.running == 0)
-            await b.until(lambda: b.running == 0)
+    async def ask(lane: Lane) -> Said:
+        a, b = (vendors.vendors[f"{vendor}.{name_of(case, lane)}"] for vendor in "ab")
+        async with client(lane, process.url(a.name)) as sdk:
+            try:
+                return await sdk.ask("how is it?", stream=False)
+            finally:
+                await at_rest(a, b)
 
-    assert ANSWER == vendors.runner.run(scenario())
+    return vendors.runner.run(in_all(WHOLE, ask))
+
+
+@pytest.mark.parametrize("lane", WHOLE, ids=lambda lane: lane.dialect)
+@pytest.mark.parametrize("got", CASES, indirect=True)
+def test_a_real_sdk_gets_the_whole_answer(
+    world: tuple[World, Sidecar], got: dict[str, Said], lane: Lane, request: pytest.FixtureRequest
+):
+    (vendors, _), case = world, request.node.callspec.params["got"]
+    a, b = (vendors.vendors[f"{vendor}.{name_of(case, lane)}"] for vendor in "ab")
+
+    assert Said(ANSWER) == got[lane.name]
     assert all(exchange.stream for exchange in (*a.log, *b.log))
     assert CASES[case][1] == len(b.log)

@@ -6,18 +6,19 @@ silent provider costs the test seconds; the defaults themselves are proven in vi
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+import asyncio
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import anthropic
 import openai
 import pytest
-from anthropic.types import MessageParam
 from google import genai
-from openai.types.chat import ChatCompletionUserMessageParam
 
 from sidecar.provider import Behaviour as Do
 from tests.kit.world import ANSWER, Sidecar, World, sidecar
+from tests.sdk.clients import LANES, Lane, Said, at_rest, client
 
 pytestmark = pytest.mark.process
 
@@ -86,120 +87,77 @@ CASES = {
         (Do("ok", text=ANSWER, bom=True, eol="crlf"),), a=(1, 1), b=0, only="stream", without=("gemini",)
     ),
 }
-CONFIGURED = {  # what the provider's row says: one provider speaks chat and responses
-    "chat": "openai_chat",
-    "responses": "openai_chat",
-    "anthropic": "anthropic",
-    "gemini": "gemini",
-}
 
 
-def slug(name: str, dialect: str, *, stream: bool) -> str:
-    return f"{name.replace(' ', '-')}.{dialect}.{'stream' if stream else 'whole'}".lower()
+def lanes_of(case: Case) -> list[Lane]:
+    kind = {"": (False, True), "stream": (True,), "whole": (False,)}[case.only]
+    return [lane for lane in LANES if lane.stream in kind and lane.dialect not in case.without]
 
 
-def all_cases() -> Iterator[tuple[str, str, bool]]:
-    for name, case in CASES.items():
-        for dialect in CONFIGURED:
-            for stream in (False, True):
-                if case.only in ("", "stream" if stream else "whole") and dialect not in case.without:
-                    yield name, dialect, stream
+def slug(name: str, lane: Lane) -> str:
+    return f"{name.replace(' ', '-')}.{lane.name}".lower()
 
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[tuple[World, Sidecar]]:
     world = World()
     try:
-        for name, dialect, stream in all_cases():
-            case = CASES[name]
-            a = slug(name, dialect, stream=stream)
-            world.vendor(f"a.{a}", CONFIGURED[dialect], case.plan, key=not case.own_key)
-            world.vendor(f"b.{a}", CONFIGURED[dialect], (OK,))
-            world.route(f"a.{a}", f"b.{a}", limits=LIMITS, deadline=6.0)
+        for name, case in CASES.items():
+            for lane in lanes_of(case):
+                a, b = f"a.{slug(name, lane)}", f"b.{slug(name, lane)}"
+                world.vendor(a, lane.speaks, case.plan, key=not case.own_key)
+                world.vendor(b, lane.speaks, (OK,))
+                world.route(a, b, limits=LIMITS, deadline=6.0)
         with sidecar(world.config) as process:
             yield world, process
     finally:
         world.close()
 
 
-async def ask_openai(url: str, *, stream: bool) -> str:
-    async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="apps-own-key") as client:
-        question: ChatCompletionUserMessageParam = {"role": "user", "content": "how is it?"}
-        if not stream:
-            whole = await client.chat.completions.create(model="m", messages=[question])
-            return whole.choices[0].message.content or ""
-        events = await client.chat.completions.create(model="m", messages=[question], stream=True)
-        return "".join([event.choices[0].delta.content or "" async for event in events if event.choices])
+Got = dict[Lane, Said | str | BaseException]
 
 
-async def ask_anthropic(url: str, *, stream: bool) -> str:
-    async with anthropic.AsyncAnthropic(base_url=url, api_key="apps-own-key") as client:
-        messages: list[MessageParam] = [{"role": "user", "content": "how is it?"}]
-        if not stream:
-            whole = await client.messages.create(model="m", max_tokens=99, messages=messages)
-            return "".join(block.text for block in whole.content if block.type == "text")
-        async with client.messages.stream(model="m", max_tokens=99, messages=messages) as events:
-            return "".join([text async for text in texts(events.text_stream)])
-
-
-async def texts(stream: AsyncIterator[str]) -> AsyncIterator[str]:
-    async for text in stream:
-        yield text
-
-
-async def ask_responses(url: str, *, stream: bool) -> str:
-    async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="apps-own-key") as client:
-        if not stream:
-            return (await client.responses.create(model="m", input="how is it?")).output_text
-        events = await client.responses.create(model="m", input="how is it?", stream=True)
-        text, over = "", False
-        async for event in events:
-            text += event.delta if event.type == "response.output_text.delta" else ""
-            over = over or event.type == "response.completed"
-        return text if over else "cut, and nobody said so"
-
-
-async def ask_gemini(url: str, *, stream: bool) -> str:
-    client = genai.Client(api_key="apps-own-key", http_options=genai.types.HttpOptions(base_url=url)).aio
-    try:
-        if not stream:
-            return (await client.models.generate_content(model="m", contents="how is it?")).text or ""
-        events = await client.models.generate_content_stream(model="m", contents="how is it?")
-        text, over = "", False
-        async for event in events:
-            text += event.text or ""
-            over = over or any(candidate.finish_reason for candidate in event.candidates or ())
-        return text if over else "cut, and nobody said so"
-    finally:
-        await client.aclose()
-
-
-ASK = {"chat": ask_openai, "responses": ask_responses, "anthropic": ask_anthropic, "gemini": ask_gemini}
-
-
-@pytest.mark.parametrize(("name", "dialect", "stream"), list(all_cases()))
-def test_a_real_sdk_gets(world: tuple[World, Sidecar], name: str, dialect: str, stream: bool):
-    case, place = CASES[name], slug(name, dialect, stream=stream)
+@pytest.fixture(scope="module")
+def played(world: tuple[World, Sidecar]) -> Callable[[str], Got]:
+    """What a case comes to in each of its lanes. They ask at once: eight silences take the time of one."""
     vendors, process = world
-    a, b = vendors.vendors[f"a.{place}"], vendors.vendors[f"b.{place}"]
 
-    async def scenario() -> str:
-        try:
-            return await ASK[dialect](process.url(f"a.{place}"), stream=stream)
-        except (openai.APIStatusError, anthropic.APIStatusError) as error:
-            # an error event in a stream is an APIStatusError of status 200 in the anthropic SDK
-            return "broken" if error.status_code == 200 else str(error.status_code)
-        except genai.errors.APIError as error:
-            return "broken" if stream and case.gets == "broken" else str(error.code)
-        except (openai.APIError, anthropic.APIError):
-            return "broken"
-        finally:
-            await a.until(lambda: a.running == 0)
-            await b.until(lambda: b.running == 0)
+    async def ask(name: str, lane: Lane) -> Said | str:
+        a, b = (vendors.vendors[f"{vendor}.{slug(name, lane)}"] for vendor in "ab")
+        async with client(lane, process.url(a.name)) as sdk:
+            try:
+                return await sdk.ask("how is it?", stream=lane.stream)
+            except (openai.APIStatusError, anthropic.APIStatusError) as error:
+                # an error event in a stream is an APIStatusError of status 200 in the anthropic SDK
+                return "broken" if error.status_code == 200 else str(error.status_code)
+            except genai.errors.APIError as error:
+                return "broken" if lane.stream and CASES[name].gets == "broken" else str(error.code)
+            except (openai.APIError, anthropic.APIError):
+                return "broken"
+            finally:
+                await at_rest(a, b)
 
-    got = vendors.runner.run(scenario())
+    async def all_ask(name: str, lanes: list[Lane]) -> list[Said | str | BaseException]:
+        return await asyncio.gather(*(ask(name, lane) for lane in lanes), return_exceptions=True)
 
-    assert (ANSWER if case.gets == "answer" else case.gets) == got
+    @cache
+    def once(name: str) -> Got:
+        lanes = lanes_of(CASES[name])
+        return dict(zip(lanes, vendors.runner.run(all_ask(name, lanes)), strict=True))
+
+    return once
+
+
+ALL = [(name, lane) for name, case in CASES.items() for lane in lanes_of(case)]
+
+
+@pytest.mark.parametrize(("name", "lane"), ALL, ids=[slug(*one) for one in ALL])
+def test_a_real_sdk_gets(world: tuple[World, Sidecar], played: Callable[[str], Got], name: str, lane: Lane):
+    (vendors, process), case = world, CASES[name]
+    got = played(name)[lane]
+    a, b = (vendors.vendors[f"{vendor}.{slug(name, lane)}"] for vendor in "ab")
+
+    assert (Said(ANSWER) if case.gets == "answer" else case.gets) == got
     assert case.a[0] <= len(a.log) <= case.a[1], [exchange.behaviour for exchange in a.log]
     assert case.b == len(b.log)
     assert process.process.poll() is None
