@@ -11,8 +11,10 @@ demo: $(VENV)/.dev
 simulate: $(VENV)/.dev
 	$(BIN)/llm-sidecar simulate --seeds 3 --requests 10000
 
+# What only computes shares the cores; what starts processes and looks at the clock has them to itself.
 test: $(VENV)/.dev
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --dist worksteal -m "not process and not live"
+	$(BIN)/pytest -m "process or live"
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

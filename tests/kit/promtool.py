@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
+import tempfile
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -15,6 +17,7 @@ import yaml
 
 PACKAGES = {
     "promtool": "prometheus",
+    "redis-server": "redis-server",
     "amtool": "prometheus-alertmanager",
     "chromium-headless-shell": "chromium-headless-shell",
 }
@@ -31,13 +34,19 @@ def _found(tool: str) -> str | None:
     path = shutil.which(tool)
     may = os.geteuid() == 0 or os.environ.get("CI") == "true"
     if path is None and may and shutil.which("apt-get"):
-        sudo = [] if os.geteuid() == 0 else ["sudo", "-n"]
-        _run(*sudo, "apt-get", "update", "-qq")
-        _run(*sudo, "apt-get", "install", "-y", "-qq", "--no-install-recommends", PACKAGES[tool])
-        if shutil.which("systemctl"):
-            _run(*sudo, "systemctl", "disable", "--now", PACKAGES[tool])
-        path = shutil.which(tool)
+        with Path(tempfile.gettempdir(), f"llm-sidecar-tests-{os.getuid()}.lock").open("w") as one_at_a_time:
+            fcntl.flock(one_at_a_time, fcntl.LOCK_EX)
+            path = shutil.which(tool) or _installed(tool)
     return path
+
+
+def _installed(tool: str) -> str | None:
+    sudo = [] if os.geteuid() == 0 else ["sudo", "-n"]
+    _run(*sudo, "apt-get", "update", "-qq")
+    _run(*sudo, "apt-get", "install", "-y", "-qq", "--no-install-recommends", PACKAGES[tool])
+    if shutil.which("systemctl"):
+        _run(*sudo, "systemctl", "disable", "--now", PACKAGES[tool])
+    return shutil.which(tool)
 
 
 def need(tool: str) -> str:
