@@ -92,8 +92,14 @@ def describe(kind: type, bound: Bound) -> str:
     return f"{noun} from {bound.low:g} to {bound.high:g}"
 
 
-def hints(cls: type) -> dict[str, Any]:
-    return get_type_hints(cls, include_extras=True)
+_HINTS: Final[dict[type, Mapping[str, Any]]] = {}
+
+
+def hints(cls: type) -> Mapping[str, Any]:
+    """Worked out once: a file asks for them with every field that it sets."""
+    if cls not in _HINTS:
+        _HINTS[cls] = get_type_hints(cls, include_extras=True)
+    return _HINTS[cls]
 
 
 @dataclass(frozen=True, slots=True)

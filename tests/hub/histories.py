@@ -14,7 +14,7 @@ from typing import Any
 from tests.hub.cases import ANTHROPIC, CHAT, GEMINI, RESPONSES
 
 Json = dict[str, Any]
-SEALED = "c2VhbGVkLWJ5LWl0cy1wcm92aWRlcg"
+SEALED = "c2VhbGVkLWJ5LWl0cy1wcm92aWRlcg=="
 TOOLS = ("tide", "wind")
 SCHEMA: Json = {"type": "object", "properties": {"port": {"type": "string"}}, "required": ["port"]}
 

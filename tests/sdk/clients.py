@@ -186,21 +186,24 @@ async def client(lane: Lane, url: str, **options: Any) -> AsyncIterator[Client]:
 
 @dataclass(frozen=True)
 class Raised:
-    """The SDK's own exception."""
+    """The SDK's own exception. `code`: the word by which it tells the cause."""
 
     kind: str
     status: int
     message: str
+    code: str = ""
 
 
 async def outcome(asking: Awaitable[T]) -> T | Raised:
     """What an SDK raises that is no error of a provider goes on: the test is wrong then."""
     try:
         return await asking
-    except (openai.APIStatusError, anthropic.APIStatusError) as error:
-        return Raised(type(error).__name__, error.status_code, str(error))
+    except openai.APIStatusError as error:
+        return Raised(type(error).__name__, error.status_code, str(error), error.code or "")
+    except anthropic.APIStatusError as error:
+        return Raised(type(error).__name__, error.status_code, str(error), error.type or "")
     except genai.errors.APIError as error:
-        return Raised(type(error).__name__, error.code, str(error))
+        return Raised(type(error).__name__, error.code, str(error), error.status or "")
 
 
 async def in_all(lanes: Iterable[Lane], one: Callable[[Lane], Awaitable[T]]) -> dict[str, T]:

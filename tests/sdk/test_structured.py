@@ -31,36 +31,37 @@ SCHEMA = Weather.model_json_schema()
 # ---- a schema, as each SDK takes it ----------------------------------------------------------
 
 
-async def chat_schema(sdk: Chat, *, stream: bool) -> Any:
-    asked: dict[str, Any] = {"model": "m", "messages": ASKED, "response_format": Weather}
+async def chat_schema(sdk: Chat, *, stream: bool, **more: Any) -> Any:
+    asked: dict[str, Any] = {"model": "m", "messages": ASKED, "response_format": Weather, **more}
     if not stream:
         return (await sdk.sdk.chat.completions.parse(**asked)).choices[0].message.parsed
     async with sdk.sdk.chat.completions.stream(**asked) as events:
         return (await events.get_final_completion()).choices[0].message.parsed
 
 
-async def responses_schema(sdk: Responses, *, stream: bool) -> Any:
-    asked: dict[str, Any] = {"model": "m", "input": "how is it in Oslo?", "text_format": Weather}
+async def responses_schema(sdk: Responses, *, stream: bool, **more: Any) -> Any:
+    asked: dict[str, Any] = {"model": "m", "input": "how is it in Oslo?", "text_format": Weather, **more}
     if not stream:
         return (await sdk.sdk.responses.parse(**asked)).output_parsed
     async with sdk.sdk.responses.stream(**asked) as events:
         return (await events.get_final_response()).output_parsed
 
 
-async def anthropic_schema(sdk: Messages, *, stream: bool) -> Any:
+async def anthropic_schema(sdk: Messages, *, stream: bool, **more: Any) -> Any:
     asked: dict[str, Any] = {"model": "m", "max_tokens": 99, "messages": ASKED, "output_format": Weather}
+    asked |= more
     if not stream:
         return (await sdk.sdk.messages.parse(**asked)).parsed_output
     async with sdk.sdk.messages.stream(**asked) as events:
         return (await events.get_final_message()).parsed_output
 
 
-async def gemini_schema(sdk: Gemini, *, stream: bool) -> Any:
+async def gemini_schema(sdk: Gemini, *, stream: bool, **more: Any) -> Any:
     config: Any = {"response_mime_type": "application/json", "response_schema": Weather}
     if not stream:
-        answer = await sdk.sdk.models.generate_content(model="m", contents="Oslo?", config=config)
-        return answer.parsed
-    return Weather.model_validate_json((await sdk.ask("Oslo?", stream=True, config=config)).text)
+        asked: dict[str, Any] = {"model": "m", "contents": "Oslo?", "config": config, **more}
+        return (await sdk.sdk.models.generate_content(**asked)).parsed
+    return Weather.model_validate_json((await sdk.ask("Oslo?", stream=True, config=config, **more)).text)
 
 
 # ---- JSON without a schema, and arguments of a tool ------------------------------------------
@@ -81,13 +82,14 @@ async def gemini_json(sdk: Gemini, *, stream: bool) -> Any:
     return Weather(**json.loads(said.text))
 
 
-async def chat_tool(sdk: Chat, *, stream: bool) -> Any:
+async def chat_tool(sdk: Chat, *, stream: bool, **more: Any) -> Any:
     function = {"name": "weather", "parameters": SCHEMA}
     asked: dict[str, Any] = {
         "model": "m",
         "messages": ASKED,
         "tools": [{"type": "function", "function": function}],
         "tool_choice": {"type": "function", "function": {"name": "weather"}},
+        **more,
     }
     answer: Any
     if not stream:
@@ -99,12 +101,13 @@ async def chat_tool(sdk: Chat, *, stream: bool) -> Any:
     return Weather.model_validate_json(call.function.arguments)
 
 
-async def responses_tool(sdk: Responses, *, stream: bool) -> Any:
+async def responses_tool(sdk: Responses, *, stream: bool, **more: Any) -> Any:
     asked: dict[str, Any] = {
         "model": "m",
         "input": "Oslo?",
         "tools": [{"type": "function", "name": "weather", "parameters": SCHEMA, "strict": False}],
         "tool_choice": {"type": "function", "name": "weather"},
+        **more,
     }
     answer: Any
     if not stream:
@@ -116,13 +119,14 @@ async def responses_tool(sdk: Responses, *, stream: bool) -> Any:
     return Weather.model_validate_json(call.arguments)
 
 
-async def anthropic_tool(sdk: Messages, *, stream: bool) -> Any:
+async def anthropic_tool(sdk: Messages, *, stream: bool, **more: Any) -> Any:
     asked: dict[str, Any] = {
         "model": "m",
         "max_tokens": 99,
         "messages": ASKED,
         "tools": [{"name": "weather", "input_schema": SCHEMA}],
         "tool_choice": {"type": "tool", "name": "weather"},
+        **more,
     }
     answer: Any
     if not stream:
@@ -134,13 +138,13 @@ async def anthropic_tool(sdk: Messages, *, stream: bool) -> Any:
     return Weather(**call.input)
 
 
-async def gemini_tool(sdk: Gemini, *, stream: bool) -> Any:
+async def gemini_tool(sdk: Gemini, *, stream: bool, **more: Any) -> Any:
     config: Any = {
         "tools": [{"function_declarations": [{"name": "weather", "parameters_json_schema": SCHEMA}]}],
         "tool_config": {"function_calling_config": {"mode": "ANY"}},
         "automatic_function_calling": {"disable": True},
     }
-    asked: dict[str, Any] = {"model": "m", "contents": "Oslo?", "config": config}
+    asked: dict[str, Any] = {"model": "m", "contents": "Oslo?", "config": config, **more}
     if not stream:
         calls = (await sdk.sdk.models.generate_content(**asked)).function_calls or []
     else:
