@@ -30,7 +30,7 @@ from sidecar.hub.conversation import (
 )
 from sidecar.hub.emulation import constrained
 from sidecar.hub.reading import Object
-from sidecar.hub.writing import LEAST_BUDGET, Ledger, as_object, encode, merged, titled
+from sidecar.hub.writing import LEAST_BUDGET, Ledger, as_object, encode, merged, spoken_last, titled
 
 SYSTEM = Role.SYSTEM  # looking it up costs more than comparing it
 _SAID = {Choice.AUTO: "auto", Choice.REQUIRED: "any", Choice.NONE: "none"}
@@ -44,6 +44,8 @@ def write(conversation: Conversation, facts: Facts) -> Written:
     if sampling.choices is not None and sampling.choices > 1:
         ledger.refuse(conversation.named_as("sampling.choices"), "one answer is all that can be asked for")
     conversation, emulated, words = constrained(conversation, ledger, schema=facts.schema is True, json=False)
+    if facts.system_anywhere is not True:
+        conversation = spoken_last(conversation, ledger)
     system, messages = _messages(conversation, facts, ledger)
     limit = sampling.max_output or facts.max_output or DEFAULT_OUTPUT
     if facts.max_output is not None and limit > facts.max_output:
@@ -60,7 +62,7 @@ def write(conversation: Conversation, facts: Facts) -> Written:
         body["output_config"] = {
             "format": {"type": "json_schema", "schema": titled(conversation.format, ledger)}
         }
-    if system:
+    if any(text.strip() for text in system):
         body["system"] = merged(system)
     if tools:
         body["tools"] = tools
@@ -80,7 +82,7 @@ def write(conversation: Conversation, facts: Facts) -> Written:
 def _messages(conversation: Conversation, facts: Facts, ledger: Ledger) -> tuple[list[str], list[Object]]:
     system: list[str] = []
     messages: list[Object] = []
-    last: Role | None = None
+    speaker: Role | None = None
     for turn in conversation.turns:
         role = turn.role
         if turn.rest:
@@ -107,18 +109,21 @@ def _messages(conversation: Conversation, facts: Facts, ledger: Ledger) -> tuple
                 blocks += _seldom(part, turn, facts, ledger)
         if not blocks:
             continue  # said nothing: an empty turn is refused there
-        if role is last:
+        if role is speaker:
             messages[-1]["content"] += blocks
         else:
             messages.append({"role": role._value_, "content": blocks})
-            last = role
+            speaker = role
     for message in messages:  # results first: what else the user says comes after them
         if len(message["content"]) > 1 and message["role"] == "user":
             message["content"].sort(key=_behind_results)
     if not messages or messages[0]["role"] != "user":
         first = next((t for t in conversation.turns if t.role is not Role.SYSTEM and t.parts), None)
         ledger.refuse(first.parts[0].at if first else "messages", "no user begins it")
-    if conversation.turns[-1].role is Role.ASSISTANT and messages[-1]["role"] == "assistant":
+    if messages[-1]["role"] == "assistant":
+        last = conversation.turns[-1]
+        if last.role is not Role.ASSISTANT:
+            ledger.refuse(last.at, "an empty turn asks nothing")
         _unpadded(messages[-1]["content"][-1])
     return system, messages
 

@@ -11,7 +11,8 @@ strings (arguments of tool calls) is opened on both sides, so spacing and key or
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -36,6 +37,13 @@ WORDS = frozenset(
         "propertyOrdering", "property_ordering",
     }
 )  # fmt: skip
+# fields at the top that say nothing by these values: what everybody does
+USUAL: Mapping[str, float] = {
+    "n": 1, "candidateCount": 1, "candidate_count": 1,
+    "presence_penalty": 0, "presencePenalty": 0, "frequency_penalty": 0, "frequencyPenalty": 0,
+    "top_logprobs": 0,
+}  # fmt: skip
+_AT_THE_TOP = re.compile(r"(?:generation_?[Cc]onfig\.)?\w+").fullmatch
 OPENED = 64 * 1024  # characters of a string that may be JSON
 
 
@@ -59,6 +67,8 @@ def silent(source: bytes, target: bytes, losses: Iterable[Loss]) -> list[str]:
             found = found or (leaf.isdecimal() and float(leaf) in numbers)  # of protocol buffers
         else:
             found = leaf in numbers or f"{leaf:g}" in exact
+            if not found and leaf == USUAL.get(path.rpartition(".")[2]) and _AT_THE_TOP(path):
+                continue
         if not found and not any(_under(path, field) for field in named):
             missing.append(path)
     return missing

@@ -33,7 +33,7 @@ from sidecar.hub.conversation import (
 )
 from sidecar.hub.emulation import constrained
 from sidecar.hub.reading import Object
-from sidecar.hub.writing import Ledger, as_object, encode, titled
+from sidecar.hub.writing import Ledger, as_object, encode, spoken_last, titled
 
 ASSISTANT, SYSTEM = Role.ASSISTANT, Role.SYSTEM  # looking one up costs more than comparing it
 MOST_STOPS = 5  # of Google's own reference
@@ -55,6 +55,7 @@ def write(conversation: Conversation, facts: Facts) -> Written:
     native = facts.schema is not False and (newer or not conversation.tools)
     source = conversation
     conversation, emulated, instructed = constrained(conversation, ledger, schema=native, json=native)
+    conversation = spoken_last(conversation, ledger)
     system, contents = _contents(conversation, facts, ledger, newer=newer)
     body: Object = {"contents": contents}
     if system:
@@ -139,12 +140,22 @@ def _contents(
             contents.append({"role": role, "parts": parts})
         if answers:
             _sort(contents[-1]["parts"], order)
-    if not contents:
-        ledger.refuse("messages", "there is nothing to answer")
+    _check_ends(conversation, contents, ledger)
     for content in contents:
         for part in content["parts"]:
             part.pop("#", None)
     return system, contents
+
+
+def _check_ends(conversation: Conversation, contents: list[Object], ledger: Ledger) -> None:
+    if not contents:
+        ledger.refuse("messages", "there is nothing to answer")
+    last = conversation.turns[-1]
+    if contents[-1]["role"] == "model" and last.role is not ASSISTANT:
+        ledger.refuse(last.at, "an empty turn asks nothing")
+    if contents[0]["role"] == "model" and any("functionCall" in part for part in contents[0]["parts"]):
+        first = next(turn for turn in conversation.turns if turn.role is ASSISTANT and turn.parts)
+        ledger.refuse(first.parts[0].at, "no user begins it")
 
 
 def _sort(parts: list[Object], order: dict[str, int]) -> None:
@@ -157,7 +168,8 @@ def _texts(turn: Turn, ledger: Ledger) -> Iterable[Object]:
     for part in turn.parts:
         if isinstance(part, TextPart):
             ledger.rest(part.rest, part.at)
-            yield {"text": part.text}
+            if part.text.strip():
+                yield {"text": part.text}
         else:
             ledger.refuse(part.at, "a system prompt of text only")
 

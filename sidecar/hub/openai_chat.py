@@ -80,7 +80,7 @@ class OpenAIChat:
         fields = document(body)
         choice, named = _choice(fields)
         output = take(fields, "max_completion_tokens", int)
-        older = take(fields, "max_tokens", int)
+        older = take(fields, "max_tokens", int) if output is None else None  # two limits: one stays, told
         options = fields.get("stream_options")
         wants_usage = isinstance(options, dict) and options.get("include_usage") is True
         if isinstance(options, dict) and set(options) <= {"include_usage", "include_obfuscation"}:
@@ -317,10 +317,8 @@ def _part(part: Object, at: str) -> Part:
     if kind == "file" and isinstance(inner, dict):
         name, named = str(inner.get("filename") or ""), f"{at}.file.filename"
         if isinstance(inner.get("file_data"), str):
-            media = _media(MediaKind.DOCUMENT, inner["file_data"], beside, at)
-            return MediaPart(
-                media.kind, media.type, media.data, media.url, name=name, name_at=named, rest=beside, at=at
-            )
+            kind, data = data_url(inner["file_data"]) or ("", inner["file_data"])  # base64 alone: of what?
+            return MediaPart(MediaKind.DOCUMENT, kind, data, name=name, name_at=named, rest=beside, at=at)
         if isinstance(inner.get("file_id"), str):
             return MediaPart(
                 MediaKind.DOCUMENT, file=inner["file_id"], name=name, name_at=named, rest=beside, at=at

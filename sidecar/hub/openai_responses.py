@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from msgspec.structs import replace
+
 from sidecar.hub.base import Facts, Written
 from sidecar.hub.conversation import (
     NOTHING,
@@ -167,25 +169,54 @@ def _instructions(fields: Object) -> Iterable[Turn]:
         yield Turn(Role.SYSTEM, (TextPart(said, at="instructions"),), at="instructions")
 
 
-def _turns(fields: Object) -> Iterable[Turn]:
+def _turns(fields: Object) -> list[Turn]:
     text = take(fields, "input", str)
     if text is not None:
-        yield Turn(Role.USER, (TextPart(text, at="input"),), at="input")
-        return
+        return [Turn(Role.USER, (TextPart(text, at="input"),), at="input")]
     names: dict[str, str] = {}
+    told: list[Turn] = []
     held: list[Turn] = []  # what the model said last: it may go on
+    called = answered = 0  # calls and results so far
+    late = False
     for index, item in enumerate(objects(fields, "input")):
         at = f"input{PLACE[index]}"
         turn = _plain(item, at, names) or _item(item, at, names)
         if turn.role is ASSISTANT:
+            late = late or (not held and answered < called)
             held.append(turn)
-            continue
-        if held:
-            yield _joined(held)
-            held = []
-        yield turn
+        else:
+            if held:
+                told.append(_joined(held))
+                held = []
+            if _is_result(turn):
+                answered += 1
+            else:
+                late = late or answered < called
+            told.append(turn)
+        called = len(names)
     if held:
-        yield _joined(held)
+        told.append(_joined(held))
+    return _behind_their_calls(told) if late else told
+
+
+def _is_result(turn: Turn) -> bool:
+    return bool(turn.parts) and type(turn.parts[0]) is ToolResultPart
+
+
+def _behind_their_calls(turns: list[Turn]) -> list[Turn]:
+    """Results may come late here, when others have spoken; elsewhere they follow the turn with their call."""
+    results: dict[str, list[Turn]] = {}
+    for turn in turns:
+        if _is_result(turn) and isinstance(turn.parts[0], ToolResultPart):
+            results.setdefault(turn.parts[0].id, []).append(turn)
+    placed: list[Turn] = []
+    for turn in turns:
+        if not _is_result(turn):
+            placed.append(turn)
+            for part in turn.parts:
+                if isinstance(part, ToolUsePart):
+                    placed += results.pop(part.id, ())
+    return [*placed, *(turn for orphans in results.values() for turn in orphans)]
 
 
 def _joined(said: list[Turn]) -> Turn:
@@ -292,9 +323,10 @@ def _part(part: Object, at: str) -> Part:
         name = str(part.get("filename") or "")
         rest = others(part, "type", "filename", "file_data", "file_url", "file_id")
         form = MediaPart(MediaKind.DOCUMENT, name=name, name_at=f"{at}.filename", rest=rest, at=at)
-        return _media(
-            MediaKind.DOCUMENT, part.get("file_data") or part.get("file_url"), part.get("file_id"), form
-        )
+        data = part.get("file_data")
+        if isinstance(data, str) and data and data_url(data) is None:  # base64 alone
+            return replace(form, data=data)
+        return _media(MediaKind.DOCUMENT, data or part.get("file_url"), part.get("file_id"), form)
     return OwnPart(kind, part, at=at)
 
 

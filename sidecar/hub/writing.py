@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import NoReturn
 
 import msgspec
+from msgspec.structs import replace
 
 from sidecar.hub.conversation import (
     Conversation,
@@ -20,6 +21,7 @@ from sidecar.hub.conversation import (
     Format,
     Json,
     Rest,
+    Role,
     ToolResultPart,
     ToolUsePart,
     Unrepresentable,
@@ -172,6 +174,23 @@ class Ledger:
         if thinking.effort is Effort.MINIMAL:
             self.lose_field("thinking", "clamped")  # there is no budget as small as that
         return {**BUDGETS, **MORE}.get(thinking.effort, 0)
+
+
+def spoken_last(conversation: Conversation, ledger: Ledger) -> Conversation:
+    """Where instructions go to the front: those behind the model's last words are the user's instead.
+
+    Else those words would be the end, which reads as a wish that the model goes on with them.
+    """
+    turns = conversation.turns
+    first = len(turns)
+    while first and turns[first - 1].role is Role.SYSTEM:
+        first -= 1
+    if first in {0, len(turns)} or turns[first - 1].role is not Role.ASSISTANT:
+        return conversation
+    for turn in turns[first:]:
+        ledger.lose(turn.at, "merged")
+    users = [replace(turn, role=Role.USER) for turn in turns[first:]]
+    return replace(conversation, turns=(*turns[:first], *users))
 
 
 def fitting(ident: str) -> str:

@@ -1,0 +1,122 @@
+"""What is legal in one dialect and would be an error in another: found by generated conversations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sidecar.hub.audit import silent
+from sidecar.hub.conversation import Unrepresentable
+from tests.hub.cases import ANTHROPIC, CHAT, DIALECTS, GEMINI, RESPONSES
+from tests.hub.test_hard import body_of, crossed
+
+HELLO = {"role": "user", "content": "hello"}
+
+
+def called(ident: str) -> dict[str, Any]:
+    return {"type": "function_call", "call_id": ident, "name": "tide", "arguments": "{}"}
+
+
+def answered(ident: str) -> dict[str, Any]:
+    return {"type": "function_call_output", "call_id": ident, "output": f"of {ident}"}
+
+
+LATE = {
+    "model": "m",
+    "input": [
+        HELLO,
+        called("a"),
+        called("b"),
+        answered("b"),
+        {"role": "user", "content": "hurry"},
+        called("c"),
+        answered("a"),
+        answered("c"),
+    ],
+}
+
+
+def test_a_result_that_comes_late_in_responses_stands_behind_its_call_elsewhere() -> None:
+    chat = body_of(crossed(RESPONSES, CHAT, LATE))["messages"]
+    assert [message.get("tool_call_id", message["role"]) for message in chat] == [
+        "user", "assistant", "a", "b", "user", "assistant", "c",
+    ]  # fmt: skip
+    messages = body_of(crossed(RESPONSES, ANTHROPIC, LATE))["messages"]
+    kinds = [
+        [block.get("tool_use_id", block["type"]) for block in message["content"]] for message in messages
+    ]
+    assert kinds == [["text"], ["tool_use", "tool_use"], ["a", "b", "text"], ["tool_use"], ["c"]]
+    contents = body_of(crossed(RESPONSES, GEMINI, LATE))["contents"]
+    assert [["functionCall" in part for part in content["parts"]] for content in contents] == [
+        [False], [True, True], [False, False, False], [True], [False],
+    ]  # fmt: skip
+
+
+def test_an_instruction_behind_the_models_last_words_is_the_users() -> None:
+    """At the front it would leave those words at the end: a wish that the model goes on with them."""
+    turns = [HELLO, {"role": "assistant", "content": "Hi."}, {"role": "system", "content": "In verse."}]
+    body = {"model": "m", "messages": turns}
+
+    for target, place in ((ANTHROPIC, "messages"), (GEMINI, "contents")):
+        written = crossed(CHAT, target, body)
+        assert ["user", "user"] == [turn["role"] for turn in body_of(written)[place]][::2]
+        assert [("messages[2]", "merged")] == [(loss.field, loss.how) for loss in written.losses]
+
+
+@pytest.mark.parametrize("target", [ANTHROPIC, GEMINI])
+def test_an_empty_turn_of_the_user_is_no_wish_to_go_on(target: str) -> None:
+    turns = [HELLO, {"role": "assistant", "content": "Hi."}, {"role": "user", "content": ""}]
+
+    with pytest.raises(Unrepresentable, match=r"messages\[2\]"):
+        crossed(CHAT, target, {"model": "m", "messages": turns})
+
+
+def test_a_blank_instruction_is_none() -> None:
+    body = {"model": "m", "messages": [{"role": "system", "content": " "}, HELLO]}
+
+    assert "system" not in body_of(crossed(CHAT, ANTHROPIC, body))
+    assert "systemInstruction" not in body_of(crossed(CHAT, GEMINI, body))
+
+
+@pytest.mark.parametrize("target", [ANTHROPIC, GEMINI])
+def test_a_call_that_no_user_asked_for_is_refused_by_name(target: str) -> None:
+    with pytest.raises(Unrepresentable, match=r"input\[0\]"):
+        crossed(RESPONSES, target, {"model": "m", "input": [called("a"), answered("a")]})
+
+
+def test_what_everybody_does_is_no_loss() -> None:
+    """Or a route that fails on losses would fail whoever says what is usual."""
+    said: dict[str, Any] = {
+        CHAT: {"messages": [HELLO], "n": 1, "presence_penalty": 0, "frequency_penalty": 0.0},
+        GEMINI: {
+            "contents": [{"role": "user", "parts": [{"text": "hello"}]}],
+            "generationConfig": {"candidateCount": 1, "presencePenalty": 0},
+        },
+    }
+    for source, body in said.items():
+        for target in {*DIALECTS} - {source}:
+            written = crossed(source, target, body)
+            assert (() if target != RESPONSES else written.losses) == written.losses
+            assert [] == silent(bytes(str(body).replace("'", '"'), "utf-8"), written.body, ())
+
+
+def test_a_second_limit_is_told() -> None:
+    body = {"model": "m", "messages": [HELLO], "max_tokens": 5, "max_completion_tokens": 7}
+
+    assert ["max_tokens"] == [loss.field for loss in crossed(CHAT, ANTHROPIC, body).losses]
+
+
+BARE = {
+    CHAT: ("messages", {"type": "file", "file": {"file_data": "JVBERi0="}}),
+    RESPONSES: ("input", {"type": "input_file", "file_data": "JVBERi0="}),
+}
+
+
+@pytest.mark.parametrize("source", BARE)
+def test_a_files_bytes_without_their_type_are_no_address(source: str) -> None:
+    place, part = BARE[source]
+    body = {"model": "m", place: [{"role": "user", "content": [part]}]}
+    (block,) = body_of(crossed(source, ANTHROPIC, body))["messages"][0]["content"]
+
+    assert {"type": "base64", "media_type": "application/pdf", "data": "JVBERi0="} == block["source"]
