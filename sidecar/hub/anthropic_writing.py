@@ -165,6 +165,7 @@ def _call(part: ToolUsePart, ledger: Ledger) -> Object:
 def _seldom(part: Part, turn: Turn, facts: Facts, ledger: Ledger) -> Iterable[Object]:
     match part:
         case RefusalPart(text=text):
+            ledger.rest(part.rest, part.at)
             ledger.lose(part.at, "merged")  # a text like others
             if text.strip():
                 yield {"type": "text", "text": text}
@@ -252,7 +253,7 @@ def _sampling(
     body: Object, conversation: Conversation, facts: Facts, ledger: Ledger, *, forced: bool
 ) -> None:
     sampling = conversation.sampling
-    thinks = _think(body, conversation, facts, ledger, forced=forced)
+    thinks = _think(body, facts, ledger, forced=forced)
     for name in ("temperature", "top_p", "top_k"):
         value = getattr(sampling, name)
         if value is None:
@@ -274,7 +275,7 @@ def _sampling(
             ledger.lose_field(f"sampling.{name}")
 
 
-def _think(body: Object, conversation: Conversation, facts: Facts, ledger: Ledger, *, forced: bool) -> bool:
+def _think(body: Object, facts: Facts, ledger: Ledger, *, forced: bool) -> bool:
     """Set the thinking; True where it is on. Off where the dialect forbids it: beside a forced tool,
     and where the last answer is a call whose thoughts another provider had."""
     budget = ledger.budget()
@@ -288,8 +289,8 @@ def _think(body: Object, conversation: Conversation, facts: Facts, ledger: Ledge
         if facts.thinking is True:  # some think unless they are told not to
             body["thinking"] = {"type": "disabled"}
         return False
-    said = next((turn for turn in reversed(conversation.turns) if turn.role is Role.ASSISTANT), None)
-    looping = said is not None and any(isinstance(part, ToolUsePart) for part in said.parts)
+    said = next((each for each in reversed(body["messages"]) if each["role"] == "assistant"), {"content": ()})
+    looping = any(block["type"] == "tool_use" for block in said["content"])
     room = body["max_tokens"] - LEAST_BUDGET
     if forced or (looping and not facts.same_provider) or facts.thinking is False or room < LEAST_BUDGET:
         ledger.lose_field("thinking")

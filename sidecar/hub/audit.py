@@ -5,7 +5,8 @@ name, argument and payload of the source has to stand somewhere in the target, w
 a longer text (turns are merged, prompts are hoisted). What does not, and is under no reported loss,
 was lost silently: a bug of ours, found without anybody having thought of that field.
 
-Only words that dialects spell differently are left out: roles, types, ids, modes. JSON inside
+Only words that dialects spell differently are left out: roles, types, ids, modes; but below arguments and
+schemas every word is the client's own. JSON inside
 strings (arguments of tool calls) is opened on both sides, so spacing and key order do not matter.
 """
 
@@ -33,10 +34,13 @@ WORDS = frozenset(
         # how much to think
         "effort", "reasoning_effort", "thinkingLevel", "thinking_level", "budget_tokens", "thinkingBudget",
         "thinking_budget", "include_thoughts", "includeThoughts", "summary",
-        # an order, told by the order of what it names
-        "propertyOrdering", "property_ordering",
     }
 )  # fmt: skip
+# below these, if they are objects, every word is the client's own
+OWN = frozenset(
+    {"input", "args", "response", "schema", "input_schema", "parametersJsonSchema", "responseJsonSchema"}
+)
+ORDERS = frozenset({"propertyOrdering", "property_ordering"})  # told by the order of what they name
 # fields at the top that say nothing by these values: what everybody does
 USUAL: Mapping[str, float] = {
     "n": 1, "candidateCount": 1, "candidate_count": 1,
@@ -63,26 +67,42 @@ def silent(source: bytes, target: bytes, losses: Iterable[Loss]) -> list[str]:
     for path, leaf in _leaves(msgspec.json.decode(source), "", words=False):
         if isinstance(leaf, str):
             held = data_url(leaf)  # its type is a word of each dialect's own
-            found = leaf in exact or (leaf if held is None else held[1]).strip() in everything
+            found = leaf in exact or _stands((leaf if held is None else held[1]).strip(), everything)
             found = found or (leaf.isdecimal() and float(leaf) in numbers)  # of protocol buffers
         else:
             found = leaf in numbers or f"{leaf:g}" in exact
             if not found and leaf == USUAL.get(path.rpartition(".")[2]) and _AT_THE_TOP(path):
                 continue
-        if not found and not any(_under(path, field) for field in named):
+        if not found and not any(covers(field, path) for field in named):
             missing.append(path)
     return missing
 
 
-def _under(path: str, field: str) -> bool:
+def covers(field: str, path: str) -> bool:
+    """Does `path` stand in what `field` names?"""
     return path == field or (path.startswith(field) and path[len(field)] in ".[")
+
+
+def _stands(leaf: str, everything: str) -> bool:
+    """Does it stand there as words of their own? "us" is not said in "user"."""
+    start = everything.find(leaf)
+    while start >= 0:
+        end = start + len(leaf)
+        begun = start > 0 and leaf[:1].isalnum() and everything[start - 1].isalnum()
+        goes_on = end < len(everything) and leaf[-1:].isalnum() and everything[end].isalnum()
+        if not begun and not goes_on:
+            return True
+        start = everything.find(leaf, start + 1)
+    return False
 
 
 def _leaves(value: Any, path: str, *, words: bool) -> Iterator[tuple[str, str | float]]:
     if isinstance(value, dict):
+        value = {key: inner for key, inner in value.items() if key not in ORDERS}
         for key, inner in value.items():
-            if words or key not in WORDS:
-                yield from _leaves(inner, f"{path}.{key}" if path else key, words=words)
+            if words or key not in WORDS or isinstance(inner, (dict, list)):
+                own = words or (key in OWN and isinstance(inner, dict))
+                yield from _leaves(inner, f"{path}.{key}" if path else key, words=own)
     elif isinstance(value, list):
         for index, inner in enumerate(value):
             yield from _leaves(inner, f"{path}[{index}]", words=words)

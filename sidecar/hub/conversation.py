@@ -95,6 +95,7 @@ class ThoughtPart(Struct, frozen=True, gc=False):
 class RefusalPart(Struct, frozen=True, gc=False):
     text: str
     at: str = ""
+    rest: Rest = NOTHING
 
 
 class OwnPart(Struct, frozen=True, gc=False):

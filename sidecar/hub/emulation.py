@@ -45,7 +45,8 @@ def by_tool(conversation: Conversation, ledger: Ledger) -> tuple[Conversation, s
     name = STAND_IN
     while name in taken:
         name += "_"
-    tool = Tool(name, form.description or _ABOUT, titled(form, ledger))
+    schema = titled(replace(form, description=""), ledger)  # it is the tool's
+    tool = Tool(name, form.description or _ABOUT, schema)
     if conversation.choice is Choice.NONE or not conversation.tools:
         return replace(bare, tools=(*bare.tools, tool), choice=Choice.NAMED, named=name), name
     return replace(bare, tools=(*bare.tools, tool), choice=Choice.REQUIRED), name

@@ -185,6 +185,7 @@ def _call(part: ToolUsePart, facts: Facts, ledger: Ledger) -> Object:
 def _seldom(part: Part, facts: Facts, ledger: Ledger) -> Iterable[Object]:
     match part:
         case RefusalPart(text=text):
+            ledger.rest(part.rest, part.at)
             ledger.lose(part.at, "merged")  # a text like others
             if text:
                 yield {"text": text}

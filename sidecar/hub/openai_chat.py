@@ -304,18 +304,19 @@ def _part(part: Object, at: str) -> Part:
     if kind in {"text", "input_text"} and isinstance(part.get("text"), str):
         return TextPart(part["text"], rest=others(part, "type", "text"), at=at)
     if kind == "refusal" and isinstance(inner, str):
-        return RefusalPart(inner, at=at)
+        return RefusalPart(inner, at, others(part, "type", kind))
     beside = others(part, "type", kind)
     if kind == "image_url" and isinstance(inner, dict) and isinstance(inner.get("url"), str):
-        return _media(MediaKind.IMAGE, inner["url"], {**others(inner, "url"), **beside}, at)
+        return _media(MediaKind.IMAGE, inner["url"], {**_inner(inner, kind, "url"), **beside}, at)
     if kind == "input_audio" and isinstance(inner, dict) and isinstance(inner.get("data"), str):
         form = str(inner.get("format"))
-        rest = {**others(inner, "data", "format"), **beside}
+        rest = {**_inner(inner, kind, "data", "format"), **beside}
         return MediaPart(
             MediaKind.AUDIO, AUDIO.get(form, f"audio/{form}"), data=inner["data"], rest=rest, at=at
         )
     if kind == "file" and isinstance(inner, dict):
         name, named = str(inner.get("filename") or ""), f"{at}.file.filename"
+        beside |= _inner(inner, kind, "filename", "file_data", "file_id")
         if isinstance(inner.get("file_data"), str):
             kind, data = data_url(inner["file_data"]) or ("", inner["file_data"])  # base64 alone: of what?
             return MediaPart(MediaKind.DOCUMENT, kind, data, name=name, name_at=named, rest=beside, at=at)
@@ -324,6 +325,12 @@ def _part(part: Object, at: str) -> Part:
                 MediaKind.DOCUMENT, file=inner["file_id"], name=name, name_at=named, rest=beside, at=at
             )
     return OwnPart(kind, part, at=at)
+
+
+def _inner(fields: Object, name: str, *taken: str) -> Object:
+    """What is left of an object in a part, by names that say where it stood; `detail` is known by its own."""
+    left = others(fields, *taken)
+    return {key if key == "detail" else f"{name}.{key}": value for key, value in left.items()}
 
 
 def _media(kind: MediaKind, url: str, rest: Rest, at: str) -> MediaPart:

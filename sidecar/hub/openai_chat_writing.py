@@ -129,6 +129,7 @@ def _seldom(part: Part, turn: Turn, ledger: Ledger) -> list[Object]:
             only_users(turn, part, ledger)
             return [_media_part(part, ledger)]
         case RefusalPart(text=text):
+            ledger.rest(part.rest, part.at)
             return [{"type": "refusal", "refusal": text}]
         case OwnPart():
             ledger.refuse(part.at, f'no other dialect has "{part.name}"')

@@ -314,7 +314,7 @@ def _part(part: Object, at: str) -> Part:
     if kind in {"input_text", "output_text", "text"} and isinstance(part.get("text"), str):
         return TextPart(part["text"], rest=others(part, "type", "text"), at=at)
     if kind == "refusal" and isinstance(part.get("refusal"), str):
-        return RefusalPart(part["refusal"], at=at)
+        return RefusalPart(part["refusal"], at, others(part, "type", kind))
     if kind == "input_image":
         rest = others(part, "type", "image_url", "file_id")
         url, file = part.get("image_url"), part.get("file_id")

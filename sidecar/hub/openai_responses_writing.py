@@ -122,6 +122,7 @@ def _items(turn: Turn, facts: Facts, ledger: Ledger) -> list[Object]:
         elif isinstance(part, ToolResultPart):
             before.append(_result(part, ledger))
         elif isinstance(part, RefusalPart):
+            ledger.rest(part.rest, part.at)
             content.append({"type": "refusal", "refusal": part.text})
         elif isinstance(part, MediaPart):
             only_users(turn, part, ledger)

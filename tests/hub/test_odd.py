@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from sidecar.hub.audit import silent
@@ -97,8 +98,39 @@ def test_what_everybody_does_is_no_loss() -> None:
     for source, body in said.items():
         for target in {*DIALECTS} - {source}:
             written = crossed(source, target, body)
-            assert (() if target != RESPONSES else written.losses) == written.losses
-            assert [] == silent(bytes(str(body).replace("'", '"'), "utf-8"), written.body, ())
+            assert () == written.losses
+            assert [] == silent(msgspec.json.encode(body), written.body, ())
+
+
+def test_the_audit_looks_into_arguments_and_schemas_and_for_words_of_their_own() -> None:
+    """An "id" of the client's own is no dialect's word, and "us" is not said in "user"."""
+    call = {"type": "tool_use", "id": "t", "name": "find", "input": {"id": "ship 7", "status": "lost at sea"}}
+    form = {"type": "json_schema", "schema": {"title": "a ship of the line"}}
+    source = msgspec.json.encode({"messages": [call], "output_config": {"format": form}, "where": "us"})
+    target = msgspec.json.encode({"messages": [{"role": "user", "name": "find"}]})
+
+    assert silent(source, target, ()) == [
+        "messages[0].input.id", "messages[0].input.status", "output_config.format.schema.title", "where",
+    ]  # fmt: skip
+
+
+def test_who_calls_last_counts_by_what_is_said_and_not_by_thoughts_that_stay_behind() -> None:
+    thought = {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "Hm."}]}
+    turns = [HELLO, called("a"), answered("a"), thought, HELLO]
+    body = {"model": "m", "input": turns, "reasoning": {"effort": "high"}, "max_output_tokens": 9000}
+
+    assert "thinking" not in body_of(crossed(RESPONSES, ANTHROPIC, body))
+
+
+@pytest.mark.parametrize("target", [RESPONSES, ANTHROPIC, GEMINI])
+def test_what_stands_in_a_refusal_or_in_the_object_of_a_part_is_told_where_it_stood(target: str) -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA", "mood": "grim"}}
+    refusal = {"type": "refusal", "refusal": "No.", "mood": "grim"}
+    turns = [{"role": "user", "content": [image]}, {"role": "assistant", "content": [refusal]}, HELLO]
+
+    assert {"messages[0].content[0].image_url.mood", "messages[1].content[0].mood"} <= {
+        loss.field for loss in crossed(CHAT, target, {"model": "m", "messages": turns}).losses
+    }
 
 
 def test_a_second_limit_is_told() -> None:
