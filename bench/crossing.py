@@ -1,7 +1,7 @@
 """What translation costs the loop: a request and a stream's event, in every direction.
 
 Run as `python -m bench.crossing`; prints one JSON line: multiples of one `json.loads` of the same bytes,
-measured in turn with it, the best of many turns. A request goes the whole way that it goes when somebody
+measured in turn with it, the best of all turns. A request goes the whole way that it goes when somebody
 stands in: read, held against the model's card, written and encoded, with every loss in one list. It has
 tools and a history of 30 KB, in which questions, answers, calls and results have the lengths of an
 assistant at work. An event is one of text, read from the bytes of the target and said to the client.
@@ -13,6 +13,7 @@ from __future__ import annotations
 import gc
 import json
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from itertools import permutations
 from time import thread_time
 
@@ -32,9 +33,10 @@ from tests.hub import cases
 from tests.hub.cases import MODELS, path_of
 
 SIZE = 30_000  # bytes of the request, at least
-CALLS = 3  # requests of one run: short ones find a moment in which nobody disturbs
+CALLS = 3  # requests of one turn: short ones find a moment in which nobody disturbs
 EVENTS = 50
-RUNS = 300
+ROUNDS = 20  # every direction in each, so that all of them meet the machine's calm moments
+TURNS = 15  # of a direction, in a round
 WALL = 1_763_800_000
 CARD = Card(provider="", name="", window=200_000, output=8192, yes=frozenset(Ability))
 SSE = b"text/event-stream"
@@ -67,20 +69,29 @@ def asked(dialect: str) -> bytes:
     return body
 
 
-def multiple(work: Callable[[], object], measure: Callable[[], object], times: int) -> float:
-    """How often `measure` would fit into `work`: the best of each, in turn."""
-    best = [float("inf"), float("inf")]
-    gc.collect()
-    for _ in range(RUNS):
-        for number, one in enumerate((work, measure)):
-            began = thread_time()
-            for _ in range(times):
-                one()
-            best[number] = min(best[number], thread_time() - began)
-    return best[0] / best[1]
+@dataclass(slots=True)
+class Race:
+    """The work of one direction, and the `json.loads` it is held against: the best of each."""
+
+    work: Callable[[], object]
+    measure: Callable[[], object]
+    times: int  # of each in one turn
+    best: list[float] = field(default_factory=lambda: [float("inf")] * 2)
+
+    def run(self, turns: int) -> None:
+        for _ in range(turns):
+            for number, one in enumerate((self.work, self.measure)):
+                began = thread_time()
+                for _ in range(self.times):
+                    one()
+                self.best[number] = min(self.best[number], thread_time() - began)
+
+    def multiple(self) -> float:
+        """How often `measure` would fit into `work`."""
+        return self.best[0] / self.best[1]
 
 
-def request(client: str, target: str) -> float:
+def request(client: str, target: str) -> Race:
     body, path, model = asked(client), path_of(client), MODELS[target]
     way = Way(target, translated=True)
 
@@ -90,10 +101,10 @@ def request(client: str, target: str) -> float:
         assert isinstance(fit, Fit)
         obeyed(target, written(conversation, fit, CARD, way, model).body, ())
 
-    return multiple(cross, lambda: json.loads(body), CALLS)
+    return Race(cross, lambda: json.loads(body), CALLS)
 
 
-def event(client: str, target: str) -> float:
+def event(client: str, target: str) -> Race:
     """The client's voice of an event of text, behind the target's reader."""
     ident = "0" * 32
     voice = TONGUES[target].voice(ASKED, ident=ident, created=WALL)
@@ -107,14 +118,20 @@ def event(client: str, target: str) -> float:
     def cross() -> None:
         mouth.say(undoing.turn(reader.feed(one).deltas))
 
-    return multiple(cross, lambda: json.loads(payload), EVENTS)
+    return Race(cross, lambda: json.loads(payload), EVENTS)
 
 
 def main() -> None:
     pairs = [*permutations(TONGUES, 2)]
+    races = {what.__name__: {pair: what(*pair) for pair in pairs} for what in (request, event)}
+    gc.collect()
+    for _ in range(ROUNDS):
+        for of_kind in races.values():
+            for race in of_kind.values():
+                race.run(TURNS)
     found = {
-        what.__name__: {f"{client} to {target}": round(what(client, target), 2) for client, target in pairs}
-        for what in (request, event)
+        what: {" to ".join(pair): round(race.multiple(), 2) for pair, race in of_kind.items()}
+        for what, of_kind in races.items()
     }
     print(json.dumps(found))
 

@@ -138,7 +138,7 @@ def _contents(
             contents[-1]["parts"] += parts
         else:
             contents.append({"role": role, "parts": parts})
-        if answers:
+        if answers and len(contents[-1]["parts"]) > 1:
             _sort(contents[-1]["parts"], order)
     _check_ends(conversation, contents, ledger)
     for content in contents:

@@ -222,7 +222,7 @@ def _behind_their_calls(turns: list[Turn]) -> list[Turn]:
 def _joined(said: list[Turn]) -> Turn:
     if len(said) == 1:
         return said[0]
-    rest = {key: value for turn in said for key, value in turn.rest.items()}
+    rest = {key: value for turn in said if turn.rest for key, value in turn.rest.items()}
     return Turn(ASSISTANT, tuple([part for turn in said for part in turn.parts]), "", rest or NOTHING)
 
 

@@ -47,7 +47,8 @@ def test_the_report_has_a_row_for_each_direction():
 
 
 def test_every_direction_is_measured(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    monkeypatch.setattr(crossing, "RUNS", 1)
+    monkeypatch.setattr(crossing, "ROUNDS", 1)
+    monkeypatch.setattr(crossing, "TURNS", 1)
 
     crossing.main()
 
