@@ -94,8 +94,11 @@ def of_conversation(conversation: Conversation, size: int) -> Features:
                 late = late or turn.at
         for part in turn.parts:
             kind = type(part)
-            if kind is not TextPart and kind is not ToolUsePart:  # most are
-                seen.part(part)
+            if kind is TextPart or kind is ToolUsePart:  # most are
+                continue
+            for inner in part.parts if isinstance(part, ToolResultPart) else (part,):
+                if type(inner) is not TextPart:
+                    seen.part(inner)
     sampling, thinking = conversation.sampling, conversation.thinking
     named = conversation.named_as
     last = conversation.turns[-1] if conversation.turns else None
@@ -147,10 +150,6 @@ class _Seen:
 
     def part(self, part: Part) -> None:
         match part:
-            case ToolResultPart():
-                for inner in part.parts:
-                    if type(inner) is not TextPart:
-                        self.part(inner)
             case MediaPart():
                 self.counts[part.kind] += 1
                 self.bytes += len(part.data)

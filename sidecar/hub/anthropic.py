@@ -224,7 +224,7 @@ def _plain(block: Object, at: str, names: dict[str, str]) -> Part:
         if fields == 4 and type(ident) is str and type(name) is str and type(given) is dict:
             if ident:
                 names[ident] = name
-            return ToolUsePart(ident, name, text_json(given), NOTHING, at)
+            return ToolUsePart(ident, name, text_json(given), NOTHING, at, given)
     elif kind == "tool_result":
         ident, text = block.get("tool_use_id"), block.get("content")
         if fields == 3 and type(ident) is str and type(text) is str:

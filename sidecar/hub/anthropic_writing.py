@@ -156,7 +156,7 @@ def _texts(turn: Turn, ledger: Ledger) -> Iterable[str]:
 def _call(part: ToolUsePart, ledger: Ledger) -> Object:
     if part.rest:
         ledger.rest(part.rest, part.at)
-    given = as_object(part.arguments)
+    given = as_object(part.arguments) if part.given is None else part.given
     if given is None:
         ledger.refuse(part.at, "arguments that are no JSON object")
     return {"type": "tool_use", "id": ledger.id_of(part), "name": part.name, "input": given}

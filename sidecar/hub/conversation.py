@@ -64,13 +64,15 @@ class MediaPart(Struct, frozen=True, gc=False):
 
 
 class ToolUsePart(Struct, frozen=True, gc=False):
-    """The model called a tool. `arguments` is JSON text, as the model wrote it."""
+    """The model called a tool. `arguments` is JSON text, as the model wrote it; `given` is the object that
+    it was in a dialect that has them as one."""
 
     id: str  # "" where the dialect has none (Gemini)
     name: str
     arguments: str
     rest: Rest = NOTHING
     at: str = ""
+    given: Mapping[str, Json] | None = None
 
 
 class ToolResultPart(Struct, frozen=True, gc=False):

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from itertools import groupby
+from operator import attrgetter
 from urllib.parse import unquote
 
 from msgspec.structs import replace
@@ -218,37 +220,20 @@ def _system(top: Fields) -> Iterable[Turn]:
         yield Turn(Role.SYSTEM, tuple(_parts(content, {})), rest=content.fields, at=place)
 
 
-def _turns(top: Fields) -> Iterable[Turn]:
-    """The model's neighbours are one turn: of a stream Google's SDK keeps every chunk as a content."""
-    said: list[Turn] = []
-    for turn in _contents(top):
-        if turn.role is ASSISTANT:
-            said.append(turn)
-            continue
-        if said:
-            yield _joined(said)
-            said = []
-        yield turn
-    if said:
-        yield _joined(said)
-
-
-def _joined(said: list[Turn]) -> Turn:
-    if len(said) == 1:
-        return said[0]
-    rest = {f"{turn.at}.{key}": value for turn in said for key, value in turn.rest.items()}
-    return Turn(ASSISTANT, tuple([part for turn in said for part in turn.parts]), "", rest or NOTHING)
-
-
-def _contents(top: Fields) -> Iterable[Turn]:
+def _turns(top: Fields) -> list[Turn]:
     place = top.at("contents")
     waiting: dict[str, list[str]] = {}  # ids of the calls without a result, by the function's name
+    turns: list[Turn] = []
     last: Role | None = None
+    neighbours = False
     for index, said in enumerate(top.objects("contents")):
         at = place + PLACE[index]
         role = _ROLES.get(name) if type(name := said.get("role")) is str else None
-        if role is ASSISTANT and last is not ASSISTANT:
-            waiting.clear()
+        if role is ASSISTANT:
+            if last is ASSISTANT:
+                neighbours = True
+            else:
+                waiting.clear()
         last = role
         parts = said.get("parts")
         if role is not None and len(said) == 2 and type(parts) is list and parts:
@@ -258,13 +243,28 @@ def _contents(top: Fields) -> Iterable[Turn]:
                     break  # all of them stay where they are, and are told
                 told.append(_plain(part, waiting, at + _PARTS[number]))
             else:
-                yield Turn(role, tuple(told), "", NOTHING, at)
+                turns.append(Turn(role, tuple(told), "", NOTHING, at))
                 continue
         content = Fields(said, at)
         known = _ROLES.get(str(content.take("role", str) or ""))
         if known is None:
             raise BadBody(f'{content.path}.role is neither "user" nor "model"')
-        yield Turn(known, tuple(_parts(content, waiting)), rest=content.fields, at=content.path)
+        turns.append(Turn(known, tuple(_parts(content, waiting)), rest=content.fields, at=content.path))
+    return _joined(turns) if neighbours else turns
+
+
+def _joined(turns: list[Turn]) -> list[Turn]:
+    """The model's neighbours as one turn: of a stream Google's SDK keeps every chunk as a content."""
+    joined: list[Turn] = []
+    for role, group in groupby(turns, attrgetter("role")):
+        said = [*group]
+        if role is not ASSISTANT or len(said) == 1:
+            joined += said
+            continue
+        rest = {f"{turn.at}.{key}": value for turn in said for key, value in turn.rest.items()}
+        parts = tuple([part for turn in said for part in turn.parts])
+        joined.append(Turn(ASSISTANT, parts, "", rest or NOTHING))
+    return joined
 
 
 def _parts(content: Fields, waiting: dict[str, list[str]]) -> Iterable[Part]:
@@ -282,12 +282,12 @@ def _plain(part: Object, waiting: dict[str, list[str]], at: str) -> Part:
                 return TextPart(said, NOTHING, at)
         elif kind in _INNER and type(said) is dict:
             ident, name, inner = said.get("id", ""), said.get("name"), said.get(_INNER[kind])
-            usual = len(said) == (3 if ident else 2) and inner is not None
+            usual = len(said) == (3 if ident else 2) and type(inner) is dict
             if usual and type(name) is str and type(ident) is str:
                 if kind == "functionResponse":
                     return _answered(ident, name, inner, waiting, at)
                 waiting.setdefault(name, []).append(ident)
-                return ToolUsePart(ident, name, encode(inner or {}).decode(), NOTHING, at)
+                return ToolUsePart(ident, name, encode(inner).decode(), NOTHING, at, inner)
     return _part(Fields(part, at), waiting)
 
 

@@ -142,8 +142,9 @@ def _contents(
             _sort(contents[-1]["parts"], order)
     _check_ends(conversation, contents, ledger)
     for content in contents:
-        for part in content["parts"]:
-            part.pop("#", None)
+        if content["role"] == "user":
+            for part in content["parts"]:
+                part.pop("#", None)
     return system, contents
 
 
@@ -175,7 +176,7 @@ def _texts(turn: Turn, ledger: Ledger) -> Iterable[Object]:
 
 
 def _call(part: ToolUsePart, facts: Facts, ledger: Ledger) -> Object:
-    given = as_object(part.arguments)
+    given = as_object(part.arguments) if part.given is None else part.given
     if given is None:
         ledger.refuse(part.at, "arguments that are no JSON object")
     said: Object = {"functionCall": {"name": part.name, "args": given}}
