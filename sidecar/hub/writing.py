@@ -195,9 +195,8 @@ def spoken_last(conversation: Conversation, ledger: Ledger) -> Conversation:
 
 def fitting(ident: str) -> str:
     """An id of a call in a form that every dialect takes; the same for the same id, always."""
-    if len(ident) <= LONGEST_ID and ident.isascii():
-        if ident.isidentifier() or _FITTING(ident):  # most are identifiers, which is seen sooner
-            return ident
+    if len(ident) <= LONGEST_ID and ident.isascii() and (ident.isidentifier() or _FITTING(ident)):
+        return ident  # most are identifiers, which is seen sooner
     return f"call_{hashlib.sha256(ident.encode()).hexdigest()[:24]}"
 
 
