@@ -1,5 +1,6 @@
 from hypothesis import settings
 
-# no property fails because the machine was busy; on top of what Hypothesis chose for this place (in CI: no chance)
+# No property fails because the machine was busy. The rest stays what Hypothesis chose for this place: in CI
+# the same examples each time.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
