@@ -31,6 +31,7 @@ from sidecar.dialects import DIALECTS
 from sidecar.environment import Pod
 from sidecar.events import Bypassed, Event, Overridden, PodEnds, Pressed, Reloaded
 from sidecar.listener.listener import Generation, Listener
+from sidecar.memory import Memory
 from sidecar.model import Head, Verdict
 from sidecar.models.catalogue import Cards
 from sidecar.pressure import Cgroup, Level, Pressure
@@ -77,7 +78,7 @@ class App:
         self._file = file or Watched(pod.path, seen=True)
         self.clock = RealClock()
         self.rng = random.Random()  # noqa: S311  # jitter, not secrets
-        self.memory = stack.Memory(self.rng, secret=secrets.token_bytes(32))
+        self.memory = Memory(self.rng, secret=secrets.token_bytes(32))
         self.admission = Admission(settings.admission.in_flight, settings.admission.held_bytes)
         self.counters = Metrics(settings, wall=self.clock.wall)
         self.logs = Logs(write, self.clock.wall, level=settings.log_level)

@@ -289,7 +289,7 @@ def _share(share: float) -> str:
 
 def _prices(settings: Settings, route: Route, ask: Ask) -> Iterator[str]:
     cards = Cards(settings.models)
-    for target in (*route.chain, *(target for chain in route.chains.values() for target in chain)):
+    for target in route.targets:
         model = target.model or ask.model
         card = cards(target.provider, model)
         yield f"{target.name}, {_name(model)}: {priced(card)}"

@@ -72,7 +72,7 @@ def load(folder: Path, wall: float) -> list[dict[str, Any]] | None:
 
 
 class Learned(Protocol):
-    """What is kept: stack.Memory."""
+    """What is kept: memory.Memory."""
 
     def snapshot(self) -> list[dict[str, Any]]: ...
     def restore(self, saved: Iterable[Mapping[str, Any]], /) -> None: ...

@@ -126,7 +126,7 @@ class Overrides:
 
     def _idle(self, settings: Settings, routes: tuple[Route, ...]) -> Iterator[str]:
         names = [route.name for route in routes]
-        targets = {t.name: t for route in routes for t in (*route.chain, *_others(route))}
+        targets = {t.name: t for route in routes for t in route.targets}
         for kind, patterns in (("chains", self.chains), ("timeouts", self.timeouts), ("static", self.static)):
             for pattern in patterns:
                 if not any(fnmatchcase(name, pattern) for name in names):
@@ -137,7 +137,7 @@ class Overrides:
                 yield f"static.{pattern}: this route has no static answer in the configuration"
         for pattern, order in self.chains.items():
             for route in (route for route in routes if fnmatchcase(route.name, pattern)):
-                known = {t.name: t for t in (*route.chain, *_others(route))}
+                known = {t.name: t for t in route.targets}
                 for name in order:
                     if not any(name in {t.name, t.provider.name} for t in known.values()):
                         yield f"chains.{route.name}: it has no target {name}{_near(name, known)}"
@@ -216,7 +216,7 @@ def _first(patterns: Mapping[str, Any], name: str) -> Any:
 
 def _chosen(order: tuple[str, ...], route: Route) -> Iterator[Target]:
     """The named targets of a route, each once; a provider's name stands for all of its targets."""
-    known = {target.name: target for target in (*route.chain, *_others(route))}
+    known = {target.name: target for target in route.targets}
     taken: set[str] = set()
     for name in order:
         one = known.get(name)
@@ -224,11 +224,6 @@ def _chosen(order: tuple[str, ...], route: Route) -> Iterator[Target]:
             if target.name not in taken:
                 taken.add(target.name)
                 yield target
-
-
-def _others(route: Route) -> Iterator[Target]:
-    for chain in route.chains.values():
-        yield from chain
 
 
 def _is(target: Target, pattern: str) -> bool:

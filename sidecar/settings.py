@@ -331,6 +331,11 @@ class Route:
     upstream_stream: bool = False  # ask for streams where the client did not: silence shows at first content
     implicit: bool = False  # made for a provider without configuration: the SDK's timeout rules
 
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """Whoever may be asked: the chain's, then those of the chains for failures. May repeat."""
+        return self.chain + tuple(target for chain in self.chains.values() for target in chain)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deadlines:

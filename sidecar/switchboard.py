@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sidecar import stack
 from sidecar.core.breaker import Breaker
 from sidecar.core.standing import Standing
 from sidecar.events import BreakerMoved, Tell
+from sidecar.memory import Memory
 from sidecar.model import BreakerState, Clock, Target
 from sidecar.overrides import NONE, Overrides
 from sidecar.settings import Route
@@ -43,7 +43,7 @@ class Way:
 class Switchboard:
     """`routes` are those that are built now."""
 
-    memory: stack.Memory
+    memory: Memory
     routes: Callable[[], tuple[Route, ...]]
     clock: Clock
     tell: Tell
@@ -87,7 +87,7 @@ class Switchboard:
 
     def standings(self) -> Iterator[tuple[Route, Target, Standing]]:
         for route in self.routes():
-            for target in stack.targets(route):
+            for target in route.targets:
                 standing = self.memory.standings.get((route.name, target.name))
                 if standing is not None:
                     yield route, target, standing

@@ -32,7 +32,7 @@ def verdicts(
     cards = Cards(settings.models)
     conversation = _read(dialect, ask, path, body)
     first = next(iter(steps(route.chain)), [])
-    for target in (*route.chain, *(target for chain in route.chains.values() for target in chain)):
+    for target in route.targets:
         card = cards(target.provider, target.model or ask.model)
         outside = route.allow.outside(target.provider)
         own = target.provider.name == provider.name and (target in first or target.model in {None, ask.model})

@@ -14,7 +14,6 @@ from sidecar.doctor import judge, probe, processes, report, survey
 from sidecar.doctor.addresses import read
 from sidecar.doctor.clients import CLIENTS
 from sidecar.doctor.values import Application, Finding, Installed, Level, Sidecar, kept
-from sidecar.model import Provider
 from sidecar.settings import Settings
 
 TEXT = """\
@@ -200,11 +199,7 @@ def _providers(
 
 def used(settings: Settings, applications: Sequence[Application]) -> set[str]:
     """Providers that a route asks, or that an application's variable leads to."""
-    targets: list[Provider] = [target.provider for route in settings.routes for target in route.chain]
-    targets += [
-        target.provider for route in settings.routes for chain in route.chains.values() for target in chain
-    ]
-    found = {provider.name for provider in targets}
+    found = {target.provider.name for route in settings.routes for target in route.targets}
     for app in applications:
         for value in app.environ.values():
             address = read(value)

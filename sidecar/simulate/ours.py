@@ -19,6 +19,7 @@ from sidecar.classify import classify
 from sidecar.core.admission import Admission
 from sidecar.dialects import DIALECTS
 from sidecar.events import Event
+from sidecar.memory import Memory
 from sidecar.model import (
     DONE,
     Answered,
@@ -44,7 +45,7 @@ from sidecar.signals.judging import Schemas
 from sidecar.simulate.measure import Tally
 from sidecar.simulate.virtual import LoopClock, VirtualLoop
 from sidecar.simulate.world import Day, Fate, Luck, Target
-from sidecar.stack import Env, Memory, build
+from sidecar.stack import Env, build
 
 PROVIDERS = """\
 providers:

@@ -18,7 +18,7 @@ from sidecar.telemetry import catalog
 from sidecar.telemetry.catalog import OTHER
 from sidecar.telemetry.conventions import known_as, operation_of
 from sidecar.telemetry.instruments import Instruments
-from sidecar.telemetry.labels import Key, targets_of
+from sidecar.telemetry.labels import Key
 
 
 class GenAi:
@@ -33,7 +33,7 @@ class GenAi:
 
     def learn(self, settings: Settings, named: Iterable[Key]) -> None:
         """`named`: provider and model of the configured targets, which exist at 0."""
-        targets = [target for route in settings.routes for target in targets_of(route)]
+        targets = [target for route in settings.routes for target in route.targets]
         providers = {**settings.providers, **{t.provider.name: t.provider for t in targets}}
         self._known = {name: known_as(provider) for name, provider in providers.items()}
         for provider, model in sorted(named):

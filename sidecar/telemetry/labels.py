@@ -12,8 +12,8 @@ from typing import Generic, TypeVar
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from sidecar.model import Call, Target
-from sidecar.settings import Route, Settings
+from sidecar.model import Call
+from sidecar.settings import Settings
 from sidecar.telemetry import words
 from sidecar.telemetry.catalog import MODELS, OTHER, Metric
 
@@ -70,7 +70,7 @@ class Labels:
 
     def learn(self, settings: Settings) -> None:
         """The names of a configuration; models that earned their name keep it."""
-        targets = [target for route in settings.routes for target in targets_of(route)]
+        targets = [target for route in settings.routes for target in route.targets]
         self.routes = {PASSTHROUGH: ""}
         self.routes |= {r.name: r.chain[0].provider.name if r.chain else "" for r in settings.routes}
         self.targets = {t.name: (t.provider.name, t.model or OTHER) for t in targets}
@@ -117,7 +117,3 @@ class Labels:
         if answered:
             self._overflow("model")
         return (name, OTHER)
-
-
-def targets_of(route: Route) -> list[Target]:
-    return [*route.chain, *(target for chain in route.chains.values() for target in chain)]

@@ -81,6 +81,7 @@ from sidecar.telemetry.genai import GenAi
 from sidecar.telemetry.instruments import Instruments
 from sidecar.telemetry.labels import Family, Key, Labels, targets_of
 from sidecar.telemetry.retirements import Retirements
+from sidecar.telemetry.labels import Family, Key, Labels
 from sidecar.telemetry.words import Ended, Path, Went
 
 _BREAKERS = (RefusedBy.BREAKER, RefusedBy.QUALITY_BREAKER)
@@ -189,9 +190,7 @@ class Metrics:
         self._retirements.configure(settings)
         configured = [route for route in settings.routes if not route.implicit]
         named: set[Key] = {
-            (target.provider.name, target.model or OTHER)
-            for route in configured
-            for target in targets_of(route)
+            (target.provider.name, target.model or OTHER) for route in configured for target in route.targets
         }
         room = max(1, ceil(len(named) / 6), ceil(len(configured) / 8))
         self._show_genai(settings, named)

@@ -35,7 +35,6 @@ from sidecar.telemetry import words
 from sidecar.telemetry.content import Attributes as Contents
 from sidecar.telemetry.content import Content, together
 from sidecar.telemetry.conventions import FINISHES, known_as, operation_of
-from sidecar.telemetry.labels import targets_of
 from sidecar.telemetry.logs import name
 from sidecar.telemetry.words import Ended, Path, Went
 
@@ -110,7 +109,7 @@ class Spans:
 
     def configure(self, settings: Settings, *, contents: bool = False) -> None:
         """`contents`: whether prompts and answers are shown."""
-        targets = [target for route in settings.routes for target in targets_of(route)]
+        targets = [target for route in settings.routes for target in route.targets]
         providers = {**settings.providers, **{t.provider.name: t.provider for t in targets}}
         self._keyed = {t.name for t in targets if t.credential is not None}
         self._keyed |= {name for name, provider in settings.providers.items() if provider.key is not None}

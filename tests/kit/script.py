@@ -23,6 +23,7 @@ from sidecar.events import (
 )
 from sidecar.layers.defer import Offer
 from sidecar.layers.limit import Limit
+from sidecar.memory import Memory
 from sidecar.model import (
     Answered,
     Call,
@@ -46,7 +47,7 @@ from sidecar.models.card import Card
 from sidecar.schema import compile_schema
 from sidecar.settings import Limits, Route, Settings
 from sidecar.signals.judging import Schemas
-from sidecar.stack import Env, Memory, build
+from sidecar.stack import Env, build
 from tests.kit.answers import JSON, SSE, OpenAI, path_of
 from tests.kit.answers import Dialect as Words
 from tests.kit.tape import Tape

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from sidecar import config, overrides, stack
+from sidecar import config, overrides
 from sidecar.config import ConfigError
 from sidecar.events import BreakerMoved, Event
 from sidecar.layers.withhold import Withhold
+from sidecar.memory import Memory
 from sidecar.model import BreakerState, RefusedBy
 from sidecar.overrides import NONE, Overrides, Watch, parse
 from sidecar.routing import Router
@@ -161,8 +162,8 @@ class Still:
         raise NotImplementedError
 
 
-def board(told: list[Event]) -> tuple[stack.Memory, Switchboard]:
-    memory = stack.Memory(random.Random(1))
+def board(told: list[Event]) -> tuple[Memory, Switchboard]:
+    memory = Memory(random.Random(1))
     routes = Router(SETTINGS).routes
     return memory, Switchboard(memory, lambda: routes, Still(), told.append)
 

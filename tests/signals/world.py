@@ -26,6 +26,7 @@ from sidecar.events import (
 from sidecar.layers.attempt import AttemptSpan
 from sidecar.layers.guard import Guard
 from sidecar.layers.judge import Judge
+from sidecar.memory import Memory
 from sidecar.model import (
     Answered,
     Answering,
@@ -48,7 +49,6 @@ from sidecar.model import (
 )
 from sidecar.settings import Route
 from sidecar.signals.judging import Schemas, rules_of
-from sidecar.stack import Memory
 from tests.kit.script import target, verdict
 from tests.kit.tape import Tape
 from tests.kit.vloop import run

@@ -16,6 +16,7 @@ from sidecar.core.admission import Admission
 from sidecar.dialects import DIALECTS
 from sidecar.events import TargetSkipped
 from sidecar.layers.confine import Confine
+from sidecar.memory import Memory
 from sidecar.model import (
     Answered,
     Call,
@@ -34,7 +35,7 @@ from sidecar.routing import PASSTHROUGH, Router
 from sidecar.schema import compile_schema
 from sidecar.settings import Boundary, Match, Route, Settings, StaticAnswer
 from sidecar.signals.judging import Schemas
-from sidecar.stack import Env, Memory, build_passthrough
+from sidecar.stack import Env, build_passthrough
 from tests.kit import script as s
 from tests.kit.answers import Anthropic, OpenAI
 from tests.kit.script import Play, Result, Script

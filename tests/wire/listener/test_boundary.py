@@ -10,11 +10,12 @@ import pytest
 
 from sidecar.core.admission import Admission
 from sidecar.dialects import DIALECTS
+from sidecar.memory import Memory
 from sidecar.model import Call, Outcome, Sink, Target
 from sidecar.schema import compile_schema
 from sidecar.settings import Boundary, Listen, Match, Route, Settings
 from sidecar.signals.judging import Schemas
-from sidecar.stack import Env, Memory, build_passthrough
+from sidecar.stack import Env, build_passthrough
 from tests.kit.script import verdict
 from tests.wire.listener.house import CHAT, PROVIDERS, LoopClock, Reply, answering, house, post, run
 
