@@ -79,9 +79,8 @@ from sidecar.telemetry.deferred import DeferredCalls
 from sidecar.telemetry.exposition import Exposition, add, observe
 from sidecar.telemetry.genai import GenAi
 from sidecar.telemetry.instruments import Instruments
-from sidecar.telemetry.labels import Family, Key, Labels, targets_of
-from sidecar.telemetry.retirements import Retirements
 from sidecar.telemetry.labels import Family, Key, Labels
+from sidecar.telemetry.retirements import Retirements
 from sidecar.telemetry.words import Ended, Path, Went
 
 _BREAKERS = (RefusedBy.BREAKER, RefusedBy.QUALITY_BREAKER)
