@@ -142,8 +142,8 @@ class App:
         )
         self.admin = Admin(view=self)
         self._steer(said)
-        if pod.unused:
-            self.tell(Reloaded(True, settings.digest, pod.unused))
+        if warned := self._warnings(settings):
+            self.tell(Reloaded(True, settings.digest, warned))
 
     # ---- life
 
@@ -307,8 +307,12 @@ class App:
             self.tell(Reloaded(False, self.settings.digest, (str(error),)))
             return
         self.generation = self._generation(settings)
-        self.tell(Reloaded(True, settings.digest, self.pod.unused))
+        self.tell(Reloaded(True, settings.digest, self._warnings(settings)))
         self._steer(False)
+
+    def _warnings(self, settings: Settings) -> tuple[str, ...]:
+        """What `check` warns of and no call tells: a fallback without its key is passed over in silence."""
+        return (*self.pod.unused, *(problem.text() for problem in config.without_key(settings)))
 
     async def _keep_looking(self) -> None:
         while True:

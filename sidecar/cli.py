@@ -1,6 +1,7 @@
 """The command line. Each command imports what it needs: `check` starts no event loop, `run` no demo.
 
-Exit status: 0 done, 1 it could not be done (a port in use), 2 what was given is wrong.
+Exit status: 0 done, 1 it could not be done (a port in use), 2 what was given is wrong, 130 Ctrl-C before
+there was anything to end.
 """
 
 from __future__ import annotations
@@ -74,6 +75,13 @@ _SPOKEN = ("openai_chat", "openai_responses", "anthropic", "gemini")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    try:
+        return _main(sys.argv[1:] if argv is None else argv)
+    except KeyboardInterrupt:
+        return 130
+
+
+def _main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="llm-sidecar",
         description="A resilience sidecar for LLM traffic: retries, breakers, fallbacks, and the truth.",
@@ -127,7 +135,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     ):
         # these read their own arguments: their help is theirs
         commands.add_parser(name, help=summary, add_help=False)
-    given = list(sys.argv[1:] if argv is None else argv)
+    given = list(argv)
     if given[:1] == ["run"] and not {"-h", "--help"}.isdisjoint(given):
         run.epilog = _variables()
     if given and given[0] in _OWN_ARGUMENTS:

@@ -90,7 +90,7 @@ def _who(status: Seen) -> str:
     first = ill[0]
     why = f" ({first.why})" if first.why else ""
     breaker = "" if first.breaker == "closed" else f", its breaker is {first.breaker.replace('_', ' ')}"
-    more = f"; {len(ill) - 1} more" if len(ill) > 1 else ""
+    more = f"; {len(ill) - 1} more not well" if len(ill) > 1 else ""
     return (
         f"{first.name} is {first.health}: {first.bad:.0%} of its attempts fail{why}{breaker}; "
         f"{first.traffic:.0%} of all attempts go there{more}."

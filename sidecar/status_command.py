@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="llm-sidecar status", description=TEXT, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--admin-port", type=int, default=_port(), help=f"default: {PORT}, or LLM_SIDECAR_ADMIN_PORT"
+        "--admin-port", type=_given, default=_port(), help=f"default: {PORT}, or LLM_SIDECAR_ADMIN_PORT"
     )
     parser.add_argument("--once", action="store_true", help="say it once, also in a terminal")
     parser.add_argument("--json", action="store_true", help="as /status has it, once")
@@ -56,6 +56,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 0
+
+
+def _given(text: str) -> int:
+    port = int(text) if text.isascii() and text.isdigit() else 0
+    if not 1 <= port <= 65535:
+        raise argparse.ArgumentTypeError(f"expected a port from 1 to 65535, got {text!r}")
+    return port
 
 
 def _port() -> int:

@@ -17,9 +17,10 @@ from sidecar.config.build import Builder
 from sidecar.config.problems import ConfigError, Problem, Problems
 from sidecar.settings import Settings
 
-__all__ = ["ConfigError", "Problem", "check_text", "load", "parse", "warnings"]
+__all__ = ["ConfigError", "Problem", "check_text", "load", "parse", "warnings", "without_key"]
 
 warnings = checks.warnings
+without_key = checks.without_key
 Amend = Callable[[Any, Problems], Any]  # lays over the plain values what is said elsewhere
 TEXT = "LLM_SIDECAR_CONFIG_TEXT"  # what a configuration without a file is called
 
@@ -86,7 +87,8 @@ def _text(path: Path) -> str:
             data = file.read(document.LARGEST + 1)
         return data.decode("utf-8-sig")
     except OSError as error:
-        raise ConfigError([Problem("", f"cannot be read: {error.strerror}")], path.name) from None
+        message = f"cannot be read: {error.strerror}: {path.absolute()}"
+        raise ConfigError([Problem("", message)], path.name) from None
     except UnicodeDecodeError:
         raise ConfigError([Problem("", "is not UTF-8 text")], path.name) from None
 

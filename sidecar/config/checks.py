@@ -10,6 +10,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
+from fnmatch import fnmatchcase
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -389,6 +390,7 @@ def warnings(settings: Settings) -> list[Problem]:
     cards = Cards(settings.models)
     for index, route in enumerate(settings.routes):
         found += [_warn(("routes", index), reason) for reason in _never_taken(route)]
+        found += [_warn(("routes", index), reason) for reason in _behind(route, index, settings)]
         found += [_warn(("routes", index, "hedge"), reason) for reason in _nobody_to_race(route)]
         found += [
             _warn(("routes", index, "deferred"), reason) for reason in _rarely_deferred(route, settings)
@@ -407,15 +409,27 @@ def warnings(settings: Settings) -> list[Problem]:
                 found.append(
                     _warn(path, f"has no second provider: when {min(providers)} is down, nothing answers")
                 )
+            for at, target in _placed(targets) if route.match.provider is None else ():
+                if target.credential is None:
+                    message = f"{target.name} has no key: only calls to /{target.provider.name} bring theirs"
+                    found.append(_warn((*path, *at), message))
             fallbacks = len(steps(targets)) - 1
             if fallbacks > 3:
                 found.append(
                     _warn(path, f"{fallbacks} fallbacks; more than 3 rarely find the time to answer")
                 )
-            for at, target in _placed(targets):
-                if target.provider.name != route.match.provider and target.credential is None:
-                    message = f"{target.name} has no key, so it is skipped (no_credential)"
-                    found.append(_warn((*path, *at), message))
+    return found + without_key(settings)
+
+
+def without_key(settings: Settings) -> list[Problem]:
+    """What will not be asked, or not be let in, for want of a key that can be used here and now."""
+    found = [
+        _warn(("routes", index, *part, *at), f"{target.name} has no key, so it is skipped (no_credential)")
+        for index, route in enumerate(settings.routes)
+        for part, targets in _lists(route)
+        for at, target in _placed(targets)
+        if route.match.provider not in {None, target.provider.name} and target.credential is None
+    ]
     return found + [
         _warn(path, f"{secret.kind}:{secret.where}: {secret.trouble}")
         for path, secret in _secrets(settings)
@@ -494,6 +508,34 @@ def _never_taken(route: Route) -> Iterator[str]:
         yield f"is never taken: calls to {own.name} are passed through"
     elif operation in _PATHS and not any(find(own.dialect, "POST", path) for path in _PATHS[operation]):
         yield f"is never taken: calls for `{operation}` to {own.name} are passed through"
+
+
+def _behind(route: Route, index: int, settings: Settings) -> Iterator[str]:
+    """Another route that stands before it and takes all that it would."""
+    if route.match.header == route.name:
+        return  # whoever sends the header names the route
+    for place, other in enumerate(settings.routes[:index]):
+        if _covers(other, route):
+            yield (
+                f"takes only the requests that name it: routes[{place}] ({other.name}) stands before it and "
+                "takes all that it would; put the narrower one first"
+            )
+            return
+
+
+def _covers(first: Route, second: Route) -> bool:
+    if first.chain[0].provider.dialect != second.chain[0].provider.dialect:
+        return False
+    one, two = first.match, second.match
+    same = (
+        (getattr(one, name), getattr(two, name)) for name in ("provider", "operation", "stream", "header")
+    )
+    if any(wide is not None and wide != narrow for wide, narrow in same):
+        return False
+    if one.model in {None, "*", two.model}:
+        return True
+    plain = two.model is not None and not set("*?[") & set(two.model)
+    return plain and fnmatchcase(two.model or "", one.model or "")
 
 
 def _beyond(route: Route, settings: Settings) -> Iterator[str]:

@@ -64,6 +64,8 @@ def read(text: str, problems: Problems) -> Any:
 
 def _plain(problem: str | None) -> str:
     text = problem or "it cannot be read"
+    if "cannot start any token" in text:
+        text += "; lines begin with spaces, not tabs, and a text that begins with @, % or ` stands in quotes"
     return "a part cannot be read" if looks_like_key(text) else text
 
 

@@ -46,8 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--rate", type=float, default=6.0, help="calls a second; default: %(default)s")
     parser.add_argument("--seed", type=int, default=2, help="another seed, another day")
     given = parser.parse_args(argv)
-    if given.rate <= 0:
-        parser.error("--rate must be above 0")
+    if not 0 < given.rate <= 1000:
+        parser.error(f"--rate: expected a number above 0 and up to 1000, got {given.rate:g}")
     missing = [name for name, module in SDKS.items() if not importable(module)]
     if missing:
         say(f"The demo calls real SDKs, and {' and '.join(missing)} cannot be imported.")

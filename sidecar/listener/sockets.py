@@ -73,6 +73,9 @@ def _bind_one(host: str, port: int, setting: str) -> socket.socket | None:
             ) from None
         if family is socket.AF_INET6 and error.errno in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
             return None
-        raise
+        if error.errno is None:
+            raise
+        why = f"cannot listen on {host}, port {port}: {error.strerror}"
+        raise OSError(error.errno, why) from None
     one.setblocking(False)
     return one

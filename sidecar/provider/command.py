@@ -59,7 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             say(f"  {line}")
         return 2
     except (OSError, UnicodeDecodeError) as error:
-        say(f"cannot read {getattr(error, 'filename', None) or given.script}: {_why(error)}")
+        file = getattr(error, "filename", None) or given.tls_cert or given.script  # ssl names no file
+        say(f"cannot read {file}: {_why(error)}")
         return 2
     try:
         asyncio.run(serve(script, host=given.host, port=given.port, tls=tls))

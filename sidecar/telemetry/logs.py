@@ -149,6 +149,19 @@ def _prose(text: str) -> str:
     return words.LOOKS_LIKE_A_KEY.sub("(masked)", line)[:300]
 
 
+def _each(problems: Iterable[str]) -> str:
+    """As many of our own words as a line takes, whole, and how many there are beyond."""
+    shown: list[str] = []
+    rest = list(problems)
+    while rest and len("; ".join((*shown, rest[0]))) <= 260:
+        shown.append(rest.pop(0))
+    if rest and not shown:
+        shown.append(rest.pop(0))
+    return _prose(
+        "; ".join((*shown, *([f"and {len(rest)} more: llm-sidecar check says all"] if rest else [])))
+    )
+
+
 def fields_named(said: Iterable[str]) -> str:
     """Names of fields, on one line; clients may write what they like where a field's name belongs."""
     return ", ".join(said)[:300]
@@ -225,7 +238,7 @@ def level_of(event: Event) -> Level:
             assert_never(event)
 
 
-def describe(event: Event) -> tuple[str, Fields]:  # noqa: PLR0915  # as many as the union has members
+def describe(event: Event) -> tuple[str, Fields]:
     """An event's name and what may be shown of it."""
     match event:
         case AttemptEnded():
@@ -282,12 +295,11 @@ def describe(event: Event) -> tuple[str, Fields]:  # noqa: PLR0915  # as many as
             return "nested_retry", {**_of(call), "source": name(source), "nested": call.record.nested}
         case Reloaded(ok=ok, digest=digest, problems=problems):
             result = "ok" if ok else "failed"
-            told = _prose("; ".join(problems))
-            return "reload", {"outcome": result, "config": name(digest), "problems": told}
+            return "reload", {"outcome": result, "config": name(digest), "problems": _each(problems)}
         case Overridden(ok=ok, active=active, problems=problems, idle=idle):
-            told = "; ".join((*problems, *(f"without effect: {one}" for one in idle)))
+            told = _each((*problems, *(f"without effect: {one}" for one in idle)))
             fields = {"outcome": "ok" if ok else "failed", "detail": _prose(", ".join(active))}
-            return "overrides", fields | {"problems": _prose(told)}
+            return "overrides", fields | {"problems": told}
         case Bypassed(on=on, source=source):
             return "bypass", {"outcome": "on" if on else "off", "source": name(source)}
         case Pressed(level=level, share=share):

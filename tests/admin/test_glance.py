@@ -203,6 +203,24 @@ def test_the_command_gives_the_json_as_well(capsys: pytest.CaptureFixture[str]):
     assert SICK["providers"] == json.loads(capsys.readouterr().out)["providers"]
 
 
+@pytest.mark.parametrize("port", ["0", "70000", "nine"])
+def test_a_port_that_is_none_is_told(port: str, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as ended:
+        status_command.main(["--admin-port", port])
+
+    assert 2 == ended.value.code
+    assert f"expected a port from 1 to 65535, got '{port}'" in capsys.readouterr().err
+
+
+def test_ctrl_c_at_any_moment_is_no_traceback(monkeypatch: pytest.MonkeyPatch):
+    def stopped(_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sidecar.cli._main", stopped)
+
+    assert 130 == main(["run"])
+
+
 def test_nobody_there_is_told_in_one_line(capsys: pytest.CaptureFixture[str]):
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))

@@ -62,6 +62,7 @@ MISTAKES = [
     ("listen: {port: 65536}", "line 1: listen.port: expected a whole number from 0 to 65535, got 65536"),
     ("bypass: yes", 'line 1: bypass: expected true or false, got "yes"'),
     ("log_level: " + "x" * 41, "line 1: log_level: expected one of debug, info, warning, error, got a text of 41 characters"),
+    ("routes:\n\t- name: a", "line 2: this is not YAML: found character that cannot start any token; lines begin with spaces, not tabs, and a text that begins with @, % or ` stands in quotes"),
     ("log_level: warn", 'line 1: log_level: expected one of debug, info, warning, error, got "warn", did you mean "warning"?'),
     (ONE % "signals: {empty: rejct}",
      'line 1: routes[0].signals.empty: expected one of off, observe, count, reject, got "rejct", did you mean "reject"?'),

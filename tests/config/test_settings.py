@@ -181,7 +181,7 @@ def test_a_file_is_loaded_by_its_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "sidecar.yaml: 1 problem\n  cannot be read: No such file or directory"),
+        (None, "sidecar.yaml: 1 problem\n  cannot be read: No such file or directory: {file}"),
         (b"\xff\xfe", "sidecar.yaml: 1 problem\n  is not UTF-8 text"),
         (b"#" * (1024 * 1024 + 1), "sidecar.yaml: 1 problem\n  the file is larger than 1024 KiB"),
     ],
@@ -191,7 +191,53 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path, content: Any, messag
     if content is not None:
         file.write_bytes(content)
 
-    assert (message, 2) == config.check_text(file)
+    assert (message.format(file=file), 2) == config.check_text(file)
+
+
+def test_a_route_for_any_provider_says_whose_calls_bring_a_key() -> None:
+    settings = config.parse(
+        "routes: [{name: r, match: {header: r}, chain: [openai, {provider: groq, model: m}]}]"
+    )
+
+    assert [
+        "routes[0].chain[0]: openai has no key: only calls to /openai bring theirs",
+        "routes[0].chain[1]: groq/m has no key: only calls to /groq bring theirs",
+    ] == [one.text() for one in config.warnings(settings)]
+    assert not config.without_key(settings)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "hidden"),
+    [
+        ("{provider: openai}", "{provider: openai, stream: true}", True),
+        ('{provider: openai, model: "gpt-*"}', "{provider: openai, model: gpt-4o}", True),
+        ("{operation: chat}", "{provider: openai, operation: chat}", True),
+        ("{provider: openai}", "{provider: openai, header: night}", True),
+        (
+            "{provider: openai}",
+            "{provider: openai, header: second}",
+            False,
+        ),  # whoever sends it names the route
+        ("{provider: openai, stream: true}", "{provider: openai}", False),
+        (
+            '{provider: openai, model: "gpt-*"}',
+            '{provider: openai, model: "gpt-4*"}',
+            False,
+        ),  # not worked out
+        ("{provider: openai}", "{provider: groq}", False),
+    ],
+)
+def test_check_warns_of_a_route_that_stands_behind_another(first: str, second: str, hidden: bool) -> None:
+    settings = config.parse(f"""
+routes:
+  - {{name: first, match: {first}, chain: [openai, {{provider: groq, model: m, key: {{env: HOME}}}}]}}
+  - {{name: second, match: {second}, chain: [openai, {{provider: groq, model: m, key: {{env: HOME}}}}]}}
+""")
+
+    told = [one.text() for one in config.warnings(settings) if "stands before it" in one.text()]
+
+    assert hidden == bool(told)
+    assert all(text.startswith("routes[1]: takes only") and "routes[0] (first)" in text for text in told)
 
 
 def test_check_counts_what_it_read(tmp_path: Path) -> None:
@@ -219,8 +265,10 @@ routes:
 
     assert (
         """\
-sidecar.yaml: ok, 2 routes, 1 provider, 6 warnings
+sidecar.yaml: ok, 2 routes, 1 provider, 7 warnings
   warning: routes[0].chain: has no second provider: when openai is down, nothing answers
+  warning: routes[1]: takes only the requests that name it: routes[0] (alone) stands before it and takes all \
+that it would; put the narrower one first
   warning: routes[1].chain: 4 fallbacks; more than 3 rarely find the time to answer
   warning: routes[1].chain[1]: groq has no key, so it is skipped (no_credential)
   warning: providers.openai.key: env:LLM_SIDECAR_UNSET: the variable is not set

@@ -67,6 +67,21 @@ def test_a_configuration_that_changes_while_the_process_starts_is_read_again(
     assert ["reload"] == [json.loads(line)["event"] for line in lines]
 
 
+def test_a_fallback_without_its_key_is_told_at_the_start(tmp_path: Path):
+    chain = f"[openai, {{provider: groq, model: m, key: {{file: {tmp_path}/absent}}}}]"
+    text = f"routes: [{{name: r, match: {{provider: openai}}, chain: {chain}}}]"
+    pod = read({"LLM_SIDECAR_CONFIG_TEXT": text})
+    lines: list[str] = []
+
+    async def scenario() -> None:
+        App(pod.load(), pod=pod, write=lines.append)
+
+    asyncio.run(scenario())
+    [told] = [json.loads(line) for line in lines]
+    assert ("reload", "warning", "ok") == (told["event"], told["level"], told["outcome"])
+    assert f"routes[0].chain[1].key: file:{tmp_path}/absent: No such file" in told["problems"]
+
+
 def test_the_cache_is_given_up_where_the_containers_memory_runs_out(tmp_path: Path):
     pod = replace(read({}), cgroup=tmp_path)
     (tmp_path / "memory.max").write_text("1000")

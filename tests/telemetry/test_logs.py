@@ -106,6 +106,15 @@ def test_the_level_follows_who_has_to_read_it(event: Event, level: Level):
     assert level is level_of(event)
 
 
+def test_many_mistakes_are_told_whole_and_the_rest_by_their_number():
+    problems = tuple(f"line {at}: routes[{at}].deadline: expected a duration" for at in range(1, 20))
+
+    [line] = lines(Reloaded(ok=False, digest="0123abcd", problems=problems))
+
+    assert line["problems"].startswith("line 1: routes[1].deadline: expected a duration; line 2: ")
+    assert line["problems"].endswith("expected a duration; and 14 more: llm-sidecar check says all")
+
+
 def test_a_storm_of_sheds_is_a_few_lines_and_fallbacks_are_never_dropped():
     shed = lines(*[Shed(call(), "memory")] * 1000)
     fallbacks = lines(*[FellBack(call(), FIRST, SECOND, Fault.OVERLOADED)] * 1000)
