@@ -33,6 +33,7 @@ from sidecar.core.fleet import (
     Seal,
     Subject,
     Wait,
+    letters,
 )
 from sidecar.core.waits import Waits
 from sidecar.events import AttemptEnded, BreakerMoved, Event, Met, Tell
@@ -41,12 +42,15 @@ from sidecar.meeting import Answer, Claim, Meeting, RedisMeeting, Unavailable
 from sidecar.model import BreakerState, Clock, Failed, Rng
 from sidecar.settings import SHORTEST_KEY, BreakerRules, Shared
 
+QUICK = 0.1  # of a round: what fails is told at once, and what fails within this time thereafter together
 REFRESH = 3  # rounds after which what stands is told again
 FRESH = 10  # rounds for which a report is of use, a recovery is news and a lease holds
 AWAITED = 3  # rounds without an answer, and probes are nobody's but our own; so long a call's wish holds
 CLAIMS = 8  # leases in one round
 READ = 1024  # entries whose ids are remembered, so that each is looked at once
-RESTS = BreakerRules(run=3, run_calls=1, open=5.0, longest=60.0, successes=1, ramp=0.0)  # of the place itself
+RESTS = BreakerRules(  # of the place itself; pods that lost it together come back one by one
+    run=3, run_calls=1, open=5.0, longest=60.0, successes=1, ramp=0.0, jitter=1.0
+)
 
 Breakers = Callable[[], Sequence[tuple[Subject, Breaker]]]
 Count = Callable[[str], None]
@@ -63,7 +67,6 @@ class _Place:
     fleet: Fleet
     told_waits: float  # holds since then are news
     first: bool = True
-    count: int = 0
     rounds: int = 0
     told: tuple[object, ...] = ()
     read: OrderedDict[bytes, None] = field(default_factory=OrderedDict)
@@ -110,6 +113,7 @@ class Advisor:
         self._answers: bool | None = None  # nothing was said of it yet
         self._why = ""
         self._moved = asyncio.Event()
+        self._count = 0  # messages of this pod: it starts anew with the pod, whose name does too
 
     @property
     def state(self) -> str:
@@ -149,12 +153,12 @@ class Advisor:
             while task is None or not task.cancelling():
                 await self.round()
                 every = self._settings().every
+                await self._clock.sleep(every * QUICK)
                 try:
-                    async with asyncio.timeout(every):
+                    async with asyncio.timeout(every * (1 - QUICK)):
                         await self._moved.wait()
                 except TimeoutError:
                     continue
-                await self._clock.sleep(every / 10)  # what moves together is told together
         finally:
             await self._leave()
 
@@ -256,13 +260,10 @@ class Advisor:
         ][-ROWS:]
         if not rows and not holds:
             return []
-        place.count += 1
-        wall = self._clock.wall()
-        return [
-            place.seal.close(
-                Message(pod=self._pod, count=place.count, at=wall, breakers=tuple(rows), waits=tuple(holds))
-            )
-        ]
+        all_of_it = Message(self._pod, self._count, self._clock.wall(), tuple(rows), tuple(holds))
+        found = letters(place.seal, all_of_it)
+        self._count += len(found)
+        return found
 
     def _claims(self, place: _Place, now: float) -> list[Claim]:
         every = place.rules.every

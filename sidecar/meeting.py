@@ -3,7 +3,8 @@
 News lie in a stream, trimmed and with a time to live, and are read from its newest end, so that nobody
 has to remember where he was: what is flushed, filled with garbage or taken over by a replica is read
 again as it then is. Leases are keys that end by themselves. What of ours is not what we wrote - another
-type, or an entry that bars all later ones - is deleted: every pod writes it anew.
+type, an entry that bars all later ones, one that is larger than any of ours - is deleted: every pod
+writes it anew.
 
 This is the only module that knows the client library, an extra, which is imported when it is used.
 """
@@ -13,7 +14,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from ssl import SSLCertVerificationError, SSLError
 from typing import Any, Protocol
+
+from sidecar.core.fleet import LARGEST, VERSION
 
 NEWEST = 256  # entries read at a time
 KEPT = 1024  # entries in the stream, about
@@ -22,7 +26,7 @@ CONNECT = 1.0  # seconds for a connection and its handshakes
 
 
 class Unavailable(Exception):  # a word for the state of the meeting place
-    """`reason`: auth, connection, reply, setup or timeout; `detail` is ours and quotes nothing."""
+    """`reason`: auth, connection, reply, setup, timeout or tls; `detail` is ours and quotes nothing."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(detail)
@@ -42,7 +46,8 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What was there. `leases`, one for each claim: what lies there now, and for how many seconds."""
+    """What was there. `leases`, one for each claim, and for how many seconds: what lies there now; where a
+    lease was prolonged, what lay there before, which may have become another pod's."""
 
     entries: Sequence[tuple[bytes, bytes]]  # id and value, oldest first
     leases: Sequence[tuple[bytes, float]]
@@ -64,8 +69,8 @@ class RedisMeeting:
 
     def __init__(self, url: str, prefix: str, limit: float) -> None:
         self._url = url
-        self._stream = f"{prefix}:1:news"
-        self._lease = f"{prefix}:1:probe:"
+        self._stream = f"{prefix}:{VERSION}:news"
+        self._lease = f"{prefix}:{VERSION}:probe:"
         self._limit = limit
         self._client: Any = None
 
@@ -75,8 +80,7 @@ class RedisMeeting:
         try:
             client = self._client
             if client is None:
-                await asyncio.to_thread(_load)  # 0.3 s of importing, which must not hold up a call
-                client = self._client = _client(self._url)
+                client = self._client = await asyncio.to_thread(_client, self._url)
                 async with asyncio.timeout(CONNECT):
                     await client.ping()
             async with asyncio.timeout(self._limit):
@@ -107,53 +111,47 @@ class RedisMeeting:
         pipe.pexpire(self._stream, STREAM_ENDS)
         pipe.xrevrange(self._stream, "+", str(max(0, int(since * 1000))), count=NEWEST)
         for claim in claims:
-            key = self._lease + claim.name
-            if not claim.anew:
-                pipe.set(key, claim.value, px=int(lease * 1000), nx=not claim.held, xx=claim.held)
-            else:
-                pipe.set(key, claim.value, px=int(lease * 1000))
-            pipe.get(key)
+            key, renew = self._lease + claim.name, claim.held and not claim.anew
+            new = not claim.held and not claim.anew
+            pipe.set(key, claim.value, px=int(lease * 1000), nx=new, xx=renew, get=renew)
+            pipe.getrange(key, 0, LARGEST)
             pipe.pttl(key)
         replies: list[Any] = await pipe.execute(raise_on_error=False)
         return replies
 
     async def _read(self, client: Any, replies: list[Any], sent: int, claims: Sequence[Claim]) -> Answer:
         errors = [reply for reply in replies if isinstance(reply, Exception)]
-        trouble = ""
+        lying, leases = replies[sent + 1], replies[sent + 2 :]
+        entries = [] if isinstance(lying, Exception) else [_entry(item) for item in reversed(lying)]
+        spoilt = any(len(value) > LARGEST for _, value in entries)
+        trouble = "reply" if errors or spoilt else ""
         if errors:
             worst = _unavailable(errors[0])
             if worst.reason != "reply":
                 raise worst
-            trouble = worst.reason
-            if any(_spoilt(error) for error in errors):
-                names = [self._lease + claim.name for claim in claims]
-                await client.unlink(self._stream, *names)
-        entries = replies[sent + 1]
-        leases = replies[sent + 2 :]
+        if spoilt or any(_spoilt(error) for error in errors):
+            names = [self._lease + claim.name for claim in claims]
+            await client.unlink(self._stream, *names)
         return Answer(
-            [] if isinstance(entries, Exception) else [_entry(item) for item in reversed(entries)],
+            entries,
             [
-                (_bytes(leases[at + 1]), max(0, _int(leases[at + 2])) / 1000)
+                (_bytes(leases[at]) or _bytes(leases[at + 1]), max(0, _int(leases[at + 2])) / 1000)
                 for at in range(0, len(leases), 3)
             ],
             trouble,
         )
 
 
-def _load() -> None:
+def _client(url: str) -> Any:
+    """Not connected yet. For a thread: importing, and reading all CAs, takes longer than a call may wait."""
     try:
-        import redis.asyncio  # noqa: F401
+        from redis.asyncio import Redis, SSLConnection
+        from redis.asyncio.retry import Retry
+        from redis.backoff import NoBackoff
     except ImportError:
         raise Unavailable("setup", "needs a client: pip install 'llm-sidecar[redis]'") from None
-
-
-def _client(url: str) -> Any:
-    from redis.asyncio import Redis
-    from redis.asyncio.retry import Retry
-    from redis.backoff import NoBackoff
-
     try:
-        return Redis.from_url(
+        made = Redis.from_url(
             url,
             protocol=2,
             decode_responses=False,
@@ -164,6 +162,21 @@ def _client(url: str) -> Any:
         )
     except (ValueError, TypeError):  # whose text may quote it
         raise Unavailable("setup", "is no url such as rediss://:PASSWORD@redis.example.com:6379/0") from None
+    pool: Any = made.connection_pool
+    if issubclass(pool.connection_class, SSLConnection):
+        tls = SSLConnection(**pool.connection_kwargs).ssl_context
+        try:
+            tls.get()
+        except (OSError, ValueError):  # what the url names as its CAs or certificate is none
+            raise Unavailable("setup", "names a file for TLS that cannot be read") from None
+
+        def connection(**given: Any) -> Any:
+            secure = SSLConnection(**given)
+            secure.ssl_context = tls
+            return secure
+
+        pool.connection_class = connection
+    return made
 
 
 def _entry(item: Any) -> tuple[bytes, bytes]:
@@ -189,11 +202,27 @@ def _spoilt(error: Exception) -> bool:
     return "WRONGTYPE" in text or "ID specified in XADD" in text or "last possible ID" in text
 
 
+_UNKNOWN = "of a CA that is not known here: name the CA's file in the url, ?ssl_ca_certs=PATH"
+_DOUBTS = {  # OpenSSL's X509_V_ERR_*
+    9: "that is not valid yet",
+    10: "that has expired",
+    62: "for another host name than the url's",
+    64: "for another address than the url's",
+}
+
+
 def _unavailable(error: Exception) -> Unavailable:
     """By the kind of error; what a server says is not repeated."""
     from redis import exceptions as told
 
-    match error:
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, SSLError):  # the library's own hide it
+        cause = cause.__cause__ or cause.__context__
+    match cause or error:
+        case SSLCertVerificationError(verify_code=code):
+            return Unavailable("tls", f"has a certificate {_DOUBTS.get(code, _UNKNOWN)}")
+        case SSLError():
+            return Unavailable("tls", "does not speak TLS, or not as we do")
         case TimeoutError() | told.TimeoutError():
             return Unavailable("timeout", "does not answer in time")
         case told.AuthenticationError() | told.NoPermissionError():
@@ -231,8 +260,7 @@ class RedisShelf:
         if self._client is not None:
             return
         try:
-            await asyncio.to_thread(_load)
-            self._made = _client(self._url)
+            self._made = await asyncio.to_thread(_client, self._url)
             async with asyncio.timeout(CONNECT):
                 await self._made.ping()
             self._client = self._made

@@ -45,7 +45,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from sidecar.core.election import FREED, Election
-from sidecar.core.report import Report
+from sidecar.core.report import LONGEST, Report
 from sidecar.faults import Charge
 from sidecar.model import BreakerState, Rng, Transition
 from sidecar.settings import BreakerRules
@@ -96,7 +96,6 @@ class Breaker:
     _moves: list[Transition] = field(default_factory=list)
     election: Election = field(default_factory=Election)  # whose probe the next one is, over the fleet
     _fleet: tuple[float, tuple[Report, ...]] = (-inf, ())  # what was last said of it, and when
-    _heard: bool = False  # opened on the word of others, and not found bad by a probe of its own since
     _probe_failed: float = -inf  # the last one of our own
     _recovered: float = -inf  # closed by probes of our own
 
@@ -200,20 +199,21 @@ class Breaker:
                 return Report(recovered=now - self._recovered)
             run = self._run(now)
             return self._told(run, now) if run else None
-        ago = now - self._probe_failed if self._probe_failed >= self._opened_at else None
-        rest, failed = max(0.0, self.until - now), min(self._failed_probes, 32)
+        ago = _age(self._probe_failed, now) if self._probe_failed >= self._opened_at else None
+        rest, failed = _age(now, self.until), min(self._failed_probes, 32)
         it = self._told(self._run(now), now)
-        return replace(it, open=True, own=not self._heard, rest=rest, failed=failed, probed=ago)
+        return replace(it, open=True, rest=rest, failed=failed, probed=ago)
 
     def _told(self, run: Sequence[_Sample], now: float) -> Report:
         began = run[0].at if run else self._opened_at
         bodies = tuple(OrderedDict.fromkeys(sample.body for sample in run))[:SUSPECTS]
-        return Report(since=max(0.0, now - began), bad=len(run), bodies=bodies)
+        return Report(since=_age(began, now), bad=len(run), bodies=bodies)
 
     def _run(self, now: float) -> list[_Sample]:
-        """The BAD samples that stand last and are nobody's fault but the target's."""
+        """The BAD samples that stand last and are nobody's fault but the target's. While it is open they
+        grow no older: nothing was learned since."""
         live = [sample for sample in self._samples if not sample.charged]
-        since = now - self.rules.oldest
+        since = now - self.rules.oldest if self.state is BreakerState.CLOSED else -inf
         run = list(takewhile(lambda sample: sample.bad and sample.at > since, reversed(live)))
         return [] if self._poisoned(run, now) else run[::-1]
 
@@ -230,7 +230,9 @@ class Breaker:
         if self._probing is not None or self._successes:
             return ""  # we are about to know better
         opened = self._opened_at + SLACK
-        if any(one.recovered is not None and now - one.recovered > opened for one in heard):
+        probed = self._probe_failed  # just now, by us: a fleet that says otherwise may be wrong again
+        recovered = any(one.recovered is not None and now - one.recovered > opened for one in heard)
+        if recovered and now >= probed + EARLY:
             freed, self.election.freed = self.election.freed, now + FREED
             self.until = min(self.until, now)
             return "verdict" if now >= freed else ""
@@ -256,7 +258,7 @@ class Breaker:
         ours was GOOD since their trouble began. True: it opened."""
         at, heard = self._fleet
         run = self._run(now)
-        troubled = [one for one in heard if one.own and one.recovered is None]
+        troubled = [one for one in heard if one.bad]
         if len(troubled) < QUORUM or not run or now >= self.election.until:
             return False
         start = at - sorted(one.since for one in troubled)[-QUORUM]
@@ -264,11 +266,10 @@ class Breaker:
         if contradicts or run[-1].at < start - self.rules.run_window:
             return False
         bodies = {sample.body for sample in run}.union(*(one.bodies for one in troubled))
-        total = len(run) + sum(self.rules.run if one.open else one.bad for one in troubled)
+        total = len(run) + sum(one.bad for one in troubled)
         if total < self.rules.run or len(bodies) < SUSPECTS:
             return False
         self._open("fleet", now)
-        self._heard = True
         self._adopt([one.later(now - at) for one in heard if one.open], now)
         return True
 
@@ -342,7 +343,6 @@ class Breaker:
             self._failed_probes += 1
             self._open("probe", now)
             self._probe_failed = now
-            self._heard = False
             return
         self._successes += 1
         if self._successes >= self.rules.successes:
@@ -380,7 +380,6 @@ class Breaker:
         self._move(BreakerState.CLOSED, trigger)
         self._closed_at = now
         self._recovered = now if trigger == "probe" else -inf
-        self._heard = False
         self._ramped = [0, 0]
         self._samples.clear()
         self._probing = None
@@ -399,3 +398,8 @@ class Breaker:
             self._moves.append(Transition(self.state, new, trigger, bad, samples))
         self.state = new
         self._generation += 1
+
+
+def _age(then: float, now: float) -> float:
+    """As long as a report may say that something was, or lasts: an outage may outlast that."""
+    return min(max(0.0, now - then), LONGEST)

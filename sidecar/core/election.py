@@ -31,7 +31,7 @@ class Election:
     def hold(self, until: float, lease: float) -> None:
         """The advisor answers: until then a probe needs the lease, which is ours until `lease`."""
         self.until = until
-        self.lease = max(lease, self.lease)
+        self.lease = lease
 
     def over(self) -> None:
         """The next probe is another one."""

@@ -22,6 +22,7 @@ from typing import Annotated, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from sidecar.core.report import Age, Report
 from sidecar.model import Fault
@@ -30,8 +31,8 @@ VERSION = 1
 LARGEST = 16 * 1024  # bytes of one value
 ROWS = 64  # breakers, and waits, in one message
 NAME = 256  # characters; a longer model is not told of
-SUBJECTS = 256  # breakers of others remembered; the oldest go first
-PODS = 64  # of whom each is heard
+SUBJECTS = 64  # breakers of others remembered; the oldest go first
+PODS = 256  # of whom each is heard: as many as can have told something in one round; the oldest go first
 SENDERS = 4096  # pods whose count is known
 AHEAD = 5.0  # seconds by which another pod's clock may differ
 MAC = 32  # bytes
@@ -60,9 +61,9 @@ class Wait(Struct, frozen=True, array_like=True):
     named: bool  # the provider named the time
 
 
-class Message(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Message(Struct, frozen=True, omit_defaults=True):
     pod: Annotated[str, Meta(min_length=1, max_length=32)]
-    count: Annotated[int, Meta(ge=0)]
+    count: Annotated[int, Meta(ge=0)]  # of the messages of this pod, upwards
     at: float  # Unix time
     breakers: Annotated[tuple[Row, ...], Meta(max_length=ROWS)] = ()
     waits: Annotated[tuple[Wait, ...], Meta(max_length=ROWS)] = ()
@@ -135,6 +136,19 @@ class Seal:
         return hmac.digest(self.key, said + body, "sha256")
 
 
+def letters(seal: Seal, message: Message) -> list[bytes]:
+    """The message as values of which none is too large, counted on from its count."""
+    blob = seal.close(message)
+    rows, waits = len(message.breakers), len(message.waits)
+    if len(blob) <= LARGEST or rows + waits < 2:
+        return [blob]
+    half = replace(message, breakers=message.breakers[: rows // 2], waits=message.waits[: waits // 2])
+    found = letters(seal, half)
+    rest = message.breakers[rows // 2 :], message.waits[waits // 2 :]
+    count = message.count + len(found)
+    return found + letters(seal, replace(message, count=count, breakers=rest[0], waits=rest[1]))
+
+
 def _read(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
     try:
         return decoder.decode(body)
@@ -149,7 +163,9 @@ class Fleet:
     pod: str
     fresh: float = 10.0
     refused: dict[str, int] = field(default_factory=dict)  # values not believed, by reason, until taken
-    _reports: OrderedDict[Subject, dict[str, tuple[float, Report]]] = field(default_factory=OrderedDict)
+    _reports: OrderedDict[Subject, OrderedDict[str, tuple[float, Report]]] = field(
+        default_factory=OrderedDict
+    )
     _counts: OrderedDict[str, int] = field(default_factory=OrderedDict)
 
     def hear(self, seal: Seal, blobs: Iterable[bytes], now: float, wall: float) -> list[Wait]:
@@ -194,9 +210,11 @@ class Fleet:
         age = max(0.0, age)
         if age <= self.fresh:
             for row in message.breakers:
-                heard = self._reports.setdefault(row.subject, {})
-                if message.pod in heard or len(heard) < PODS or self._forget(heard, now):
-                    heard[message.pod] = (now, row.report.later(age))
+                heard = self._reports.setdefault(row.subject, OrderedDict())
+                heard[message.pod] = (now, row.report.later(age))
+                heard.move_to_end(message.pod)
+                while len(heard) > PODS:
+                    heard.popitem(last=False)
                 self._reports.move_to_end(row.subject)
         while len(self._reports) > SUBJECTS:
             self._reports.popitem(last=False)
@@ -205,9 +223,3 @@ class Fleet:
             for wait in message.waits
             if wait.seconds > age and wait.fault in SHARED and _PARTS.get(wait.scope[0]) == len(wait.scope)
         ]
-
-    def _forget(self, heard: dict[str, tuple[float, Report]], now: float) -> bool:
-        """Make room among the pods heard of one breaker, if some are of no use any more."""
-        for pod in [pod for pod, (at, _) in heard.items() if now - at > self.fresh]:
-            del heard[pod]
-        return len(heard) < PODS

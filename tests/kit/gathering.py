@@ -60,10 +60,13 @@ class Gathering:
         del self.entries[: -256 if len(self.entries) > 512 else 0]
         now = clock.now()
         self.leases = {name: held for name, held in self.leases.items() if held[1] > now}
+        lying = []
         for claim in claims:
-            if claim.anew or claim.held == (claim.name in self.leases):
+            before = self.leases.get(claim.name)
+            if claim.anew or claim.held == (before is not None):
                 self.leases[claim.name] = (claim.value, now + lease)
-        lying = [self.leases.get(claim.name, (b"", now)) for claim in claims]
+            lies, until = self.leases.get(claim.name, (b"", now))
+            lying.append((before[0] if claim.held and before else lies, until))
         return Answer(
             [(which, value) for at, which, value in self.entries if at >= since][-256:],
             [(value, until - now) for value, until in lying],

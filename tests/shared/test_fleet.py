@@ -12,7 +12,22 @@ from hypothesis import strategies as st
 
 from sidecar.core.breaker import EARLY, Breaker, Denied, Permit
 from sidecar.core.election import YIELD
-from sidecar.core.fleet import LARGEST, PODS, SUBJECTS, Fleet, Lease, Message, Refuse, Row, Seal, Wait
+from sidecar.core.fleet import (
+    LARGEST,
+    MAC,
+    NAME,
+    PODS,
+    ROWS,
+    SUBJECTS,
+    Fleet,
+    Lease,
+    Message,
+    Refuse,
+    Row,
+    Seal,
+    Wait,
+    letters,
+)
 from sidecar.core.report import Report
 from sidecar.core.waits import Waits
 from sidecar.faults import HOLD_CAP, Charge
@@ -77,6 +92,46 @@ def test_what_is_not_ours_is_counted_and_ignored(reason: str, blob: bytes) -> No
     assert fleet.of(SUBJECT, 0.0) == ()
 
 
+def test_the_format_is_the_one_that_its_version_says() -> None:
+    """Pods of the last release read it: who changes this text raises VERSION."""
+    report = Report(open=True, bad=1, bodies=(7,), since=1.0, rest=2.0, failed=3, probed=4.0, recovered=5.0)
+    wait = Wait(("provider", "openai"), 30.0, Fault.BILLING, True)
+    body = SEAL.close(Message("pod", 1, 2.0, (Row(SUBJECT, report),), (wait,)))[2 + MAC :]
+    assert (
+        b'{"pod":"pod","count":1,"at":2.0,"breakers":[[["openai","gpt","c8fe32c7"],{"open":true,"bad":1,'
+        b'"bodies":[7],"since":1.0,"rest":2.0,"failed":3,"probed":4.0,"recovered":5.0}]],'
+        b'"waits":[[["provider","openai"],30.0,"billing",true]]}'
+    ) == body
+    lease = SEAL.close(Lease("pod", SUBJECT, 3.0))[2 + MAC :]
+    assert b'{"pod":"pod","subject":["openai","gpt","c8fe32c7"],"until":3.0}' == lease
+
+
+def test_what_is_too_large_for_one_value_is_told_in_several() -> None:
+    long = "m" * NAME
+    rows = tuple(Row((f"provider-{number}", long, long), TROUBLE) for number in range(ROWS))
+    waits = (Wait(("provider", "openai"), 60.0, Fault.RATE_LIMIT_RPM, True),)
+    told = letters(SEAL, message(count=7, breakers=rows, waits=waits))
+    fleet = Fleet("me")
+    assert list(waits) == heard(fleet, *told)
+    assert all(fleet.of(row.subject, 0.0) for row in rows)
+    assert ({}, list(range(7, 7 + len(told)))) == (
+        fleet.refused,
+        [SEAL.open_message(blob).count for blob in told],
+    )
+
+
+def test_an_outage_of_days_is_told_within_what_others_read() -> None:
+    made = opened()
+    for number in range(3):
+        made.record(Permit(made._generation), Charge.BAD, 1.0, call=str(number), body=number)
+    told = made.report(5 * 86400.0, 10.0)
+    assert told is not None
+    assert 5 <= told.bad, "nothing was learned since"
+    fleet = Fleet("me")
+    heard(fleet, SEAL.close(message(breakers=(Row(SUBJECT, told),))))
+    assert {} == fleet.refused
+
+
 @given(st.binary(max_size=200))
 def test_no_bytes_break_the_reading(blob: bytes) -> None:
     fleet = Fleet("me")
@@ -105,11 +160,11 @@ def test_an_old_report_is_of_no_use_and_an_old_wait_is_as_long_as_is_left_of_it(
     assert fleet.of(SUBJECT, 0.0) == ()
 
 
-def test_what_is_kept_of_others_is_bounded() -> None:
+def test_what_is_kept_of_others_is_bounded_and_the_newest_stays() -> None:
     fleet = Fleet("me")
     for number in range(PODS + 20):
-        heard(fleet, SEAL.close(message(f"pod-{number}")))
-    assert PODS == len(fleet.of(SUBJECT, 0.0))
+        heard(fleet, SEAL.close(message(f"pod-{number}", breakers=(Row(SUBJECT, Report(bad=number)),))))
+    assert list(range(20, PODS + 20)) == [report.bad for report in fleet.of(SUBJECT, 0.0)]
     for number in range(SUBJECTS + 20):
         rows = (Row(("openai", f"model-{number}", ""), TROUBLE),)
         heard(fleet, SEAL.close(message(count=number + 2, breakers=rows)))
@@ -179,7 +234,7 @@ def _good_since() -> Iterator[tuple[str, Breaker, list[Report]]]:
     yield "one other pod is no fleet", made, [TROUBLE]
     made = breaker()
     bad(made, 100.0)
-    yield "others who only heard of it are no evidence", made, [Report(open=True, own=False)] * 5
+    yield "others who only heard of it are no evidence", made, [Report(open=True)] * 5
     made = breaker()
     bad(made, 100.0)
     yield "others who have recovered are none", made, [Report(recovered=1.0)] * 5
@@ -288,6 +343,25 @@ def test_good_probes_of_others_free_ours_and_ours_close_it() -> None:
     assert made.report(50.0, 10.0) is None
 
 
+def test_who_says_again_and_again_that_it_is_well_does_not_make_a_pod_ask_all_the_time() -> None:
+    made = opened()
+    probes = 0
+    for tenth in range(300, 900):
+        made.advise([Report(recovered=0.0)], tenth / 10)
+        permit = made.allow(tenth / 10)
+        if isinstance(permit, Permit):
+            probes += 1
+            made.record(permit, Charge.BAD, tenth / 10, call=str(tenth), body=tenth)
+    assert 2 <= probes <= 60 / EARLY
+
+
+def test_a_lease_that_went_to_another_pod_is_no_lease() -> None:
+    made = opened()
+    made.election.hold(1e9, 80.0)
+    made.election.hold(1e9, 60.0)
+    assert isinstance(made.allow(61.0), Denied)
+
+
 def test_a_recovery_before_our_trouble_is_none() -> None:
     made = opened(now=100.0)
     assert "" == made.advise([Report(recovered=5.0)], 102.0)
@@ -302,7 +376,7 @@ def test_what_a_breaker_tells_is_what_it_met() -> None:
     made.advise([TROUBLE, TROUBLE], 3.0)
     told = made.report(4.0, 10.0)
     assert told is not None
-    assert (told.open, told.own, told.probed) == (True, False, None)
+    assert (told.open, told.bad, told.probed) == (True, 1, None), "what others met is theirs to tell"
 
 
 # ---- waits

@@ -17,7 +17,7 @@ import aiohttp
 import pytest
 import yaml
 
-from sidecar.core.fleet import Message, Seal
+from sidecar.core.fleet import LARGEST, Message, Seal
 from sidecar.meeting import Claim, RedisMeeting, Unavailable
 from sidecar.provider import Behaviour as Do
 from sidecar.provider import Vendor
@@ -60,8 +60,20 @@ def test_what_one_pod_tells_the_other_reads_and_one_of_them_gets_the_lease() -> 
             second = await other.exchange([], 0.0, [Claim("probe", b"other", held=False)], 10.0)
             again = await one.exchange([], 0.0, [Claim("probe", b"one later", held=True)], 10.0)
         assert [b"news"] == [value for _, value in second.entries]
-        assert [b"one", b"one", b"one later"] == [answer.leases[0][0] for answer in (first, second, again)]
+        assert [b"one", b"one", b"one"] == [answer.leases[0][0] for answer in (first, second, again)]
         assert 9.0 < again.leases[0][1] <= 10.0
+
+    at_a_place(play)
+
+
+def test_who_prolongs_a_lease_that_has_become_anothers_learns_whose_it_was() -> None:
+    async def play(port: int) -> None:
+        async with meeting(port) as one, meeting(port) as other, client(port) as redis:
+            await one.exchange([], 0.0, [Claim("probe", b"one", held=False)], 10.0)
+            await redis.flushall()
+            await other.exchange([], 0.0, [Claim("probe", b"other", held=False)], 10.0)
+            answer = await one.exchange([], 0.0, [Claim("probe", b"one later", held=True)], 10.0)
+        assert b"other" == answer.leases[0][0]
 
     at_a_place(play)
 
@@ -96,6 +108,7 @@ def test_what_is_of_another_type_or_bars_the_way_is_written_anew() -> None:
                 redis.set("fleet:1:news", "garbage"),
                 redis.lpush("fleet:1:probe:probe", "garbage"),
                 redis.xadd("fleet:1:news", {"v": "last"}, id=f"{2**64 - 1}-{2**64 - 1}"),
+                redis.xadd("fleet:1:news", {"v": b"x" * (LARGEST + 1)}),
             ):
                 await redis.flushall()
                 await spoil
