@@ -29,6 +29,7 @@ from sidecar.hub.conversation import (
     Turn,
 )
 from sidecar.hub.emulation import constrained
+from sidecar.hub.names import OF_ANTHROPIC, renamed
 from sidecar.hub.reading import Object
 from sidecar.hub.writing import LEAST_BUDGET, Ledger, as_object, encode, merged, spoken_last, titled
 
@@ -40,6 +41,7 @@ DEFAULT_OUTPUT = 8192  # tokens, where neither the client nor the catalogue name
 
 def write(conversation: Conversation, facts: Facts) -> Written:
     ledger = Ledger(conversation)
+    conversation, names = renamed(conversation, ledger, OF_ANTHROPIC)
     sampling = conversation.sampling
     if sampling.choices is not None and sampling.choices > 1:
         ledger.refuse(conversation.named_as("sampling.choices"), "one answer is all that can be asked for")
@@ -76,7 +78,7 @@ def write(conversation: Conversation, facts: Facts) -> Written:
     if conversation.user:
         body["metadata"] = {"user_id": conversation.user}
     ledger.own_fields()
-    return Written("/messages", "", encode(body), ledger.losses, emulated, words)
+    return Written("/messages", "", encode(body), ledger.losses, emulated, words, names)
 
 
 def _messages(conversation: Conversation, facts: Facts, ledger: Ledger) -> tuple[list[str], list[Object]]:

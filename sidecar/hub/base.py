@@ -6,7 +6,8 @@ every answer, whole or streamed, in deltas; a `Voice` says deltas in its dialect
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from sidecar.hub.conversation import Conversation
@@ -36,6 +37,8 @@ class Written:
     losses: tuple[Loss, ...]
     emulated: str = ""  # the tool that stands in for a schema: the answer's call of it is its text
     instructed: bool = False  # JSON was asked for in words: the answer may stand in a code fence
+    # names of tools as the target has them -> the client's
+    renamed: Mapping[str, str] = field(default_factory=dict)
 
 
 class Voice(Protocol):

@@ -96,6 +96,7 @@ class Undoing:
 
     def __init__(self, written: Written) -> None:
         self._name = written.emulated
+        self._renamed = written.renamed
         self._fences: dict[int, _Fence] | None = {} if written.instructed else None
         self._held: dict[int, list[Text]] = {}  # words of a choice, until it is clear what they are
         self._answers: dict[int, int] = {}  # choice -> the index of the call that is its answer
@@ -105,11 +106,18 @@ class Undoing:
     def turn(self, deltas: Iterable[Delta]) -> tuple[Delta, ...]:
         """What the client is told for these."""
         said: Iterable[Delta] = deltas
+        if self._renamed:
+            said = [self._by_its_name(delta) for delta in said]
         if self._name:
             said = [each for delta in said for each in self._unfold(delta)]
         if self._fences is not None:
             said = [each for delta in said for each in self._unfence(delta, self._fences)]
         return tuple(said)
+
+    def _by_its_name(self, delta: Delta) -> Delta:
+        if not isinstance(delta, ToolCall) or delta.name not in self._renamed:
+            return delta
+        return replace(delta, name=self._renamed[delta.name])
 
     def _unfold(self, delta: Delta) -> Iterable[Delta]:
         match delta:

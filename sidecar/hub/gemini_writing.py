@@ -32,6 +32,7 @@ from sidecar.hub.conversation import (
     Turn,
 )
 from sidecar.hub.emulation import constrained
+from sidecar.hub.names import OF_GEMINI, renamed
 from sidecar.hub.reading import Object
 from sidecar.hub.writing import Ledger, as_object, encode, spoken_last, titled
 
@@ -50,6 +51,7 @@ _ALWAYS = ("temperature", "topP", "topK")  # of these some models take none
 
 def write(conversation: Conversation, facts: Facts) -> Written:
     ledger = Ledger(conversation)
+    conversation, names = renamed(conversation, ledger, OF_GEMINI)
     newer = _NEWER.search(conversation.model) is not None
     # before Gemini 3 a form of the answer and tools exclude each other
     native = facts.schema is not False and (newer or not conversation.tools)
@@ -83,7 +85,7 @@ def write(conversation: Conversation, facts: Facts) -> Written:
     verb = "streamGenerateContent" if conversation.stream else "generateContent"
     path = f"/{kind}/{quote(name, safe='')}:{verb}"
     query = "alt=sse" if conversation.stream else ""
-    return Written(path, query, encode(body), ledger.losses, emulated, instructed)
+    return Written(path, query, encode(body), ledger.losses, emulated, instructed, names)
 
 
 # ---- turns ---------------------------------------------------------------------------------

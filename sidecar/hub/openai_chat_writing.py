@@ -26,6 +26,7 @@ from sidecar.hub.conversation import (
     Turn,
 )
 from sidecar.hub.emulation import constrained, instructed, says_json
+from sidecar.hub.names import OF_OPENAI, renamed
 from sidecar.hub.openai_writing import (
     data_of,
     effort_of,
@@ -53,6 +54,7 @@ MOST_STOPS = 4  # of OpenAI's own reference
 
 def write(conversation: Conversation, facts: Facts) -> Written:
     ledger = Ledger(conversation)
+    conversation, names = renamed(conversation, ledger, OF_OPENAI)
     no_prefill(conversation, ledger)
     native = facts.schema is not False
     conversation, emulated, words = constrained(conversation, ledger, schema=native, json=native)
@@ -78,7 +80,7 @@ def write(conversation: Conversation, facts: Facts) -> Written:
     if conversation.user:
         body["user"] = conversation.user
     shared_fields(body, conversation, facts, ledger)
-    return Written("/chat/completions", "", encode(body), ledger.losses, emulated, words)
+    return Written("/chat/completions", "", encode(body), ledger.losses, emulated, words, names)
 
 
 def _messages(conversation: Conversation, ledger: Ledger) -> list[Object]:

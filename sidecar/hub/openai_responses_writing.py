@@ -26,6 +26,7 @@ from sidecar.hub.conversation import (
     Turn,
 )
 from sidecar.hub.emulation import constrained, instructed, says_json
+from sidecar.hub.names import OF_OPENAI, renamed
 from sidecar.hub.openai_writing import (
     data_of,
     effort_of,
@@ -45,6 +46,7 @@ LEAST_OUTPUT = 16  # tokens; less is an error
 
 def write(conversation: Conversation, facts: Facts) -> Written:
     ledger = Ledger(conversation)
+    conversation, names = renamed(conversation, ledger, OF_OPENAI)
     no_prefill(conversation, ledger)
     sampling = conversation.sampling
     if sampling.choices is not None and sampling.choices > 1:
@@ -88,7 +90,7 @@ def write(conversation: Conversation, facts: Facts) -> Written:
     if conversation.user:
         body["user"] = conversation.user
     shared_fields(body, conversation, facts, ledger)
-    return Written("/responses", "", encode(body), ledger.losses, emulated, words)
+    return Written("/responses", "", encode(body), ledger.losses, emulated, words, names)
 
 
 def _instructions(turn: Turn, ledger: Ledger) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from sidecar.hub import Facts
 from sidecar.hub.conversation import MediaKind
 from tests.hub import cases
@@ -38,6 +40,11 @@ def _late_system(d: str) -> Json | None:
         return None
     late = cases._late(d) if d != ANTHROPIC else [{"role": "system", "content": "Now answer in verse."}]
     return bare(d, cases._user(d, "Moin."), cases._said(d, "Moin!"), *late, cases._user(d, "Go on."))
+
+
+def _long_name(d: str) -> Json:
+    said = json.dumps(_tools(d)).replace('"tide"', '"mcp__%s__tide"' % ("x" * 60))
+    return dict(json.loads(said))
 
 
 TWO = (("c1", "tide", {"port": "Emden"}), ("c2", "wind", {"port": "Emden", "hours": [6, 12]}))
@@ -269,6 +276,7 @@ SECTIONS: dict[str, tuple[Feature, ...]] = {
     ),
     "Tools": (
         Feature("tools", _tools, tools),
+        Feature("a tool's name of more than 64 characters", _long_name, tools),
         Feature("strict arguments", _strict_tool, strict),
         Feature("tool choice: auto", lambda d: _mode(d, "auto"), choice),
         Feature("tool choice: none", lambda d: _mode(d, "none"), choice),

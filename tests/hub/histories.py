@@ -177,13 +177,13 @@ def _gemini(history: Sequence[Round], *, ids: bool) -> list[Json]:
 _WRITE = {CHAT: _chat, RESPONSES: _responses, ANTHROPIC: _anthropic}
 
 
-def tools(dialect: str) -> Any:
+def tools(dialect: str, names: Sequence[str] = TOOLS) -> Any:
     """Declared, as a request of this dialect does."""
     if dialect == GEMINI:
-        return [{"functionDeclarations": [{"name": name, "parametersJsonSchema": SCHEMA} for name in TOOLS]}]
+        return [{"functionDeclarations": [{"name": name, "parametersJsonSchema": SCHEMA} for name in names]}]
     if dialect == ANTHROPIC:
-        return [{"name": name, "input_schema": SCHEMA} for name in TOOLS]
-    said = [{"name": name, "parameters": SCHEMA} for name in TOOLS]
+        return [{"name": name, "input_schema": SCHEMA} for name in names]
+    said = [{"name": name, "parameters": SCHEMA} for name in names]
     if dialect == RESPONSES:
         return [{"type": "function", **each, "strict": False} for each in said]
     return [{"type": "function", "function": each} for each in said]

@@ -9,8 +9,11 @@ import msgspec
 import pytest
 
 from sidecar.hub import TONGUES, Facts
-from tests.hub.cases import ANTHROPIC, CHAT, DIALECTS, GEMINI, path_of
-from tests.hub.histories import HISTORIES, PLACE, SEALED, expected, tools, turns
+from sidecar.hub.audit import silent
+from sidecar.hub.emulation import Undoing
+from sidecar.model import ToolCall
+from tests.hub.cases import ANTHROPIC, CHAT, DIALECTS, GEMINI, RESPONSES, path_of
+from tests.hub.histories import HISTORIES, PLACE, SEALED, Round, Said, expected, tools, turns
 from tests.hub.legal import calls, complaints
 
 NOTHING_KNOWN = Facts()
@@ -61,6 +64,43 @@ def test_behind_a_call_whose_thoughts_another_had_anthropic_is_not_asked_to_thin
     assert [] == complaints(ANTHROPIC, body)
     answered = [*said, {"role": "assistant", "content": "At six."}, {"role": "user", "content": "Why?"}]
     assert "thinking" in crossed(CHAT, ANTHROPIC, answered, tools=tools(CHAT), reasoning_effort="low")
+
+
+NAMES = ("maps.search", "mcp__plugin_jenkins-mcp-plugin_jenkins__jenkins_get_build_console_of_job", "9lives")
+NAMED = {
+    CHAT: {"type": "function", "function": {"name": NAMES[1]}},
+    RESPONSES: {"type": "function", "name": NAMES[1]},
+    ANTHROPIC: {"type": "tool", "name": NAMES[1]},
+}
+
+
+@pytest.mark.parametrize("source", DIALECTS)
+def test_a_tool_whose_name_the_target_refuses_is_asked_for_by_another_and_answers_by_its_own(source: str):
+    told = (Said("c1", NAMES[0], "a", "1"), Said("c2", NAMES[1], "b", "2"), Said("c3", NAMES[2], "c", "3"))
+    said = {PLACE[source]: turns(source, [Round(told)]), "tools": tools(source, NAMES)}
+    if source == GEMINI:
+        calling = {"mode": "ANY", "allowedFunctionNames": [NAMES[1]]}
+        body = {**said, "toolConfig": {"functionCallingConfig": calling}}
+    else:
+        body = {"model": "m", "max_tokens": 99, **said, "tool_choice": NAMED[source]}
+    raw = msgspec.json.encode(body)
+    for target in DIALECTS:
+        if target == source:
+            continue
+        written = TONGUES[target].write(TONGUES[source].read(path_of(source), raw), NOTHING_KNOWN)
+
+        assert [] == complaints(target, msgspec.json.decode(written.body))
+        assert [] == silent(raw, written.body, written.losses)
+        ours = {theirs: ours for ours, theirs in written.renamed.items()}
+        fit = {GEMINI: NAMES[:2], ANTHROPIC: NAMES[1:]}.get(target, NAMES[2:])
+        assert {*NAMES} - {*fit} == {*ours}
+        assert NAMES[1] in fit or ours[NAMES[1]] in written.body.decode()
+        calls_ = [(ours.get(call.name, call.name), call.given, [call.result]) for call in told]
+        assert calls_ == calls(target, msgspec.json.decode(written.body))
+        heard = Undoing(written).turn(
+            [ToolCall(n, name=ours.get(name, name)) for n, name in enumerate(NAMES)]
+        )
+        assert [*NAMES] == [delta.name for delta in heard if isinstance(delta, ToolCall)]
 
 
 @pytest.mark.parametrize("target", [target for target in DIALECTS if target != CHAT])
