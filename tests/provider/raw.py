@@ -93,8 +93,16 @@ def post(path: str, body: bytes, *headers: str) -> bytes:
     return "\r\n".join([*lines, f"content-length: {len(body)}", "", ""]).encode() + body
 
 
-async def ask(vendor: Vendor, sent: bytes, *, quiet: float = 0.15) -> Seen:
-    """One request on a connection of its own; the answer has ended when nothing came for `quiet` s."""
+def last(request_bytes: bytes) -> bytes:
+    """The same request, after which the client wants the connection closed."""
+    return request_bytes.replace(b"\r\nhost:", b"\r\nconnection: close\r\nhost:", 1)
+
+
+async def ask(vendor: Vendor, sent: bytes, *, quiet: float = 0.15, at_most: float = 10.0) -> Seen:
+    """One request on a connection of its own; the answer has ended when nothing came for `quiet` s.
+
+    Of what does not end, `at_most` seconds are read.
+    """
     try:
         async with asyncio.timeout(quiet * 3):
             reader, writer = await asyncio.open_connection("127.0.0.1", vendor.port)
@@ -104,15 +112,15 @@ async def ask(vendor: Vendor, sent: bytes, *, quiet: float = 0.15) -> Seen:
         return Seen(b"", "timeout")
     writer.write(sent)
     try:
-        return await listen(reader, quiet)
+        return await listen(reader, quiet, at_most)
     finally:
         writer.close()
 
 
-async def listen(reader: asyncio.StreamReader, quiet: float = 0.15) -> Seen:
+async def listen(reader: asyncio.StreamReader, quiet: float = 0.15, at_most: float = 10.0) -> Seen:
     raw = b""
     loop = asyncio.get_running_loop()
-    enough = loop.time() + 1.0
+    enough = loop.time() + at_most
     while True:
         try:
             async with asyncio.timeout_at(min(loop.time() + quiet, enough)):
