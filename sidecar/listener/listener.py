@@ -335,6 +335,9 @@ class Listener:
                 running.task.uncancel()
             committed = sink.stage is Stage.COMMITTED
             keep = await self._finish(call, outcome, sink, asked.dialect, running.stopped)
+            if outcome is None and running.stopped is not None and running.stopped.code == _DRAINING:
+                # the client was there to the end: an error of ours, and no cancelled call
+                outcome = Failed(Fault.LOCAL_OVERLOAD, detail=running.stopped.message)
         finally:
             self._running.discard(running)
             self._tell(CallEnded(call, outcome, self._clock.now(), sink.status, committed))

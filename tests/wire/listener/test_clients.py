@@ -22,6 +22,7 @@ from sidecar.model import (
     Sink,
 )
 from sidecar.settings import Limits, Listen, Route
+from sidecar.telemetry import words
 from tests.wire.listener.house import (
     CHAT,
     EVENTS,
@@ -385,6 +386,7 @@ def test_after_the_drains_time_streams_end_with_an_error_event_and_waiting_calls
             assert await idle.rest() == b""
             assert (service.running, silent.running) == (0, 0)
             assert [type(event) for event in home.events].count(CallEnded) == 2
-            assert all(ended.outcome is None for ended in home.ended)
+            assert ["error", "error"] == [words.ended(ended.outcome) for ended in home.ended]
+            assert ["local_overload"] * 2 == [words.error_type(ended.outcome) for ended in home.ended]
 
     run(scenario())
