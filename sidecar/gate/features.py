@@ -109,10 +109,10 @@ def of_conversation(conversation: Conversation, size: int) -> Features:
     return Features(
         size=max(size - seen.bytes, 0),
         max_output=sampling.max_output,
-        images=seen.counts[MediaKind.IMAGE],
-        documents=seen.counts[MediaKind.DOCUMENT],
-        audio=seen.counts[MediaKind.AUDIO],
-        video=seen.counts[MediaKind.VIDEO],
+        images=seen.kinds.count(MediaKind.IMAGE),
+        documents=seen.kinds.count(MediaKind.DOCUMENT),
+        audio=seen.kinds.count(MediaKind.AUDIO),
+        video=seen.kinds.count(MediaKind.VIDEO),
         remote_at=seen.remote,
         remote_document_at=seen.remote_document,
         tools=any(tool.name for tool in conversation.tools),
@@ -142,7 +142,7 @@ def _texts(parts: tuple[Part, ...]) -> bool:
 
 class _Seen:
     def __init__(self) -> None:
-        self.counts = dict.fromkeys(MediaKind, 0)
+        self.kinds: list[MediaKind] = []
         self.bytes = 0
         self.remote = ""
         self.remote_document = ""
@@ -151,7 +151,7 @@ class _Seen:
     def part(self, part: Part) -> None:
         match part:
             case MediaPart():
-                self.counts[part.kind] += 1
+                self.kinds.append(part.kind)
                 self.bytes += len(part.data)
                 if part.file:
                     self.own = self.own or part.at

@@ -20,5 +20,7 @@ def written(conversation: Conversation, fit: Fit, card: Card | None, way: Way, m
     """Raises Unrepresentable."""
     asked = replace(settled(conversation, fit.changes), model=model)
     made = TONGUES[way.dialect].write(asked, facts(card, way))
+    if not fit.changes:
+        return made
     lost = dict.fromkeys((*losses(conversation, fit.changes), *made.losses))
     return dataclasses.replace(made, losses=tuple(lost))

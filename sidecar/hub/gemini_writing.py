@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from math import inf
 from urllib.parse import quote
 
 from sidecar.hub.base import Facts, Written
@@ -131,7 +132,7 @@ def _contents(
                 parts.append(said)
             elif isinstance(part, ToolResultPart):
                 answers = True
-                parts += _result(part, names, facts, ledger)
+                parts += _result(part, names, order, facts, ledger)
             else:
                 parts += _seldom(part, facts, ledger)
         if not parts:
@@ -141,7 +142,7 @@ def _contents(
         else:
             contents.append({"role": role, "parts": parts})
         if answers and len(contents[-1]["parts"]) > 1:
-            _sort(contents[-1]["parts"], order)
+            contents[-1]["parts"].sort(key=_place)
     _check_ends(conversation, contents, ledger)
     for content in contents:
         if content["role"] == "user":
@@ -161,10 +162,10 @@ def _check_ends(conversation: Conversation, contents: list[Object], ledger: Ledg
         ledger.refuse(first.parts[0].at, "no user begins it")
 
 
-def _sort(parts: list[Object], order: dict[str, int]) -> None:
+def _place(part: Object) -> float:
     """Results first, in the order of their calls; what has no id keeps the order of its coming."""
-    last = len(order)
-    parts.sort(key=lambda part: (0, order.get(part["#"], last)) if "#" in part else (1, 0))
+    place: float = part.get("#", inf)
+    return place
 
 
 def _texts(turn: Turn, ledger: Ledger) -> Iterable[Object]:
@@ -214,7 +215,9 @@ def _signed(part: ToolUsePart, facts: Facts, ledger: Ledger) -> Object:
     return kept
 
 
-def _result(part: ToolResultPart, names: Mapping[str, str], facts: Facts, ledger: Ledger) -> list[Object]:
+def _result(
+    part: ToolResultPart, names: Mapping[str, str], order: Mapping[str, int], facts: Facts, ledger: Ledger
+) -> list[Object]:
     """The result, which holds text only, and what of it is to be seen: that is sorted behind the results."""
     if part.rest:
         ledger.rest(part.rest, part.at)
@@ -235,7 +238,7 @@ def _result(part: ToolResultPart, names: Mapping[str, str], facts: Facts, ledger
         texts.append(inner.text)
     word = "error" if part.error else "output"
     said = {"name": name, "response": {word: "\n\n".join(texts)}}
-    return [{"functionResponse": said, "#": ident}, *shown]
+    return [{"functionResponse": said, "#": order.get(ident, len(order))}, *shown]
 
 
 def _media(part: MediaPart, ledger: Ledger, facts: Facts) -> Object:
