@@ -149,6 +149,7 @@ class Provider:
     proxy: str | None = None
     processor: str = ""
     region: str = ""
+    responses: bool = True  # of openai_chat: it serves responses too
     propagate_trace: bool = False  # its requests carry the trace, with the attempt's span as their parent
 
 

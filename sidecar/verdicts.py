@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date
 
-from sidecar.dialects import FAMILIES
+from sidecar.dialects import speaks
 from sidecar.dialects.base import BadBody
 from sidecar.gate.check import Skip, Way, check, losses
 from sidecar.gate.features import Features, of_ask, of_conversation
@@ -61,7 +61,7 @@ def _verdict(
     conversation: Conversation | None, size: int, card: Card | None, wall: float,
 ) -> str:  # fmt: skip
     theirs = target.provider.dialect
-    translated = dialect not in FAMILIES.get(theirs, (theirs,))
+    translated = not speaks(target.provider, dialect)
     if translated and (conversation is None or theirs not in TONGUES):
         return f"skipped, unrepresentable: this is not translated to {theirs or 'its dialect'}"
     if conversation is not None and target.variant is not None:

@@ -47,6 +47,9 @@ class ProviderEntry:
     proxy: str | None = None  # http://host:port
     processor: str = ""  # who processes the data, for people and policies
     region: str = ""  # where
+    responses: bool = (
+        True  # of openai_chat; false: it serves no /responses, as a stand-in it is asked in chat
+    )
     propagate_trace: bool = False  # send it the trace, with the attempt's span as parent
 
 
@@ -186,6 +189,7 @@ class Builder:
             proxy=entry.proxy,
             processor=entry.processor,
             region=entry.region,
+            responses=entry.responses,
             propagate_trace=entry.propagate_trace,
         )
 

@@ -12,9 +12,9 @@ from sidecar.dialects.gemini import GEMINI
 from sidecar.dialects.http import HTTP
 from sidecar.dialects.openai_chat import OPENAI_CHAT
 from sidecar.dialects.openai_responses import OPENAI_RESPONSES
-from sidecar.model import Operation
+from sidecar.model import Operation, Provider
 
-__all__ = ["DIALECTS", "FAMILIES", "BadBody", "Dialect", "Reader", "Wire", "find"]
+__all__ = ["DIALECTS", "FAMILIES", "BadBody", "Dialect", "Reader", "Wire", "find", "speaks"]
 
 _ALL = (OPENAI_CHAT, OPENAI_RESPONSES, EMBEDDINGS, ANTHROPIC, GEMINI, HTTP)
 DIALECTS: Mapping[str, Dialect] = MappingProxyType({dialect.name: dialect for dialect in _ALL})
@@ -23,6 +23,13 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType({dialect.name: dialect for di
 FAMILIES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {"openai_chat": ("openai_chat", "openai_responses", "embeddings"), "gemini": ("gemini",)}
 )
+
+
+def speaks(provider: Provider, dialect: str) -> bool:
+    """Is it asked in this dialect as it is? Else in the one that configuration names, if at all."""
+    if dialect == OPENAI_RESPONSES.name and not provider.responses:
+        return provider.dialect == dialect
+    return dialect in FAMILIES.get(provider.dialect, (provider.dialect,))
 
 
 def find(dialect: str, method: str, path: str) -> tuple[Dialect, Operation] | None:

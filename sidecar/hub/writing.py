@@ -206,6 +206,8 @@ def as_object(arguments: str) -> dict[str, Json] | None:
         value = msgspec.json.decode(arguments or "{}")
     except msgspec.DecodeError:
         return None
+    if value is None:  # some models say null where a tool takes nothing
+        return {}
     return value if isinstance(value, dict) else None
 
 

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from msgspec import Struct
 from msgspec.structs import replace
 
-from sidecar.dialects import FAMILIES
+from sidecar.dialects import speaks
 from sidecar.dialects.base import BadBody
 from sidecar.events import FieldsDenied, Tell
 from sidecar.gate.check import SAID, Fit, Reason, Skip, Way, check, losses, trimmed
@@ -134,9 +134,8 @@ class Gate:
 
     def _spoken(self, call: Call) -> tuple[str, bool]:
         """The dialect that the target is spoken to in, and whether the call has to be translated."""
-        theirs = self.target.provider.dialect
-        same = call.dialect in FAMILIES.get(theirs, (theirs,))
-        return (call.dialect, False) if same else (theirs, True)
+        provider = self.target.provider
+        return (call.dialect, False) if speaks(provider, call.dialect) else (provider.dialect, True)
 
     def _key(self, call: Call) -> str:
         return f"{self.target.provider.name}/{self.target.model or call.ask.model}"

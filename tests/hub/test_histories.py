@@ -115,3 +115,16 @@ def test_the_older_form_of_calls_is_told_like_the_newer(target: str):
 
     assert [] == complaints(target, body)
     assert [("tide", {"n": 1}, ["06:12"])] == calls(target, body)
+
+
+@pytest.mark.parametrize("given", ["", "{}", "null"])
+def test_a_call_without_arguments_is_one_with_an_empty_object(given: str):
+    call = {"id": "c1", "type": "function", "function": {"name": "tide", "arguments": given}}
+    said = [
+        {"role": "user", "content": "Sail?"},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c1", "content": "06:12"},
+    ]
+
+    for target in (ANTHROPIC, GEMINI):
+        assert [("tide", {}, ["06:12"])] == calls(target, crossed(CHAT, target, said))

@@ -69,8 +69,7 @@ MOST = 100  # tokens that the one who sees can say
 
 
 def others(lane: Lane) -> list[str]:
-    """A provider of `openai_chat` speaks responses too, so for that client it is no other dialect."""
-    return [dialect for dialect in DIALECTS if dialect not in {SPOKEN[lane.dialect], lane.speaks}]
+    return [dialect for dialect in DIALECTS if dialect != SPOKEN[lane.dialect]]
 
 
 @dataclass
@@ -89,8 +88,9 @@ class House:
         return self.world.vendors[name]
 
     def provider(self, name: str, dialect: str, vendor: Vendor) -> str:
-        """A row of this name, the same for whoever asks again."""
+        """A row of this name, the same for whoever asks again. Nobody serves a second dialect."""
         row = {"dialect": dialect, "url": vendor.url, "private": True, "key": {"env": "INJECTED"}}
+        row["responses"] = False
         self.world.providers[name] = row
         return name
 
