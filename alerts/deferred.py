@@ -15,6 +15,9 @@ _WHO = "{{ $labels.app }} in {{ $labels.namespace }}"
 
 def alerts(t: Thresholds) -> tuple[Alert, ...]:
     lost = events(catalog.DEFERRED, "15m", (*APP, "event"), 'event=~"expired|dropped|refused"')
+    undelivered = events(
+        catalog.WEBHOOK_DELIVERIES, "15m", (*APP, "webhook", "result"), 'result=~"expired|stopped"'
+    )
     return (
         Alert(
             name="LLMDeferredTooOld",
@@ -54,5 +57,26 @@ def alerts(t: Thresholds) -> tuple[Alert, ...]:
             summary="The file of deferred calls of {{ $labels.app }} cannot be used.",
             description=f"{{{{ $value }}}} sidecars of {_WHO} cannot write their deferred calls: new ones "
             "are not taken, and answers do not get on disk.",
+        ),
+        Alert(
+            name="LLMWebhookFailing",
+            area=Area.DEGRADED,
+            severity=Severity.WARNING,
+            expr=f"max by ({', '.join(APP)}, webhook) ({catalog.WEBHOOK_OLDEST.name})"
+            f" > {n(t.webhook_age_seconds)}",
+            wait="5m",
+            summary="The webhook {{ $labels.webhook }} of {{ $labels.app }} does not take its messages.",
+            description=f"The oldest message of {_WHO} to {{{{ $labels.webhook }}}} has not been delivered "
+            "for {{ $value | humanizeDuration }}; it is given up at its route's `deferred.keep`.",
+        ),
+        Alert(
+            name="LLMWebhookLost",
+            area=Area.DEGRADED,
+            severity=Severity.WARNING,
+            expr=at_least(undelivered, t.webhook_lost_events),
+            summary="Messages of {{ $labels.app }} to {{ $labels.webhook }}: {{ $labels.result }}.",
+            description=f"{{{{ $value | humanize }}}} messages of {_WHO} to {{{{ $labels.webhook }}}} in 15 "
+            "minutes: {{ $labels.result }}. expired: given up; stopped: the receiver said 410, and gets no "
+            "more.",
         ),
     )

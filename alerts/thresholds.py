@@ -79,6 +79,10 @@ class Thresholds:
     deferred_age_seconds: float = _number(3600, "that the oldest deferred call has waited")
     deferred_full_rate: float = _number(0.8, "of a bound of the queue of deferred calls", share=True)
     deferred_lost_events: float = _number(1, "deferred calls lost or not taken in 15 min")
+    webhook_age_seconds: float = _number(900, "that the oldest message to a webhook has not been delivered")
+    webhook_lost_events: float = _number(
+        1, "messages to a webhook that expired, or were refused with 410, in 15 min"
+    )
 
     error_objective: float = _number(0.99, "calls answered at all, over 30 days", share=True)
     full_objective: float = _number(0.95, "calls answered in full, over 30 days", share=True)

@@ -281,6 +281,35 @@ def deferred_bytes() -> timeseries.Panel:
     )
 
 
+def webhook_messages() -> timeseries.Panel:
+    return style.lines(
+        "Messages to webhooks",
+        "Attempts to deliver what became of deferred calls. failed ones are tried again; expired ones are "
+        "given up; after stopped (410) nothing is sent to that webhook any more.",
+        Query(
+            count(catalog.WEBHOOK_DELIVERIES, by=("webhook", "result"), scope=PODS), "{{webhook}} {{result}}"
+        ),
+        Query(total(pick(catalog.WEBHOOK_WAITING, scope=PODS), ("webhook",)), "{{webhook}} waiting"),
+        unit="short",
+        bars=True,
+        runbooks=("LLMWebhookLost",),
+    )
+
+
+def webhook_age() -> timeseries.Panel:
+    return style.lines(
+        "Oldest message to a webhook",
+        "How long the oldest one has not been delivered; at deferred.keep of its route it is given up.",
+        Query(
+            largest(pick(catalog.WEBHOOK_OLDEST, scope=PODS), ("namespace", "app", "webhook")),
+            "{{namespace}} {{app}} {{webhook}}",
+        ),
+        unit="s",
+        levels=Levels(critical=DEFAULT.webhook_age_seconds),
+        runbooks=("LLMWebhookFailing",),
+    )
+
+
 # ---- what runs ----------------------------------------------------------------------------------
 
 
@@ -477,6 +506,8 @@ def board() -> dashboard.Dashboard:
             deferred_age(),
             deferred_room(),
             deferred_bytes(),
+            webhook_messages(),
+            webhook_age(),
         ],
         "What runs": [
             versions(),

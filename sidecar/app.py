@@ -26,13 +26,14 @@ from sidecar.capture.capture import Capture
 from sidecar.classify import classify
 from sidecar.core.admission import Admission
 from sidecar.core.ending import Ending
+from sidecar.deferred.courier import Courier
 from sidecar.deferred.worker import Worker
 from sidecar.dialects import DIALECTS
 from sidecar.environment import Pod
 from sidecar.events import Bypassed, Event, Overridden, PodEnds, Pressed, Reloaded
 from sidecar.listener.listener import Generation, Listener
 from sidecar.memory import Memory
-from sidecar.model import Head, Verdict
+from sidecar.model import Head, Provider, Verdict
 from sidecar.models.catalogue import Cards
 from sidecar.pressure import Cgroup, Level, Pressure
 from sidecar.pricing import settle
@@ -120,10 +121,19 @@ class App:
             sample=self.tracing.sample,
             ending=lambda: self.draining,
         )
+        self.courier = Courier(
+            lambda: self.settings,
+            self.later.queue,
+            self._upstream(Limits()),
+            self.clock,
+            self.rng,
+            self.tell,
+            ending=lambda: self.draining,
+        )
         self.answer_store = SharedAnswers(self.clock, failed=self.counters.add_shared_error)
         self._secret = self.memory.secret  # of this process
         said = self.overrides.look()
-        self.pool.prepare(settings.providers.values())
+        self.pool.prepare(_places(settings))
         self.generation = self._generation(settings)
         self.listener = Listener(
             current=lambda: self.generation,
@@ -161,6 +171,7 @@ class App:
             self._keep_measuring(),
             self.keeper.run(),
             self.later.run(),
+            self.courier.run(),
             self.tracing.run(),
             self.memory.learning.run(self.clock),
             self.advisor.run(),
@@ -302,7 +313,7 @@ class App:
             self.tell(Reloaded(False, self.settings.digest, problems))
             return
         try:
-            self.pool.prepare(settings.providers.values())
+            self.pool.prepare(_places(settings))
         except (ValueError, OSError) as error:  # a file it names is not as it was when it was checked
             self.tell(Reloaded(False, self.settings.digest, (str(error),)))
             return
@@ -407,6 +418,7 @@ class App:
         self.counters.set_in_flight(self.in_flight)
         self.counters.costs.show(*self.memory.tab.dollars(self.clock.now()))
         self.counters.set_deferred(self.later.gauges())
+        self.counters.set_webhooks(self.courier.gauges())
         self.counters.set_tunnels(0 if self.capture is None else self.capture.tunnels)
         for provider in self.settings.providers.values():
             active, idle = self.pool.connections(provider)
@@ -452,6 +464,11 @@ class App:
 
     def force(self, key: str, state: str) -> bool:
         return self.switchboard.force(key, state)
+
+
+def _places(settings: Settings) -> list[Provider]:
+    """Where bytes may go."""
+    return [*settings.providers.values(), *(webhook.place for webhook in settings.webhooks.values())]
 
 
 def _task(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

@@ -255,6 +255,17 @@ class Deferred(Struct, frozen=True):
     age: float = 0.0  # seconds since it was accepted
 
 
+class Posted(Struct, frozen=True):
+    """What became of a deferred call was sent to a webhook, or could not be."""
+
+    webhook: str  # its name; other: it is not configured any more
+    what: str  # delivered; failed: and is tried again; stopped: 410, nothing is sent any more; expired
+    job: str
+    route: str
+    reason: str = ""  # of failed: http_500, timeout, a Fault, ...
+    age: float = 0.0  # seconds since the job ended; of expired: since it was accepted
+
+
 class Queued(Struct, frozen=True):
     """The file of deferred calls can be used from now on, or cannot."""
 
@@ -325,6 +336,7 @@ Event = (
     | PodEnds
     | Restored
     | Deferred
+    | Posted
     | Queued
     | Delivered
     | Drilled

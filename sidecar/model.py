@@ -573,6 +573,7 @@ class Options(Struct, frozen=True, kw_only=True):
     tenant: str = ""  # whose request it is, where the application has tenants
     drill: Drill | None = None
     defer: str = ""  # on, off, always; "": as its class and its route say
+    webhook: str = ""  # where its result is sent if it is deferred, or off; "": as its route says
 
 
 class Call(Struct, frozen=True, kw_only=True):

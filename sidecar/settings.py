@@ -268,6 +268,7 @@ class Deferral:
     expires: Seconds = DAY  # a call that waits longer is given up
     keep: Seconds = DAY  # an answer, from when it is there; then it is forgotten
     attempts: Count = 10  # rounds of asking that failed, refusals by a breaker or a known wait aside
+    webhook: str | None = None  # a name in `webhooks`: what became of each call is sent there too
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -278,6 +279,18 @@ class DeferredRules:
     bytes: Bytes = 256 * 1024 * 1024  # of calls that wait, and as many of answers that are kept
     concurrency: Count = 4  # calls of one route that are asked for at a time
     per_second: Rate = 5.0  # of one route, begun
+
+
+MOST_WEBHOOKS = 4  # their names are labels
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Webhook:
+    """[R22] Where results of deferred calls are sent, signed. Read from `webhooks` of the file."""
+
+    place: Provider  # its origin, as the way out knows it; speaks no dialect and has no key
+    path: str
+    key: Credential  # signs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -358,6 +371,7 @@ class RequestHeaders:
     traffic: bool = True  # x-llm-sidecar-class
     cache: bool = True
     defer: bool = True
+    webhook: bool = False  # a name in `webhooks`, or off: whoever sends requests may choose among them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -493,6 +507,7 @@ class Settings:
     drill_key: str | None = None  # path of a file: requests signed with what it holds may ask for a drill
     state_dir: str | None = None  # a folder that outlives the process: what was learned is kept there
     providers: Mapping[str, Provider] = field(default_factory=dict)  # the well-known ones too
+    webhooks: Mapping[str, Webhook] = field(default_factory=dict)
     models: tuple[Override, ...] = ()  # what you know better than the catalogue; see below
     routes: tuple[Route, ...] = ()
     defaults: Route = Route(name="defaults")  # what every route starts from, implicit ones too

@@ -6,15 +6,17 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from sidecar import variants
 from sidecar.config.convert import BAD, Converter
 from sidecar.config.problems import Path, Problems, nearest, quote
 from sidecar.config.urls import VERSION, BadUrl, Origin, check_proxy, parse_url
 from sidecar.dialects import DIALECTS
+from sidecar.dialects.http import HTTP
 from sidecar.model import AuthStyle, Credential, Provider, System, Target, Traffic, Variant
 from sidecar.secret import Secret
-from sidecar.settings import Amount, Baseline, Route, Settings
+from sidecar.settings import MOST_WEBHOOKS, Amount, Baseline, Route, Settings, Webhook
 from sidecar.vendors import VENDORS, Vendor
 
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
@@ -25,8 +27,8 @@ _MODEL: Final = re.compile(r"[\x21-\x7e]{1,256}")
 
 # Not settable: made while reading. `defaults` has the fields that routes may share.
 FIXED: Final = frozenset({
-    (Settings, "providers"), (Settings, "routes"), (Settings, "defaults"), (Settings, "digest"),
-    (Route, "implicit"),
+    (Settings, "providers"), (Settings, "webhooks"), (Settings, "routes"), (Settings, "defaults"),
+    (Settings, "digest"), (Route, "implicit"),
 })  # fmt: skip
 NOT_SHARED: Final = frozenset({"name", "match", "chain", "chains", "deferred"})
 ALIASES: Final[dict[tuple[type, str], str]] = {(Route, "class"): "traffic"}
@@ -51,6 +53,17 @@ class ProviderEntry:
         True  # of openai_chat; false: it serves no /responses, as a stand-in it is asked in chat
     )
     propagate_trace: bool = False  # send it the trace, with the attempt's span as parent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookEntry:
+    """A place that results of deferred calls are sent to, signed as Standard Webhooks has it."""
+
+    url: str  # https://host/path
+    key: Secret  # {file: PATH} or {env: NAME}: whsec_ and base64 of 24 to 64 bytes
+    private: bool = False  # may be loopback or a private address, and plain http
+    ca_file: str | None = None  # certificates to trust instead of the system's
+    proxy: str | None = None  # http://host:port
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,12 +119,13 @@ class Builder:
         if not isinstance(raw, dict):
             self.problems.add((), f"expected a mapping of settings, got {quote(raw)}")
             return Settings(providers=self.providers)
-        rest = {key: raw[key] for key in raw if key not in {"providers", "routes", "defaults"}}
+        rest = {key: raw[key] for key in raw if key not in {"providers", "webhooks", "routes", "defaults"}}
         self._unknown_sections(rest)
         settings: Settings = self._convert.record(Settings, rest, (), Settings())
         self._providers(raw.get("providers"))
         defaults = self._defaults(raw.get("defaults"))
-        settings = replace(settings, providers=self.providers, defaults=defaults)
+        webhooks = self._webhooks(raw.get("webhooks"))
+        settings = replace(settings, providers=self.providers, webhooks=webhooks, defaults=defaults)
         routes = self._list(raw.get("routes"), ("routes",))
         read = [self._route(item, ("routes", index), settings) for index, item in enumerate(routes)]
         return replace(settings, routes=tuple(route for route in read if route is not None))
@@ -216,6 +230,40 @@ class Builder:
         if row and row.path and not origin.base_path and not origin.version:
             return parse_url(url.rstrip("/") + row.path, private=private)
         return origin
+
+    def _webhooks(self, raw: Any) -> dict[str, Webhook]:
+        if raw is None:
+            return {}
+        if not isinstance(raw, dict):
+            self.problems.add(("webhooks",), f"expected a mapping of names to webhooks, got {quote(raw)}")
+            return {}
+        found: dict[str, Webhook] = {}
+        for name, item in raw.items():
+            path: Path = ("webhooks", name)
+            if not NAME.fullmatch(name) or name == "off":
+                self.problems.add(path, "a webhook's name is made of a-z, 0-9 and _ . - and is not `off`")
+            entry = self._convert.record(WebhookEntry, item, path)
+            if entry is BAD:
+                continue
+            try:
+                origin = parse_url(entry.url, private=entry.private)
+                if entry.proxy is not None:
+                    check_proxy(entry.proxy)
+            except BadUrl as bad:
+                self.problems.add((*path, "url"), bad.message)
+                continue
+            place = replace(
+                _provider(f"webhooks.{name}", origin, HTTP.name, AuthStyle.BEARER, None),
+                private=entry.private,
+                ca_file=entry.ca_file,
+                proxy=entry.proxy,
+            )
+            found[name] = Webhook(place=place, path=urlsplit(entry.url).path or "/", key=entry.key)
+        if len(raw) > MOST_WEBHOOKS:
+            self.problems.add(
+                ("webhooks",), f"has {len(raw)}; at most {MOST_WEBHOOKS}, their names are labels"
+            )
+        return found
 
     def _secret(self, raw: Any, path: Path) -> Any:
         """Never quotes what it got: whatever stands where a key belongs may be one."""

@@ -18,6 +18,7 @@ from sidecar.config.problems import Path, Problem, Problems, nearest, quote, sho
 from sidecar.config.urls import BadUrl, check_proxy, is_loopback
 from sidecar.continuing import takes
 from sidecar.core import drill
+from sidecar.core.webhook import LONGEST, SHORTEST, key_of
 from sidecar.dialects import DIALECTS, FAMILIES, find
 from sidecar.dialects.http import HTTP
 from sidecar.hosts import HOST, captured
@@ -103,6 +104,14 @@ def check(settings: Settings, problems: Problems) -> None:
         if route.allow != settings.defaults.allow:
             _boundary(route, settings, path, problems)
         _chains(route, settings, path, problems)
+        webhook = route.deferred.webhook if route.deferred else None
+        if (
+            webhook is not None
+            and webhook not in settings.webhooks
+            and not problems.at(("webhooks", webhook))
+        ):
+            message = f"no webhook named {quote(webhook)}{nearest(webhook, settings.webhooks)}"
+            problems.add((*path, "deferred", "webhook"), message)
 
 
 def _models(settings: Settings, problems: Problems) -> None:
@@ -387,6 +396,7 @@ def warnings(settings: Settings) -> list[Problem]:
     """Looks at secrets and certificates too, so it says what holds now and here."""
     found: list[Problem] = [_warn(path, message) for path, message in _trouble_capturing(settings)]
     found += _shut(settings)
+    found += [_warn(path, message) for path, message in _unsigned(settings)]
     cards = Cards(settings.models)
     for index, route in enumerate(settings.routes):
         found += [_warn(("routes", index), reason) for reason in _never_taken(route)]
@@ -485,6 +495,14 @@ def _trouble_capturing(settings: Settings) -> Iterator[tuple[Path, str]]:
         yield ("capture", "trust_dir"), f"{folder} is no folder that can be written here"
 
 
+def _unsigned(settings: Settings) -> Iterator[tuple[Path, str]]:
+    for name, webhook in settings.webhooks.items():
+        key = webhook.key.reveal()
+        if key is not None and key_of(key) is None:
+            message = f"expected whsec_ and base64 of {SHORTEST} to {LONGEST} bytes; nothing can be sent"
+            yield ("webhooks", name, "key"), message
+
+
 def _rarely_deferred(route: Route, settings: Settings) -> Iterator[str]:
     if route.deferred is None:
         return
@@ -567,6 +585,11 @@ def _secrets(settings: Settings) -> Iterator[tuple[Path, Secret]]:
             for at, target in _placed(targets):
                 if isinstance(target.key, Secret):
                     yield ("routes", index, *part, *at, "key"), target.key
+    for name, webhook in settings.webhooks.items():
+        if isinstance(webhook.key, Secret):
+            yield ("webhooks", name, "key"), webhook.key
+        if webhook.place.ca_file is not None and not os.access(webhook.place.ca_file, os.R_OK):
+            yield ("webhooks", name, "ca_file"), Secret("file", webhook.place.ca_file)
     files: Mapping[Path, str | None] = {
         ("listen", "client_token"): settings.listen.client_token,
         ("admin", "token"): settings.admin.token,

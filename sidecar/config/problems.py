@@ -14,7 +14,7 @@ Path = tuple[str | int, ...]
 _KNOWN_KEYS: Final = re.compile(
     r"""(?<![A-Za-z0-9])(?:
         sk-[A-Za-z0-9_\-]{8,}
-      | (?:gsk_|hf_|fw_|ghp_|xai-|csk-|pplx-|nvapi-|glpat-)[A-Za-z0-9_]{16,}
+      | (?:whsec_|gsk_|hf_|fw_|ghp_|xai-|csk-|pplx-|nvapi-|glpat-)[A-Za-z0-9_]{16,}
       | AIza[0-9A-Za-z_\-]{20,}
       | (?:AKIA|ASIA)[0-9A-Z]{16}
       | eyJ[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]+

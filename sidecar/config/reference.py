@@ -15,12 +15,12 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Union, get_args, get_origin
 
-from sidecar.config.build import ALIASES, FIXED, NOT_SHARED, ProviderEntry, TargetEntry
+from sidecar.config.build import ALIASES, FIXED, NOT_SHARED, ProviderEntry, TargetEntry, WebhookEntry
 from sidecar.config.convert import describe, format_value, hints
 from sidecar.hub.conversation import Effort
 from sidecar.model import Credential, System, Target
 from sidecar.secret import Secret
-from sidecar.settings import Bound, Override, Route, Semantic, Settings, StaticText
+from sidecar.settings import MOST_WEBHOOKS, Bound, Override, Route, Semantic, Settings, StaticText
 from sidecar.variants import KINDS, PLACES, WANTED
 from sidecar.vendors import VENDORS
 
@@ -52,6 +52,7 @@ def page() -> str:
             parts += _section(f"`{item.name}`", kind, f"{item.name}.")
     parts += _section("`providers.NAME`", ProviderEntry, "")
     parts += _vendors()
+    parts += _section("`webhooks.NAME`", WebhookEntry, "")
     parts += _section("`models[]`", Override, "")
     parts += _section("`routes[]`", Route, "")
     for item in fields(Route):
@@ -70,6 +71,7 @@ def _top_rows() -> list[str]:
     own = ", ".join(f"`{name}`" for name in sorted(NOT_SHARED))
     return [
         "| `providers` | a mapping of names to providers | | the well-known ones need no entry |",
+        f"| `webhooks` | a mapping of names to webhooks | | at most {MOST_WEBHOOKS}; see below |",
         "| `routes` | a list of routes | | the first that matches takes the call |",
         f"| `defaults` | as a route, without {own} | | what every route starts from, implicit ones too |",
     ]

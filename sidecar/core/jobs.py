@@ -79,6 +79,7 @@ class Job(Struct, frozen=True, kw_only=True):
     accepted: float
     expires: float
     keep: float  # seconds that its answer is kept
+    webhook: str = ""  # a name in `webhooks`, where its end is sent
 
     @property
     def size(self) -> int:
@@ -140,10 +141,12 @@ def owns(secrets: tuple[bytes, ...], job: str, owner: bytes) -> bool:
     return bool(secrets) and hmac.compare_digest(owner_of(secrets, job), owner)
 
 
-def keep(call: Call, job: str, *, wall: float, expires: float, keep_seconds: float) -> Job | None:
-    """What is stored of a call; None where nobody could fetch its answer."""
+def keep(
+    call: Call, job: str, *, wall: float, expires: float, keep_seconds: float, webhook: str = ""
+) -> Job | None:
+    """What is stored of a call; None where its answer could be neither fetched nor delivered."""
     secrets = secrets_of(call.headers, call.query)
-    if not secrets or call.upload is not None:
+    if not (secrets or webhook) or call.upload is not None:
         return None
     kept = tuple(pair for pair in call.headers if pair[0].lower() in KEPT)
     key = next((value for name, value in kept if name.lower() == b"idempotency-key"), b"")
@@ -167,6 +170,7 @@ def keep(call: Call, job: str, *, wall: float, expires: float, keep_seconds: flo
         accepted=wall,
         expires=wall + expires,
         keep=keep_seconds,
+        webhook=webhook,
     )
 
 

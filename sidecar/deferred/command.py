@@ -13,7 +13,8 @@ from typing import Any
 
 from sidecar import config, environment
 from sidecar.config.convert import format_size
-from sidecar.deferred.store import STATES, Store, Unusable
+from sidecar.deferred.file import Unusable
+from sidecar.deferred.store import STATES, Store
 
 HELP = """Looks at the deferred calls of a sidecar, and changes what becomes of them.
 
@@ -21,11 +22,13 @@ The sidecar may run meanwhile: it sees a change within a second. No prompt, answ
 The file is in `state_dir`, which the configuration names (or --state-dir does).
 
   llm-sidecar jobs list --state waiting      what waits, the oldest first, and what it met last
-  llm-sidecar jobs retry ID...               ask again now; a failed one gets its tries and its time anew
+  llm-sidecar jobs retry ID...               ask again now; a failed one gets its tries and its time anew;
+                                             or send its webhook's message again now
   llm-sidecar jobs drop ID...                give up; their owners are told 410
 
---all takes the place of the ids: all that wait (retry: and all that failed)."""
-LIST = """One line per job: id, state, route, age, time left, tries, size, and what it met last.
+--all takes the place of the ids: all that wait (retry: all that failed or are to be delivered too)."""
+LIST = """One line per job: id, state, route, age, time left, tries, size, what it met last,
+and what became of its webhook's message: due, delivered, or expired.
 
 waiting   on disk, to be asked for
 answered  its owner can fetch the answer
@@ -71,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
         (
             "retry",
             "ask for them again, now",
-            "Asks again now. A failed job waits again, with all its tries.",
+            "Asks again now. A failed job waits again, with all its tries; a webhook's message is sent.",
         ),
         ("drop", "give them up", "Gives jobs up that wait. Whoever asks after one is told 410."),
     )
@@ -114,8 +117,9 @@ def _line(row: dict[str, Any], wall: float) -> str:
         f"tries {row['tries']}",
         format_size(row["size"]),
         row["reason"],
+        f"webhook {row['webhook']} {row['delivery']} sends {row['sends']}" if row["delivery"] else "",
     )
-    return "  ".join(str(word) for word in words).rstrip()
+    return "  ".join(str(word) for word in words if word != "")
 
 
 def _span(seconds: float) -> str:

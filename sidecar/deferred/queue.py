@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from sidecar.core.jobs import PREFIX, Declined, Job, Receipt, keep, owns
-from sidecar.deferred.store import Bounds, Counts, Ended, Found, Store, Unusable
+from sidecar.deferred.file import Unusable
+from sidecar.deferred.store import Bounds, Counts, Ended, Found, Store
 from sidecar.events import Deferred, Queued, Tell
 from sidecar.model import Call, Clock
 from sidecar.settings import Deferral, Settings
@@ -125,7 +126,9 @@ class Queue:
         """Keep a call; the receipt says that it is on disk. Tells what became of it."""
         made = self._new_id()
         wall = self._clock.wall()
-        job = keep(call, made, wall=wall, expires=rules.expires, keep_seconds=rules.keep)
+        wish = call.options.webhook
+        webhook = "" if wish == "off" else wish or rules.webhook or ""
+        job = keep(call, made, wall=wall, expires=rules.expires, keep_seconds=rules.keep, webhook=webhook)
         if job is None:
             return self._declined(call, "no_credential")
         bounds = self._current().deferred

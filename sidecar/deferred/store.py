@@ -18,7 +18,6 @@ Blocking throughout. Not for the event loop: queue.py runs it in a thread.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -28,46 +27,14 @@ from typing import Any, Final
 import msgspec
 
 from sidecar.core.jobs import Declined, Job, Receipt
+from sidecar.core.webhook import News
+from sidecar.deferred.file import LOCK, NAME, inode, locked, opened
 from sidecar.model import Headers
 
-NAME: Final = "deferred.sqlite3"
-LOCK: Final = "deferred.lock"
-VERSION: Final = 1
-BUSY: Final = 2.0  # seconds to wait for `llm-sidecar jobs`, or for us
 WAITING, ANSWERED, FAILED, EXPIRED, DROPPED = "waiting", "answered", "failed", "expired", "dropped"
 STATES: Final = (WAITING, ANSWERED, FAILED, EXPIRED, DROPPED)
+DUE, DELIVERED, LATE = "due", "delivered", "expired"  # of the webhook's message, once a job has ended
 SLACK: Final = 16 * 1024 * 1024  # bytes of the file that are neither a call nor an answer
-
-_SCHEMA: Final = """
-CREATE TABLE job (
-  number INTEGER PRIMARY KEY AUTOINCREMENT,
-  id TEXT NOT NULL UNIQUE,
-  state TEXT NOT NULL,
-  route TEXT NOT NULL,
-  owner BLOB NOT NULL,
-  same BLOB UNIQUE,
-  accepted REAL NOT NULL,
-  expires REAL NOT NULL,
-  keep REAL NOT NULL,
-  forget REAL NOT NULL,
-  tries INTEGER NOT NULL DEFAULT 0,
-  told INTEGER NOT NULL DEFAULT 1,
-  reason TEXT NOT NULL DEFAULT '',
-  size INTEGER NOT NULL,
-  request BLOB,
-  status INTEGER NOT NULL DEFAULT 0,
-  headers BLOB,
-  answer BLOB
-);
-CREATE INDEX job_order ON job (state, route, number);
-CREATE INDEX job_size ON job (state, size, accepted);
-CREATE INDEX job_expires ON job (state, expires);
-CREATE INDEX job_forget ON job (forget);
-"""
-
-
-class Unusable(Exception):  # a word for what the file is, not for what we did wrong
-    """The file cannot be used; says why, without quoting it."""
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -93,12 +60,13 @@ class Next(msgspec.Struct, frozen=True):
 
 
 class Ended(msgspec.Struct, frozen=True):
-    """A job that came to its end without an answer; to be told once."""
+    """A job that came to its end without an answer, or whose end could not be delivered; told once."""
 
     id: str
     route: str
     state: str
     age: float
+    webhook: str = ""  # that its end could not be delivered to in its time
 
 
 class Counts(msgspec.Struct, frozen=True):
@@ -106,6 +74,14 @@ class Counts(msgspec.Struct, frozen=True):
     bytes: int  # of jobs that wait
     answers: int  # bytes of answers that are kept
     oldest: float  # when the oldest one that waits was accepted; 0: none waits
+
+
+class Outbox(msgspec.Struct, frozen=True):
+    """What is to be delivered to one webhook."""
+
+    webhook: str
+    count: int
+    oldest: float  # when the first of these jobs ended
 
 
 class Bounds(msgspec.Struct, frozen=True):
@@ -118,11 +94,11 @@ class Store:
 
     def __init__(self, folder: Path, *, drains: bool = True) -> None:
         """`drains`: takes the lock, and makes the file if there is none. Raises Unusable."""
-        self._lock = _locked(folder / LOCK) if drains else -1
+        self._lock = locked(folder / LOCK) if drains else -1
         try:
             self._path = folder / NAME
-            self._db = _opened(self._path, make=drains)
-            self._file = _inode(self._path)
+            self._db = opened(self._path, make=drains)
+            self._file = inode(self._path)
         except BaseException:
             self._unlock()
             raise
@@ -139,7 +115,7 @@ class Store:
 
     def gone(self) -> bool:
         """Is the file another one, or none? What is written to one without a name is nobody's any more."""
-        return _inode(self._path) != self._file
+        return inode(self._path) != self._file
 
     # ---- calls come
 
@@ -159,7 +135,7 @@ class Store:
                 return Declined("bytes")
             db.execute(
                 "INSERT INTO job (id, state, route, owner, same, accepted, expires, keep, forget, size,"
-                " request) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " webhook, request) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     job.id,
                     WAITING,
@@ -171,6 +147,7 @@ class Store:
                     job.keep,
                     job.expires + job.keep,
                     job.size,
+                    job.webhook,
                     msgspec.msgpack.encode(job),
                 ),
             )
@@ -238,7 +215,8 @@ class Store:
         with self._changing() as db:
             done = db.execute(
                 "UPDATE job SET state = ?1, status = ?2, headers = ?3, answer = ?4, reason = ?5,"
-                " forget = ?6 + keep, request = CASE ?1 WHEN ?8 THEN request END,"
+                " forget = ?6 + keep, delivery = CASE webhook WHEN '' THEN '' ELSE 'due' END,"
+                " request = CASE ?1 WHEN ?8 THEN request END,"
                 " size = ?7 + CASE ?1 WHEN ?8 THEN LENGTH(request) ELSE 0 END,"
                 " same = CASE ?1 WHEN ?8 THEN NULL ELSE same END WHERE id = ?9 AND state = ?10",
                 (
@@ -265,16 +243,25 @@ class Store:
         with self._changing():
             db.execute(
                 "UPDATE job SET state = ?, told = 0, same = NULL, request = NULL, size = 512,"
-                " forget = expires + keep"
+                " forget = expires + keep, delivery = CASE webhook WHEN '' THEN '' ELSE 'due' END"
                 " WHERE state = ? AND expires <= ?",
                 (EXPIRED, WAITING, wall),
             )
+            db.execute(
+                "UPDATE job SET delivery = ?, told = 0 WHERE delivery = ? AND forget <= ? AND told = 1",
+                (LATE, DUE, wall),
+            )
             rows = db.execute(
-                "SELECT id, route, state, accepted FROM job WHERE told = 0 LIMIT 1000"
+                "SELECT id, route, state, MAX(0.0, ?1 - accepted),"
+                " CASE delivery WHEN ?2 THEN webhook ELSE '' END FROM job WHERE told = 0 LIMIT 1000",
+                (wall, LATE),
             ).fetchall()
             db.executemany("UPDATE job SET told = 1 WHERE id = ?", [(row[0],) for row in rows])
-            db.execute("DELETE FROM job WHERE forget <= ? AND told = 1 AND state != ?", (wall, WAITING))
-        return [Ended(row[0], row[1], row[2], max(0.0, wall - row[3])) for row in rows]
+            db.execute(
+                "DELETE FROM job WHERE forget <= ? AND told = 1 AND state != ? AND delivery != ?",
+                (wall, WAITING, DUE),
+            )
+        return [Ended(*row) for row in rows]
 
     def counts(self) -> Counts:
         rows = self._db.execute(
@@ -288,20 +275,57 @@ class Store:
             waiting[3] or 0.0,
         )
 
+    # ---- what became of them is delivered
+
+    def outboxes(self) -> list[Outbox]:
+        rows = self._db.execute(
+            "SELECT webhook, COUNT(*), MIN(forget - keep) FROM job WHERE delivery = 'due' GROUP BY webhook"
+        )
+        return [Outbox(*row) for row in rows]
+
+    def outbox(self, webhook: str, most: int) -> list[Next]:
+        """The oldest jobs whose end is to be delivered there, and how often that was tried."""
+        rows = self._db.execute(
+            "SELECT id, sends FROM job WHERE delivery = 'due' AND webhook = ? ORDER BY number LIMIT ?",
+            (webhook, most),
+        )
+        return [Next(*row) for row in rows]
+
+    def news(self, job: str) -> News | None:
+        """What is to be delivered of it; None: nothing any more."""
+        row = self._db.execute(
+            "SELECT id, route, state, accepted, forget - keep, status, headers, answer FROM job"
+            " WHERE id = ? AND delivery = 'due'",
+            (job,),
+        ).fetchone()
+        if row is None:
+            return None
+        headers = () if row[6] is None else msgspec.msgpack.decode(row[6], type=Headers)
+        return News(row[0], row[1], row[2], row[3], row[4], row[5], headers, row[7] or b"")
+
+    def sent(self, job: str, *, delivered: bool) -> None:
+        with self._changing() as db:
+            db.execute(
+                "UPDATE job SET sends = sends + 1, delivery = ? WHERE id = ? AND delivery = ?",
+                (DELIVERED if delivered else DUE, job, DUE),
+            )
+
     # ---- what an operator does
 
     def list(self, state: str | None, most: int) -> list[dict[str, Any]]:
         """The oldest first; nothing of any request or answer."""
         rows = self._db.execute(
-            "SELECT id, state, route, accepted, expires, tries, reason, size, status FROM job"
+            "SELECT id, state, route, accepted, expires, tries, reason, size, status, webhook,"
+            " delivery, sends FROM job"
             " WHERE ?1 IS NULL OR state = ?1 ORDER BY number LIMIT ?2",
             (state, most),
         )
-        names = ("id", "state", "route", "accepted", "expires", "tries", "reason", "size", "status")
-        return [dict(zip(names, row, strict=True)) for row in rows]
+        return [dict(zip((column[0] for column in rows.description), row, strict=True)) for row in rows]
 
     def retry(self, jobs: Sequence[str] | None, wall: float) -> int:
-        """Ask at once for those that wait, anew for those that failed; None: for all. How many."""
+        """Ask at once for those that wait, anew for those that failed, and deliver at once what is to be
+        delivered of others; None: for all. How many.
+        """
         with self._changing() as db:
             changed = 0
             for one in [None] if jobs is None else jobs:
@@ -309,9 +333,12 @@ class Store:
                     "UPDATE job SET tries = 0, reason = '', status = 0, headers = NULL, answer = NULL,"
                     " expires = MAX(expires, CASE state WHEN ?1 THEN ?3 + expires - accepted ELSE 0 END),"
                     " forget = MAX(forget, ?3 + expires - accepted + keep), state = ?2,"
-                    " size = LENGTH(request) + 512"
+                    " size = LENGTH(request) + 512, delivery = '', sends = 0"
                     " WHERE (state = ?1 OR state = ?2) AND (?4 IS NULL OR id = ?4)",
                     (FAILED, WAITING, wall, one),
+                ).rowcount
+                changed += db.execute(
+                    "UPDATE job SET sends = 0 WHERE delivery = 'due' AND (?1 IS NULL OR id = ?1)", (one,)
                 ).rowcount
             return changed
 
@@ -322,7 +349,7 @@ class Store:
             for one in [None] if jobs is None else jobs:
                 changed += db.execute(
                     "UPDATE job SET state = ?1, told = 0, same = NULL, request = NULL, size = 512,"
-                    " forget = ?3 + keep"
+                    " forget = ?3 + keep, delivery = CASE webhook WHEN '' THEN '' ELSE 'due' END"
                     " WHERE state = ?2 AND (?4 IS NULL OR id = ?4)",
                     (DROPPED, WAITING, wall, one),
                 ).rowcount
@@ -345,60 +372,3 @@ class Store:
         """No more than so many bytes of file, for calls and as much again for answers."""
         page = self._db.execute("PRAGMA page_size").fetchone()[0]
         self._db.execute(f"PRAGMA max_page_count = {max(1, (2 * size + SLACK) // page)}")
-
-
-def _locked(path: Path) -> int:
-    try:
-        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    except OSError as error:
-        raise Unusable(f"{LOCK} cannot be made in state_dir: {error.strerror}") from None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(lock)
-        raise Unusable("another process works this state_dir off: each needs one of its own") from None
-    return lock
-
-
-def _opened(path: Path, *, make: bool) -> sqlite3.Connection:
-    if not make and not path.exists():
-        raise Unusable(f"there is no {NAME} here: nothing was ever deferred")
-    try:
-        if make:  # before SQLite opens it: its files have the mode of the first
-            made = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-            os.fchmod(made, 0o600)
-            os.close(made)
-        db = sqlite3.connect(path, timeout=BUSY, isolation_level=None, check_same_thread=False)
-    except OSError as error:
-        raise Unusable(f"{NAME} cannot be opened: {error.strerror}") from None
-    except sqlite3.Error as error:
-        raise Unusable(f"{NAME} cannot be opened: {word(error)}") from None
-    try:
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = FULL")
-        db.execute("PRAGMA secure_delete = ON")
-        db.execute("PRAGMA journal_size_limit = 4194304")
-        version = db.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0 and make:
-            db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
-            version = VERSION
-    except sqlite3.Error as error:
-        db.close()
-        raise Unusable(f"{NAME} cannot be used: {word(error)}") from None
-    if version != VERSION:
-        db.close()
-        raise Unusable(f"{NAME} is of version {version}, not of {VERSION}")
-    return db
-
-
-def _inode(path: Path) -> tuple[int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
-
-
-def word(error: Exception) -> str:
-    """SQLite's own word for it: its messages may quote."""
-    return getattr(error, "sqlite_errorname", type(error).__name__)

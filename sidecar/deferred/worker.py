@@ -21,10 +21,12 @@ from math import inf
 
 from sidecar.core.jobs import Gauges, Job, heals
 from sidecar.core.pace import Pace, pause
+from sidecar.core.webhook import OTHER
+from sidecar.deferred.file import Unusable, word
 from sidecar.deferred.queue import Queue
-from sidecar.deferred.store import ANSWERED, FAILED, WAITING, Counts, Next, Store, Unusable, word
+from sidecar.deferred.store import ANSWERED, FAILED, WAITING, Counts, Next, Store
 from sidecar.dialects.base import BadBody, Wire
-from sidecar.events import Bug, CallEnded, Deferred, Queued, Tell
+from sidecar.events import Bug, CallEnded, Deferred, Posted, Queued, Tell
 from sidecar.listener import complaints
 from sidecar.listener.reception import Generation
 from sidecar.model import (
@@ -152,7 +154,11 @@ class Worker:
         now = self.clock.now()
         self._due = {job: due for job, due in self._due.items() if due[0] > now}
         for ended in await self.queue.sweep():
-            self.tell(Deferred(ended.state, ended.id, ended.route, age=ended.age))
+            if ended.webhook:
+                name = ended.webhook if ended.webhook in self.current().settings.webhooks else OTHER
+                self.tell(Posted(name, "expired", ended.id, ended.route, age=ended.age))
+            else:
+                self.tell(Deferred(ended.state, ended.id, ended.route, age=ended.age))
         self.counts = await self.queue.counts()
         self._looked = self.clock.now()
 

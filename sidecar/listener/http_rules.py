@@ -258,6 +258,7 @@ def wishes(ours: dict[bytes, bytes], allowed: RequestHeaders) -> Wishes:
             cache=not allowed.cache or _switch(ours, "cache"),
             tenant=ours.get(b"tenant", b"").decode("latin-1"),
             defer=defer.decode(),
+            webhook=ours.get(b"webhook", b"").decode("latin-1") if allowed.webhook else "",
         ),
         deadline=None if seconds is None else min(seconds, LONGEST_DEADLINE),
         traffic=None if traffic is None else Traffic(traffic.decode()),

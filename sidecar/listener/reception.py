@@ -104,6 +104,10 @@ class Reception:
             raise _unknown(name, settings)
         path, exact = _place(provider, bound, path) if bound else (path, False)
         wish = wishes(said.ours, settings.request_headers)
+        if wish.options.webhook not in {"", "off", *settings.webhooks}:
+            raise RequestError(
+                400, "bad_sidecar_header", "the header x-llm-sidecar-webhook names no configured webhook"
+            )
         if b"drill" in said.ours and settings.drill_key is not None:
             wish = self._drilled(wish, said.ours[b"drill"], Secret("file", settings.drill_key))
         if route is not None and not settings.request_headers.route:

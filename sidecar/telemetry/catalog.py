@@ -442,6 +442,26 @@ WAITING: tuple[Metric, ...] = tuple(
     for metric in (DEFERRED, DEFERRED_JOBS, DEFERRED_OLDEST, DEFERRED_BYTES, DEFERRED_FULL, DEFERRED_OK)
 )
 
+_WEBHOOKS = 5  # settings.MOST_WEBHOOKS, and other: those that are not configured any more
+WEBHOOK_DELIVERIES = _counter(
+    "webhook_deliveries_total",
+    ("webhook", "result"),
+    4 * _WEBHOOKS,
+    "Attempts to deliver what became of a deferred call: delivered, failed (tried again), stopped (the "
+    "receiver said 410, and gets nothing more), and messages that expired undelivered.",
+)
+WEBHOOK_WAITING = _gauge("webhook_waiting", ("webhook",), _WEBHOOKS, "Messages that are to be delivered.")
+WEBHOOK_OLDEST = _gauge(
+    "webhook_oldest_age_seconds",
+    ("webhook",),
+    _WEBHOOKS,
+    "How long the oldest message has not been delivered.",
+    unit="seconds",
+)
+WEBHOOKS: tuple[Metric, ...] = tuple(
+    replace(metric, optional=True) for metric in (WEBHOOK_DELIVERIES, WEBHOOK_WAITING, WEBHOOK_OLDEST)
+)
+
 # ---- telemetry about telemetry ----------------------------------------------------------------
 
 UNSENT = _counter(
@@ -560,6 +580,7 @@ CATALOG: tuple[Metric, ...] = (
     CAPTURED,
     TUNNELS,
     *WAITING,
+    *WEBHOOKS,
     UNSENT,
     OVERFLOW,
     BUILD,

@@ -4,8 +4,10 @@ is worth an alarm then exists at 0.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 from sidecar.core.jobs import Gauges
-from sidecar.events import Deferred, Queued
+from sidecar.events import Deferred, Posted, Queued
 from sidecar.telemetry import catalog
 from sidecar.telemetry.instruments import Instruments
 
@@ -41,3 +43,27 @@ class DeferredCalls:
         self._bytes.set(now.bytes + now.answers)
         self._oldest.set(now.oldest)
         self._full.set(now.full)
+
+
+class Webhooks:
+    """Made where there is a webhook."""
+
+    def __init__(self, made: Instruments) -> None:
+        self._deliveries = made.counter(catalog.WEBHOOK_DELIVERIES)
+        self._waiting = made.gauge(catalog.WEBHOOK_WAITING)
+        self._oldest = made.gauge(catalog.WEBHOOK_OLDEST)
+
+    def declare(self, names: Iterable[str]) -> None:
+        for name in names:
+            for result in ("delivered", "failed", "stopped", "expired"):
+                self._deliveries.declare(name, result)
+
+    def count(self, event: Posted) -> None:
+        self._deliveries[event.webhook, event.what].inc()
+
+    def show(self, now: Mapping[str, tuple[int, float]]) -> None:
+        """By webhook: messages that wait, and the age of the oldest one. One that is gone goes to zero."""
+        gone = {key[0]: (0, 0.0) for key in self._waiting}
+        for name, (count, age) in (gone | dict(now)).items():
+            self._waiting[(name,)].set(count)
+            self._oldest[(name,)].set(age)

@@ -41,6 +41,7 @@ from sidecar.events import (
     OperatorAlert,
     Overridden,
     PodEnds,
+    Posted,
     Pressed,
     Proxied,
     Queued,
@@ -216,6 +217,8 @@ def level_of(event: Event) -> Level:
             return Level.ERROR if not ok else Level.WARNING if problems else Level.INFO
         case Deferred(what=what):
             return Level.WARNING if what in _LOST else Level.INFO
+        case Posted(what=what):
+            return Level.INFO if what == "delivered" else Level.WARNING
         case Restored(ok=ok) | Delivered(ok=ok) | Met(ok=ok) | Queued(ok=ok):
             return Level.INFO if ok else Level.WARNING
         case Overridden(ok=ok, active=active):
@@ -319,6 +322,9 @@ def describe(event: Event) -> tuple[str, Fields]:
         case Deferred(what=what, job=job, route=route, reason=reason, age=age):
             fields = {"outcome": name(what), "job": name(job), "route": name(route), "reason": name(reason)}
             return "deferred", fields | {"value": round(age, 1)}
+        case Posted(webhook=webhook, what=what, job=job, route=route, reason=reason, age=age):
+            fields = {"outcome": name(what), "job": name(job), "route": name(route), "reason": name(reason)}
+            return "webhook", fields | {"target": name(webhook), "value": round(age, 1)}
         case Queued(ok=ok, detail=detail):
             return "queue", {"outcome": "ok" if ok else "failed", "detail": _prose(detail)}
         case Bug(call=call, error=error):
@@ -425,7 +431,7 @@ class Logs:
             return
         what, fields = describe(event)
         wall = self._wall()
-        if isinstance(event, Shed | Turned | Proxied | NestedRetry | Deferred) and self._too_many(
+        if isinstance(event, Shed | Turned | Proxied | NestedRetry | Deferred | Posted) and self._too_many(
             what, int(wall)
         ):
             return

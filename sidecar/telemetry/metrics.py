@@ -41,6 +41,7 @@ from sidecar.events import (
     OperatorAlert,
     Overridden,
     PodEnds,
+    Posted,
     Pressed,
     Proxied,
     Queued,
@@ -75,7 +76,7 @@ from sidecar.telemetry import catalog, words
 from sidecar.telemetry.breakers import Breakers
 from sidecar.telemetry.catalog import OTHER
 from sidecar.telemetry.costs import Costs
-from sidecar.telemetry.deferred import DeferredCalls
+from sidecar.telemetry.deferred import DeferredCalls, Webhooks
 from sidecar.telemetry.exposition import Exposition, add, observe
 from sidecar.telemetry.genai import GenAi
 from sidecar.telemetry.instruments import Instruments
@@ -100,6 +101,7 @@ class Metrics:
         self._met: set[str] = set()  # providers whose children exist
         self._genai: GenAi | None = None
         self._deferred: DeferredCalls | None = None
+        self._webhooks: Webhooks | None = None
         self._shown_until: dict[tuple[object, ...], float] = {}  # buckets with a fresh exemplar
         made = self._instruments = Instruments(self.registry, self._exposition, self._overflow)
         self._overflows = made.counter(catalog.OVERFLOW)
@@ -198,6 +200,9 @@ class Metrics:
             self._declare_route(route)
             if route.deferred is not None and self._deferred is None:
                 self._deferred = DeferredCalls(self._instruments)
+        if settings.webhooks:
+            self._webhooks = self._webhooks or Webhooks(self._instruments)
+            self._webhooks.declare(settings.webhooks)
         for provider, model in sorted(named):
             self._declare_target(provider, model)
         if settings.capture.mode != "off":
@@ -287,6 +292,10 @@ class Metrics:
     def set_deferred(self, now: Gauges | None) -> None:
         if self._deferred is not None:
             self._deferred.show(now)
+
+    def set_webhooks(self, now: Mapping[str, tuple[int, float]]) -> None:
+        if self._webhooks is not None:
+            self._webhooks.show(now)
 
     def set_lag(self, seconds: float) -> None:
         self._lag.set(seconds)
@@ -395,6 +404,9 @@ class Metrics:
             case Deferred() | Queued():
                 if self._deferred is not None:
                     self._deferred.count(event)
+            case Posted():
+                if self._webhooks is not None:
+                    self._webhooks.count(event)
             case Bypassed(on=on):
                 self._bypass.set(1 if on else 0)
             case Overridden(ok=ok):

@@ -474,6 +474,30 @@ SELF_CASES = (
         quiet=(of(c.DEFERRED_OK, 1.0),),
     ),
     Case(
+        alert="LLMWebhookFailing",
+        labels=APP | {"webhook": "results"},
+        fires=(
+            of(c.WEBHOOK_OLDEST, (0, 1000, 0), webhook="results"),
+            of(c.WEBHOOK_OLDEST, 5.0, webhook="audit"),
+        ),
+        under=(
+            of(c.WEBHOOK_OLDEST, 850.0, webhook="results"),
+            of(c.WEBHOOK_DELIVERIES, bad(50), webhook="results", result="failed"),
+        ),
+        quiet=(of(c.WEBHOOK_OLDEST, 0.0, webhook="results"),),
+    ),
+    Case(
+        alert="LLMWebhookLost",
+        labels=APP | {"webhook": "results", "result": "stopped"},
+        fires=(of(c.WEBHOOK_DELIVERIES, bad(1), webhook="results", result="stopped"),),
+        under=(
+            of(c.WEBHOOK_DELIVERIES, bad(50), webhook="results", result="failed"),
+            of(c.WEBHOOK_DELIVERIES, bad(50), webhook="results", result="delivered"),
+            of(c.WEBHOOK_DELIVERIES, 0.0, webhook="results", result="expired"),
+        ),
+        quiet=(of(c.WEBHOOK_DELIVERIES, 0.0, webhook="results", result="expired"),),
+    ),
+    Case(
         alert="LLMSidecarDistrusted",
         labels=APP,
         fires=(of(c.CAPTURED, bad(1), how="tunnelled", reason="distrusted"),),

@@ -21,6 +21,8 @@ ONE = "routes: [{name: r, match: {provider: openai}, %s}]"
 TOP = ", ".join(sorted({one.name for one in fields(Settings)} - {"digest"}))
 OF_ROUTES = ", ".join(sorted({one.name for one in fields(Route)} - {"implicit"} | {"class"}))
 
+HOOK = "webhooks: {results: {key: {env: HOOK}, %s}}"
+
 MISTAKES = [
     # shapes
     ("[]", "line 1: expected a mapping of settings, got a list"),
@@ -31,6 +33,21 @@ MISTAKES = [
     ("listen: {hosts: localhost}", 'line 1: listen.hosts: expected a list, got "localhost"'),
     (ONE % "chain: {}", "line 1: routes[0].chain: expected a list, got a mapping"),
     (ONE % "chains: []", "line 1: routes[0].chains: expected a mapping, got a list"),
+    # webhooks
+    ("webhooks: []", "line 1: webhooks: expected a mapping of names to webhooks, got a list"),
+    ("webhooks: {off: {url: https://a.example/x, key: {env: HOOK}}}",
+     "line 1: webhooks.off: a webhook's name is made of a-z, 0-9 and _ . - and is not `off`"),
+    ("webhooks: {results: {url: https://a.example/x}}", "line 1: webhooks.results.key: is missing"),
+    (HOOK % "", "line 1: webhooks.results.url: is missing"),
+    (HOOK % "url: http://a.example/x",
+     "line 1: webhooks.results.url: plain http would send the key unencrypted; use https, or private: true for a host of your own"),
+    (HOOK % "url: https://127.0.0.1/x",
+     "line 1: webhooks.results.url: this address is loopback, link-local or private; declare private: true if that is meant"),
+    (HOOK % "url: https://169.254.169.254/x", "line 1: webhooks.results.url: this is a metadata service, never a provider"),
+    (HOOK % "url: https://a.example/x, proxy: x", "line 1: webhooks.results.url: expected a url such as https://api.example.com/v1"),
+    ("state_dir: /tmp\nproviders: {openai: {key: {env: X}}}\nroutes: [{name: r, match: {provider: openai}, deferred: {webhook: result}}]\n"
+     "webhooks: {results: {url: https://a.example/x, key: {env: HOOK}}}",
+     'line 3: routes[0].deferred.webhook: no webhook named "result", did you mean "results"?'),
     # names
     ("rotues: []", 'line 1: rotues: unknown key, did you mean "routes"?'),
     ("\n\nlisten: {prot: 1}", 'line 3: listen.prot: unknown key, did you mean "port"?'),

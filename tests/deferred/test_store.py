@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from sidecar.core.jobs import Declined, Job, Receipt
-from sidecar.deferred.store import ANSWERED, FAILED, Bounds, Store, Unusable
+from sidecar.deferred.file import Unusable
+from sidecar.deferred.store import ANSWERED, FAILED, Bounds, Store
 
 WIDE = Bounds(10_000, 1 << 30)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import Executor, Future
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -13,14 +13,15 @@ from typing import Any
 
 from sidecar import stack
 from sidecar.core.admission import Admission
+from sidecar.deferred.courier import Courier
 from sidecar.deferred.worker import Worker
 from sidecar.dialects import DIALECTS
-from sidecar.events import Deferred, Event
+from sidecar.events import Deferred, Event, Posted
 from sidecar.listener import jobs
 from sidecar.listener.reception import Generation
-from sidecar.model import Call, Options, Outcome, Traffic
+from sidecar.model import Call, Options, Outcome, Service, Traffic
 from sidecar.schema import compile_schema
-from sidecar.settings import Deferral, DeferredRules, Route, Settings
+from sidecar.settings import Deferral, DeferredRules, Route, Settings, Webhook
 from sidecar.signals.judging import Schemas
 from tests.kit.answers import OpenAI
 from tests.kit.script import Play, Script, target, verdict
@@ -65,13 +66,14 @@ class Desk:
 
     play: Play
     worker: Worker
+    courier: Courier
     service: Any
     told: list[Event]
 
-    async def ask(self, text: str = "hello", *, defer: str = "", **more: Any) -> Tape:
+    async def ask(self, text: str = "hello", *, defer: str = "", webhook: str = "", **more: Any) -> Tape:
         fields: dict[str, Any] = {"traffic": Traffic.BACKGROUND, "headers": (KEY,), **more}
         return await self.ask_with(
-            self.play.call(OpenAI.request(text), options=Options(defer=defer), **fields)
+            self.play.call(OpenAI.request(text), options=Options(defer=defer, webhook=webhook), **fields)
         )
 
     async def ask_with(self, call: Call) -> Tape:
@@ -91,18 +93,23 @@ class Desk:
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
-        task = asyncio.get_running_loop().create_task(self.worker.run())
+        loop = asyncio.get_running_loop()
+        tasks = [loop.create_task(one.run()) for one in (self.worker, self.courier)]
         try:
             yield
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def until_done(self, seconds: float = 3600.0) -> None:
         """Until nothing waits."""
         async with asyncio.timeout(seconds):
             while (await self.worker.queue.counts()).jobs.get("waiting"):  # noqa: ASYNC110  # as clients do
                 await asyncio.sleep(0.5)
+
+    def posted(self, what: str) -> list[Posted]:
+        return [event for event in self.told if isinstance(event, Posted) and event.what == what]
 
     def events(self, what: str) -> list[Deferred]:
         return [event for event in self.told if isinstance(event, Deferred) and event.what == what]
@@ -122,6 +129,8 @@ async def desk(
     rules: DeferredRules = DeferredRules(),  # noqa: B008  # frozen
     working: bool = True,
     threads: bool = False,
+    webhooks: Mapping[str, Webhook] | None = None,
+    receiver: Service | None = None,
 ) -> AsyncIterator[Desk]:
     route = route or background(*script.plans)
     play = Play(script, route=replace(route, deferred=None))
@@ -130,6 +139,7 @@ async def desk(
         routes=(route,),
         state_dir=str(folder),
         deferred=rules,
+        webhooks=webhooks or {},
     )
     numbers = count(1)
     worker = Worker(
@@ -155,7 +165,15 @@ async def desk(
         settings, DIALECTS, lambda *_: route, {route.name: play.stack}, play.stack, {route.name: later}
     )
     assert await worker.queue.look()
-    it = Desk(play, worker, stack.build(route, env), play.told)
+    courier = Courier(
+        lambda: generation.settings,
+        worker.queue,
+        receiver or script,
+        play.clock,
+        play.memory.rng,
+        play.told.append,
+    )
+    it = Desk(play, worker, courier, stack.build(route, env), play.told)
     try:
         async with it.working() if working else nullcontext():
             yield it

@@ -52,6 +52,8 @@ OPTIONAL = frozenset(
         "Oldest deferred call",
         "Room for deferred calls",
         "Bytes of deferred calls",
+        "Messages to webhooks",
+        "Oldest message to a webhook",
     }
 )
 

@@ -31,6 +31,7 @@ from sidecar.events import (
     OperatorAlert,
     Overridden,
     PodEnds,
+    Posted,
     Pressed,
     Proxied,
     Queued,
@@ -70,7 +71,7 @@ from sidecar.model import (
     Transition,
     Usage,
 )
-from sidecar.settings import Deferral, Route, Settings, StaticAnswer
+from sidecar.settings import Deferral, Route, Settings, StaticAnswer, Webhook
 
 
 class Key:
@@ -85,7 +86,13 @@ CLAUDE = Provider(name="anthropic", dialect="anthropic", scheme="https", host="a
 FIRST = Target(name="first", provider=OPENAI, model="gpt-4o", key=Key())
 SECOND = Target(name="second", provider=CLAUDE, model="claude-sonnet")
 ROUTE = Route(name="support", chain=(FIRST, SECOND), static=StaticAnswer(text="later"), deferred=Deferral())
-SETTINGS = Settings(providers={"openai": OPENAI, "anthropic": CLAUDE}, routes=(ROUTE,), digest="0123abcd")
+PLACE = Provider(name="webhooks.results", dialect="http", scheme="https", host="app.example", port=443)
+SETTINGS = Settings(
+    providers={"openai": OPENAI, "anthropic": CLAUDE},
+    webhooks={"results": Webhook(place=PLACE, path="/results", key=Key())},
+    routes=(ROUTE,),
+    digest="0123abcd",
+)
 USAGE = Usage(input_total=100, output_total=20, cache_read=40, cache_write=0, reasoning=8)
 
 EVENTS: tuple[type[Event], ...] = get_args(Event)
@@ -190,6 +197,7 @@ def every(about: Call | None = None, failed: Failed | None = None) -> list[Event
         BudgetMoved("warn", 4.2, 5.0),
         CallEnded(call_, failed, 102.0, 500, committed=False),
         Deferred("accepted", "job_0123", "support", "breaker"),
+        Posted("results", "failed", "job_0123", "support", "http_500", 12.0),
         Queued(ok=False, detail="deferred.sqlite3 cannot be used: SQLITE_CORRUPT"),
         Overridden(ok=True, active=("chains 1",), idle=("chains.b: no route has this name",)),
         Bypassed(on=True, source="overrides"),

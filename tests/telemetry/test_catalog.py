@@ -31,7 +31,7 @@ def test_names_are_unique():
 def test_a_full_pod_stays_within_the_budget_of_series():
     """R27: at most 1,200 per pod in full detail; what is not there unless it is configured comes on top."""
     assert sum(metric.series for metric in CATALOG if not metric.optional) <= 1200
-    assert sum(metric.series for metric in CATALOG if metric.optional) <= 50
+    assert sum(metric.series for metric in CATALOG if metric.optional) <= 80
 
 
 def test_no_label_can_name_a_person_a_key_or_a_request():

@@ -93,6 +93,7 @@ def test_the_scraped_text_has_exactly_the_rows_of_the_catalogue():
     for event in [*good(), *every()]:
         m.count(event)
     m.set_connections("openai", active=1, idle=2)
+    m.set_webhooks({"results": (1, 5.0)})
     text = m.render("")[0].decode()
 
     scraped = {f.name: f for f in parse(text) if f.name.startswith(P)}
