@@ -319,18 +319,27 @@ def describe(event: Event) -> tuple[str, Fields]:
         case Met(ok=ok, reason=reason, detail=detail):
             result = "ok" if ok else "failed"
             return "shared", {"outcome": result, "reason": name(reason), "detail": _prose(detail)}
-        case Deferred(what=what, job=job, route=route, reason=reason, age=age):
-            fields = {"outcome": name(what), "job": name(job), "route": name(route), "reason": name(reason)}
-            return "deferred", fields | {"value": round(age, 1)}
-        case Posted(webhook=webhook, what=what, job=job, route=route, reason=reason, age=age):
-            fields = {"outcome": name(what), "job": name(job), "route": name(route), "reason": name(reason)}
-            return "webhook", fields | {"target": name(webhook), "value": round(age, 1)}
+        case Deferred():
+            return "deferred", _job(event)
+        case Posted(webhook=webhook):
+            return "webhook", _job(event) | {"target": name(webhook)}
         case Queued(ok=ok, detail=detail):
             return "queue", {"outcome": "ok" if ok else "failed", "detail": _prose(detail)}
         case Bug(call=call, error=error):
             return "bug", {**_of(call), "error": name(error)}
         case _:
             assert_never(event)
+
+
+def _job(event: Deferred | Posted) -> Fields:
+    """What became of a deferred call, or of its webhook's message."""
+    return {
+        "outcome": name(event.what),
+        "job": name(event.job),
+        "route": name(event.route),
+        "reason": name(event.reason),
+        "value": round(event.age, 1),
+    }
 
 
 def _attempt(event: AttemptEnded) -> Fields:
