@@ -10,7 +10,7 @@ What is learned, and the hour's spending, is in the Tab, which outlives reloads.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -84,16 +84,21 @@ class Pricing:
                 self.tab.look(attempt.ended, self.tell)
         return found
 
-    def affords(self, call: Call, target: Target, cap: int) -> bool:
+    def affords(self, call: Call, target: Target, cap: int, named: Mapping[str, Target]) -> bool:
         """May this target be asked too, without the call becoming dearer than `cap` pico-dollars? The first
-        attempt of a call may always be made."""
+        attempt of a call may always be made. One that still runs counts with what it can cost; `named` are
+        the targets that may be asked, by their names.
+        """
         attempts = call.record.attempts
         if not attempts:
             return True
-        card = self.cards(target.provider, target.model or call.ask.model)
-        ask = call.ask
-        most = bill.worst(card, self._sent(call, target.name), ask.max_output, ask.choices)
-        return not bill.breaks(cap, bill.total(attempts) or 0, most)
+        running = (named[one.target] for one in attempts if one.ended is None and one.target in named)
+        most = sum(self._worst(call, one) or 0 for one in running)
+        return not bill.breaks(cap, (bill.total(attempts) or 0) + most, self._worst(call, target))
+
+    def _worst(self, call: Call, target: Target) -> int | None:
+        card, ask = self.cards(target.provider, target.model or call.ask.model), call.ask
+        return bill.worst(card, self._sent(call, target.name), ask.max_output, ask.choices)
 
     # ---- guesses
 

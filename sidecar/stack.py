@@ -116,8 +116,9 @@ def build_later(route: Route, env: Env) -> Service:
     """The same for calls that were deferred: nobody waits for them, so only a new answer will do, and only
     our own keys are there."""
     chains = {fault: _keyed(chain) for fault, chain in route.chains.items()}
-    fresh = replace(route.cache, scope="off")
-    return _build(replace(route, chain=_keyed(route.chain), chains=chains, static=None, cache=fresh), env)
+    fresh, alone = replace(route.cache, scope="off"), replace(route.hedge, after="off")
+    later = replace(route, chains=chains, static=None, cache=fresh, hedge=alone)
+    return _build(replace(later, chain=_keyed(route.chain)), env)
 
 
 def _keyed(chain: tuple[Target, ...]) -> tuple[Target, ...]:
@@ -142,9 +143,10 @@ def _build(route: Route, env: Env) -> Service:  # noqa: PLR0915  # the one place
         return takes(target.provider.dialect, env.cards(target.provider, target.model or asked))
 
     cap = None if route.cost.cap is None else bill.pico(route.cost.cap)
+    named = {target.name: target for target in route.targets}
 
     def affords(target: Target) -> Affords:
-        return lambda call: cap is None or pricing.affords(call, target, cap)
+        return lambda call: cap is None or pricing.affords(call, target, cap, named)
 
     first = next(iter(steps(route.chain)), ())  # all of a group: one is drawn
 
@@ -312,7 +314,7 @@ def _hedge(route: Route, env: Env) -> Hedge | None:
     if route.hedge.after == "off":
         return None
     learned = env.memory.hedgings.setdefault(route.name, Hedging())
-    return Hedge(route.hedge, learned, ranking("cost", env.cards), env.clock, env.tell)
+    return Hedge(route.hedge, learned, ranking("cost", env.cards), env.tell)
 
 
 def build_passthrough(env: Env) -> Service:

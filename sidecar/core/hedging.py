@@ -5,7 +5,7 @@ learned on its route and for requests of the same kind. A slow answer that was b
 it had taken until then: it is not known how slow it would have been, but it was slower than that, and
 without it the figure would sink with every hedge. Three times the median is the latest: a target whose
 slow tail is as large as what the figure leaves out would move it into the tail, where it helps nobody.
-Nothing is asked twice before `ENOUGH` was learned.
+Nothing is asked twice before `ENOUGH` was learned; those calls fill the purses all the same.
 
 How often: two purses, filled by every call and emptied by every second attempt. One counts attempts: a
 call brings `share` of one. The other counts money where the prices of both targets are known: a call

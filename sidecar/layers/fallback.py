@@ -188,7 +188,7 @@ class Fallback:
                 return outcome.final
             return not walk.failed and self._final(outcome, lane)
 
-        race = Race(sink, first, lane.service, second, other.service, ends)
+        race = Race(sink, first, lane.service, second, other.service, ends, self.tell)
         try:
             outcome, another = await race.run(after)
         finally:

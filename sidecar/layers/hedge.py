@@ -24,16 +24,17 @@ from msgspec.structs import replace
 
 from sidecar.core.baseline import kind_of
 from sidecar.core.hedging import QUANTILES, Hedging, usual_share
-from sidecar.events import Hedged, Tell
+from sidecar.events import Bug, Hedged, Tell
 from sidecar.model import (
     DONE,
     Answered,
     Attempt,
     Call,
     Chunk,
-    Clock,
     Failed,
+    Fault,
     Head,
+    Operation,
     Outcome,
     Refused,
     Runner,
@@ -45,6 +46,8 @@ from sidecar.model import (
 from sidecar.ordering import Rank
 from sidecar.settings import Hedge as Rules
 
+READING = frozenset({"GET", "HEAD", "OPTIONS"})  # safe methods, RFC 9110, section 9.2.1
+
 
 @dataclass(frozen=True, slots=True)
 class Hedge:
@@ -53,18 +56,16 @@ class Hedge:
     rules: Rules
     learned: Hedging
     cost: Rank | None  # what a target costs for a request
-    clock: Clock
     tell: Tell
 
     def after(self, call: Call, slow: Target, beside: Target) -> float | None:
         """Seconds after which the second one is asked; None: never."""
-        quantile = QUANTILES[self.rules.after]
-        found = self.learned.after(slow.name, kind_of(call, slow.model or call.ask.model), quantile)
-        if found is None or call.once:
+        if call.once or _acts(call):
             return None
         share = usual_share(self.rules.after) if self.rules.share is None else self.rules.share
         self.learned.deposit(share, self._cost(call, slow), self._cost(call, beside))
-        return found
+        kind = kind_of(call, slow.model or call.ask.model)
+        return self.learned.after(slow.name, kind, QUANTILES[self.rules.after])
 
     def allows(self, call: Call, slow: Target, beside: Target) -> bool:
         allowed = self.learned.withdraw(self._cost(call, slow), self._cost(call, beside))
@@ -84,15 +85,21 @@ class Hedge:
         self.tell(Hedged(race.beside, slow, beside, race.result))
 
     def _learn(self, call: Call, target: Target, attempt: Attempt) -> None:
-        kind = kind_of(call, target.model or call.ask.model)
-        if attempt.first_content is not None:
-            self.learned.learn(target.name, kind, attempt.first_content - attempt.started)
-        elif attempt.lost_race:
-            self.learned.learn(target.name, kind, self.clock.now() - attempt.started)
+        until = attempt.first_content
+        if until is None and attempt.lost_race:
+            until = attempt.ended  # when it was beaten: the race goes on to the end of the winner's answer
+        if until is not None:
+            kind = kind_of(call, target.model or call.ask.model)
+            self.learned.learn(target.name, kind, until - attempt.started)
 
     def _cost(self, call: Call, target: Target) -> int | None:
         found = None if self.cost is None else self.cost(target, call.ask, len(call.body))
         return None if found is None else found[0]
+
+
+def _acts(call: Call) -> bool:
+    """Is it a tool's, and does something? An idempotency key is known to one provider, not to two."""
+    return call.ask.operation is Operation.TOOL and call.method not in READING
 
 
 class Race:
@@ -106,6 +113,7 @@ class Race:
         second: Callable[[], Call | None],
         other: Service,
         ends: Callable[[Failed | Refused], bool],
+        tell: Tell,
     ) -> None:
         """`second` gives the call for the other one when its time has come, or None; `ends`: does what became
         of the first count, whatever the second might say?"""
@@ -120,6 +128,7 @@ class Race:
         self._begin = second
         self._other = other
         self._ends = ends
+        self._tell = tell
         self._task: asyncio.Task[Outcome] | None = None  # the second one's
         self._running: asyncio.Task[object] | None = None  # that of the frame, while the first one runs
         self._turned = False  # the first one was cancelled by the second one's content
@@ -132,11 +141,7 @@ class Race:
         timer = None if after is None else asyncio.get_running_loop().call_later(after, self._start)
         try:
             try:
-                outcome: Outcome | None = await self._service(self._call, _Own(self, self.first))
-            except asyncio.CancelledError:
-                if not self._turned or task.uncancel() > cancelled:
-                    raise  # somebody else's: the client left, or the deadline is over
-                outcome = None
+                outcome = await self._ask_first(task, cancelled)
             finally:
                 self._running = None
                 if timer is not None:
@@ -160,6 +165,17 @@ class Race:
             self.first.claim = self.second.claim = _over
             self._begin = _nobody
 
+    async def _ask_first(self, task: asyncio.Task[object], cancelled: int) -> Outcome | None:
+        """None: it was beaten. `cancelled`: how often the task was, before."""
+        try:
+            return await self._service(self._call, _Own(self, self.first))
+        except (asyncio.CancelledError, Exception) as error:
+            if not self._turned or task.uncancel() > cancelled:
+                raise  # somebody else's: the client left, or the deadline is over
+            if isinstance(error, Exception):  # in its unwinding; the winner's answer goes on
+                self._bug(self._call, error)
+        return None
+
     def _goes_on(self, outcome: Outcome | None) -> bool:
         """Is the second one's outcome the one that counts?"""
         if outcome is None:
@@ -178,7 +194,14 @@ class Race:
             self._task = asyncio.create_task(self._ask(call))  # noqa: TID251  # it ends in `run`
 
     async def _ask(self, call: Call) -> Outcome:
-        return await self._other(call, _Own(self, self.second))
+        try:
+            return await self._other(call, _Own(self, self.second))
+        except Exception as error:  # noqa: BLE001  # it costs the call its second target, not its answer
+            self._bug(call, error)
+            return Failed(Fault.UNKNOWN, detail="llm-sidecar itself failed")
+
+    def _bug(self, call: Call, error: Exception) -> None:
+        self._tell(Bug(call, type(error).__name__))
 
     # ---- who wins
 

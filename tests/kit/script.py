@@ -233,7 +233,10 @@ class Play:
         self.calls = 0
 
     def build(self, route: Route) -> Any:
-        env = Env(
+        return build(route, self.stack_env())
+
+    def stack_env(self) -> Env:
+        return Env(
             Settings(),
             self.memory,
             self.admission,
@@ -248,7 +251,6 @@ class Play:
             cards=self.known,
             offer=self.offer,
         )
-        return build(route, env)
 
     def call(self, body: bytes | None = None, *, deadline: float | None = None, **more: Any) -> Call:
         now = self.clock.now()
