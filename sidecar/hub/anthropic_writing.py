@@ -210,6 +210,8 @@ def _media(part: MediaPart, ledger: Ledger) -> Object:
     if part.kind not in {MediaKind.IMAGE, MediaKind.DOCUMENT}:
         ledger.refuse(part.at, f"it takes no {part.kind}")
     ledger.rest(part.rest, part.at)
+    if part.url.startswith("data:"):
+        ledger.refuse(part.at, "a data URL that is not base64")
     source: Object = {"type": "url", "url": part.url}
     if part.data:
         image = part.kind is MediaKind.IMAGE

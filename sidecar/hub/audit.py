@@ -116,7 +116,10 @@ def _leaves(value: Any, path: str, *, words: bool) -> Iterator[tuple[str, str | 
                 if words:
                     yield path, value
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
-        yield path, float(value)
+        try:
+            yield path, float(value)
+        except OverflowError:
+            yield path, str(value)
 
 
 def _opened(text: str) -> Any | None:

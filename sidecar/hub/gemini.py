@@ -55,6 +55,7 @@ ASSISTANT = Role.ASSISTANT  # looking it up costs more than comparing it
 _INNER = {"functionCall": "args", "functionResponse": "response"}
 _ROLES = {"user": Role.USER, "model": Role.ASSISTANT, "function": Role.USER, "tool": Role.USER, "": Role.USER}
 _PARTS = Places(".parts")
+_PICTURE = re.compile(r"\.(png|jpe?g|gif|webp)(?:[?#]|$)")
 _KINDS = {"image": MediaKind.IMAGE, "audio": MediaKind.AUDIO, "video": MediaKind.VIDEO}
 _SAMPLING = {
     "temperature": "temperature", "top_p": "topP", "top_k": "topK", "stop": "stopSequences", "seed": "seed",
@@ -360,6 +361,8 @@ def _media(part: Fields, field: str, *, address: bool) -> Part:
             form, kind, data=data, name=name, name_at=name_at, rest=_without(rest, "data"), at=part.path
         )
     uri = said.take("fileUri", str) or ""
+    if not kind and (ending := _PICTURE.search(uri)):  # the type may be left out
+        form, kind = MediaKind.IMAGE, f"image/{ending[1]}".replace("jpg", "jpeg")
     rest = _without(rest, "fileUri", "file_uri")
     if uri.startswith("https://") and "generativelanguage.googleapis.com" not in uri:
         return MediaPart(form, kind, url=uri, name=name, name_at=name_at, rest=rest, at=part.path)

@@ -58,7 +58,11 @@ def write(conversation: Conversation, facts: Facts) -> Written:
         conversation = instructed(conversation)
     body: Object = {"model": conversation.model}
     turns = conversation.turns
-    if turns and turns[0].role is Role.SYSTEM and all(isinstance(p, TextPart) for p in turns[0].parts):
+    if (
+        len(turns) > 1
+        and turns[0].role is Role.SYSTEM
+        and all(isinstance(p, TextPart) for p in turns[0].parts)
+    ):
         body["instructions"] = _instructions(turns[0], ledger)
         turns = turns[1:]
     body["input"] = [item for turn in turns for item in _items(turn, facts, ledger)]

@@ -152,3 +152,43 @@ def test_a_files_bytes_without_their_type_are_no_address(source: str) -> None:
     (block,) = body_of(crossed(source, ANTHROPIC, body))["messages"][0]["content"]
 
     assert {"type": "base64", "media_type": "application/pdf", "data": "JVBERi0="} == block["source"]
+
+
+def test_numbers_beyond_every_float_do_not_stop_the_audit() -> None:
+    body = msgspec.json.encode({"seed": 10**400})
+
+    assert [] == silent(body, body, ())
+    assert ["seed"] == silent(body, b"{}", ())
+
+
+@pytest.mark.parametrize("target", [ANTHROPIC, GEMINI])
+def test_a_call_with_null_for_its_arguments_has_none(target: str) -> None:
+    call = {**called("a"), "arguments": "null"}
+    written = crossed(RESPONSES, target, {"model": "m", "input": [HELLO, call, answered("a")]})
+
+    assert {} in [
+        block.get("input", block.get("functionCall", {}).get("args"))
+        for turn in body_of(written)["messages" if target == ANTHROPIC else "contents"]
+        for block in turn["content" if target == ANTHROPIC else "parts"]
+    ]
+
+
+def test_instructions_alone_are_an_input() -> None:
+    body = {"model": "m", "messages": [{"role": "system", "content": "Tell a joke."}]}
+
+    assert [{"role": "system", "content": "Tell a joke."}] == body_of(crossed(CHAT, RESPONSES, body))["input"]
+
+
+def test_an_address_is_of_a_picture_if_it_ends_as_one_does() -> None:
+    part = {"fileData": {"fileUri": "https://example.org/hedgehog.jpg?size=2"}}
+    body = {"contents": [{"role": "user", "parts": [part]}]}
+
+    (content,) = body_of(crossed(GEMINI, CHAT, body))["messages"][0]["content"]
+    assert {"type": "image_url", "image_url": {"url": "https://example.org/hedgehog.jpg?size=2"}} == content
+
+
+def test_a_data_url_of_text_is_no_address_for_anthropic() -> None:
+    part = {"type": "image_url", "image_url": {"url": "data:image/svg+xml,%3Csvg"}}
+
+    with pytest.raises(Unrepresentable, match=r"messages\[0\].content\[0\]"):
+        crossed(CHAT, ANTHROPIC, {"model": "m", "messages": [{"role": "user", "content": [part]}]})
