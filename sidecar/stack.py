@@ -103,6 +103,7 @@ def _shadowed(route: Route) -> Route:
     """Without what would do something of its own; what is left says what it would do, see Call.shadow."""
     return replace(
         route,
+        order="listed",
         upstream_stream=False,
         continuation=False,
         hedge=replace(route.hedge, after="off"),

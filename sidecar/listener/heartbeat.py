@@ -29,7 +29,8 @@ class Heartbeat:
 
     def __init__(self, call: Call, sink: ClientSink, every: float) -> None:
         self._sink = sink
-        self._every = every if call.ask.stream and call.dialect in DIALECTS else 0.0
+        beats = call.ask.stream and call.dialect in DIALECTS and not call.shadow
+        self._every = every if beats else 0.0
         self._timer: asyncio.TimerHandle | None = None
 
     def __enter__(self) -> Self:

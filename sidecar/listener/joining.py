@@ -43,7 +43,7 @@ Work = Callable[[Sink], Coroutine[Any, Any, Outcome]]
 
 def mark(call: Call, key: bytes, rules: Idempotency) -> Mark | None:
     """What makes this call the same as another one; None: it is alone."""
-    if call.upload is not None or rules.keys == "off" or not (key or rules.keys == "derived"):
+    if call.upload is not None or call.shadow or rules.keys == "off" or not (key or rules.keys == "derived"):
         return None
     found = blake2b(digest_size=16)
     for part in (call.key_digest, call.provider, call.route, call.method, call.path, call.query):

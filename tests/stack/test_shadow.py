@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -21,11 +21,30 @@ from sidecar.events import (
     Shadowed,
     TargetSkipped,
 )
-from sidecar.model import Call, Chunk, Failed, Head, Outcome, Sink
-from sidecar.settings import Route, StaticAnswer
+from sidecar.listener.heartbeat import Heartbeat
+from sidecar.listener.joining import mark
+from sidecar.model import Call, Chunk, Failed, Fault, Head, Outcome, Sink
+from sidecar.models.card import Card
+from sidecar.settings import (
+    Baseline,
+    BreakerRules,
+    BudgetRules,
+    CacheRules,
+    Commit,
+    Deferral,
+    Hedge,
+    Idempotency,
+    Limits,
+    RetryRules,
+    Route,
+    RouteCost,
+    Signals,
+    StaticAnswer,
+)
 from tests.kit import script as s
 from tests.kit.answers import DIALECTS, Dialect, OpenAI
 from tests.kit.script import Play, Result, Script
+from tests.kit.tape import Tape
 from tests.kit.vloop import run
 
 SAID = ["a ", "b ", "c"]
@@ -136,6 +155,86 @@ def test_an_open_breaker_would_have_refused_and_the_target_is_asked_all_the_same
 
     assert "breaker" in {event.what for event in play.said(Shadowed)}
     assert 12 == play.script.count("a")
+
+
+# ---- every setting ------------------------------------------------------------------------------
+
+# what a route can be set to, and why it changes nothing in shadow
+SAYS: dict[str, Any] = {  # runs, and says what it would do
+    "retry": RetryRules(attempts=5),
+    "budget": BudgetRules(size=1.0),
+    "breaker": BreakerRules(run=1, run_calls=1),
+    "quality_breaker": BreakerRules(min_samples=1, min_bodies=1),
+    "signals": Signals(truncated="reject", too_short="reject", refusal="reject"),
+    "strict": True,
+    "limits": Limits(first_content=0.01, gap=0.01, answer=0.01, headers=0.01),
+    "chains": {Fault.OVERLOADED: (s.target("b", "openai_chat"),)},
+    "static": StaticAnswer(text="later"),
+    "deadline": 0.05,
+    "baseline": Baseline(first_content=0.01),
+    "commit": Commit(mode="complete"),
+    "once": True,
+    "strict_capabilities": True,
+    "on_loss": "fail",
+}
+OFF: dict[str, Any] = {  # is taken off the route, or does nothing for a call in shadow
+    "order": "cost",
+    "hedge": Hedge(after="p90", share=1.0),
+    "cache": CacheRules(scope="shared", fresh=60.0),
+    "continuation": True,
+    "cost": RouteCost(cap=0.0, over_budget="refuse", stream_usage="always"),
+    "upstream_stream": True,
+    "deferred": Deferral(),
+    "idempotency": Idempotency(keys="derived"),
+    "heartbeat": 0.01,
+}
+NAMES = {"name", "match", "traffic", "chain", "implicit", "shadow", "repeat_posts"}  # decide nothing here
+HOLDS = {"allow", "drill"}  # a boundary is a boundary, and a drill is played on purpose
+
+
+def test_every_setting_of_a_route_has_been_thought_of():
+    """A new one has to be set below, where it must change nothing, before a route may have it."""
+    assert {one.name for one in fields(Route)} == set(SAYS) | set(OFF) | NAMES | HOLDS
+    for name, value in (SAYS | OFF).items():
+        assert value != getattr(Route(name="r"), name), name
+
+
+@pytest.mark.parametrize("case", cases(OpenAI))
+@pytest.mark.parametrize("setting", [*SAYS, *OFF, "all of them"])
+def test_no_setting_changes_a_byte_of_a_request_or_of_an_answer(setting: str, case: str):
+    every = SAYS | OFF
+    changes = every if setting == "all of them" else {setting: every[setting]}
+    behave = cases(OpenAI)[case]
+    play = Play(
+        Script({"a": [behave], "b": [s.stream(OpenAI.events(["no"]))]}),
+        route=route(OpenAI, shadow=True, **changes),
+        cards=lambda provider, model: Card(provider=provider.name, name=model),
+    )
+    body = OpenAI.request("hi", stream=True)
+
+    async def scenario() -> None:
+        async with play.clean():
+            for _ in range(2):
+                result = await play.ask(body, shadow=True, once=play.route.once)
+                plain, _ = await straight(behave, play.call(body, shadow=True))
+                assert plain == told(result)
+
+    run(scenario())
+
+    assert [("a", body)] * 2 == [(one.target, one.body) for one in play.script.asked]
+
+
+def test_calls_in_shadow_are_not_joined_and_hear_no_heartbeat():
+    play = Play(Script({"a": [s.hang()]}), route=route(OpenAI, shadow=True))
+
+    async def scenario() -> None:
+        body = OpenAI.request("hi", stream=True)
+        for shadow in (False, True):
+            call = play.call(body, shadow=shadow)
+            assert shadow is (mark(call, b"key", Idempotency(keys="derived")) is None)
+            assert shadow is (Heartbeat(call, Tape(), 1.0)._every == 0.0)  # type: ignore[arg-type]
+
+    run(scenario())
 
 
 # ---- a day of both -------------------------------------------------------------------------------
