@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
+from math import inf
 
 from sidecar.continuing import takes
 from sidecar.core import bill
@@ -38,7 +39,7 @@ from sidecar.layers.degrade import Degrade
 from sidecar.layers.direct import Direct
 from sidecar.layers.drilled import Drilled
 from sidecar.layers.embed import Embed
-from sidecar.layers.fallback import Arrange, Fallback, Lane, arranging
+from sidecar.layers.fallback import PARKED, Arrange, Fallback, Lane, arranging
 from sidecar.layers.gate import Gate, Heed
 from sidecar.layers.guard import Guard
 from sidecar.layers.hedge import Hedge
@@ -242,6 +243,7 @@ def _build(route: Route, env: Env) -> Service:  # noqa: PLR0915  # the one place
         pardon,
         _arrange(route, env),
         _hedge(route, env),
+        PARKED if route.implicit and route.deadline is None else inf,
     )
     if route.continuation:
         # outside the chain, whose one answer it mends; inside the deadline

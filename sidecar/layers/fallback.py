@@ -12,7 +12,9 @@ members are simply next.
 Nobody left. A call that has nobody else (no other target, no degraded answer) goes `alone`: a
 breaker lets it pass to a target that still answers some. Where all refused without being asked,
 the call waits for whoever can be asked soonest, as long as the deadline allows: an answer that
-comes late is worth more than a quick refusal, and a breaker that only fails fast saves nobody.
+comes late is worth more than a quick refusal, and a breaker that only fails fast saves nobody. Where
+nobody set a deadline there is only the SDK's own timeout, which is made for long answers (ten minutes, with
+OpenAI's): there a call waits no longer than `PARKED`, because behind it stands somebody.
 
 A slow target may be raced by the next one (layers/hedge).
 
@@ -60,6 +62,8 @@ from sidecar.model import (
 from sidecar.ordering import Rank, drawn, ordered
 
 ASK_AGAIN = frozenset({RefusedBy.BREAKER, RefusedBy.QUALITY_BREAKER, RefusedBy.KNOWN_WAIT})
+
+PARKED = 75.0  # seconds: longer than the first rest of a breaker
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +121,7 @@ class Fallback:
     pardon: Callable[[Target, Call, float], None]
     arrange: Arrange | None = None  # None: as listed, and no groups
     hedge: Hedge | None = None  # None: nobody is asked beside another
+    parked: float = inf  # seconds after its arrival that a call may wait for somebody who can be asked
 
     async def __call__(self, call: Call, sink: Sink) -> Outcome:
         walk = _Walk()
@@ -257,11 +262,12 @@ class Fallback:
             self.pardon(call.target, call, now)
 
     async def _insist(self, call: Call, sink: Sink, walk: _Walk) -> Outcome | None:
-        """Ask the target that can be asked soonest; None if that is not before the deadline."""
+        """Ask the target that can be asked soonest; None if that is not in time."""
+        due = min(call.deadline, call.arrived + self.parked)
         while True:
             open_ways = [(lane, no) for lane, no in walk.refused.values() if no.by in ASK_AGAIN]
             spent = len(call.record.attempts) >= self.attempts
-            if not open_ways or spent or self.clock.now() >= call.deadline:
+            if not open_ways or spent or self.clock.now() >= due:
                 return None
             lane, _ = min(open_ways, key=lambda way: way[1].until)
             outcome = await self._ask(lane, call, sink, walk, others=0)
@@ -270,12 +276,12 @@ class Fallback:
             now = self.clock.now()
             soonest = min((no.until for _, no in walk.refused.values() if no.by in ASK_AGAIN), default=inf)
             pause = soonest - now
-            if now + pause >= call.deadline:
+            if now + pause >= due:
                 # no probe is due in time: the nearest one is tried as it is
                 outcome = await self._ask(lane, replace(call, early=True), sink, walk, others=0)
                 if not isinstance(outcome, Refused):
                     return outcome
-                if outcome.until >= call.deadline:
+                if outcome.until >= due:
                     return None
                 pause = outcome.until - now  # the fleet chooses who probes: soon it has
             call.record.waited += max(pause, 0.0)

@@ -18,6 +18,7 @@ from sidecar.events import (
     FellBack,
     OperatorAlert,
 )
+from sidecar.layers.fallback import PARKED
 from sidecar.model import (
     Answered,
     BreakerState,
@@ -649,15 +650,33 @@ def test_a_single_dead_target_is_parked_for_its_probe_and_answers_again():
     script = Script({"a": [s.lost()]})
 
     async def scenario(play: Play) -> None:
-        for _ in range(3):
+        for _ in range(2):
             await play.ask()
         assert BreakerState.OPEN is next(iter(play.memory.breakers.values())).state
         script.plans["a"] = [s.answer(OpenAI.whole("back"))]
 
-        result = await play.ask()  # waits for the probe: the deadline of 300 s allows it
+        result = await play.ask()  # waits for the probe
 
         assert isinstance(result.outcome, Answered)
         assert result.ended - result.began >= 30.0
+
+    play(Play(script, implicit=True), scenario)
+
+
+def test_where_nobody_set_a_deadline_a_call_waits_a_minute_for_a_dead_target_and_no_longer():
+    script = Script({"a": [s.lost()]})
+
+    async def scenario(play: Play) -> None:
+        took = []
+        for _ in range(12):  # each failed probe makes the next rest longer
+            result = await play.ask()
+            assert isinstance(result.outcome, Failed | Refused)
+            took.append(result.ended - result.began)
+            await asyncio.sleep(20.0)
+        assert max(took) > 30.0
+        assert max(took) <= PARKED + 10.0
+        script.plans["a"] = [s.answer(OpenAI.whole("back"))]
+        assert isinstance((await play.ask()).outcome, Answered)  # the nearest probe is tried as it is
 
     play(Play(script, implicit=True), scenario)
 
