@@ -7,9 +7,11 @@ import socket
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from sidecar.capture.certificates import Authority
 from tests.kit.promtool import need
 
 
@@ -21,10 +23,15 @@ def free_port() -> int:
 
 
 @contextmanager
-def redis_server(port: int, password: str = "") -> Iterator[None]:
-    """Answers on `port` of loopback, keeps nothing on disk."""
-    command = [need("redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
+def redis_server(port: int, password: str = "", *, tls: Path | None = None) -> Iterator[None]:
+    """Answers on `port` of loopback, keeps nothing on disk. `tls`: with the certificate in this folder."""
+    command = [need("redis-server"), "--bind", "127.0.0.1", "--save", ""]
     command += ["--requirepass", password] if password else []
+    command += ["--port", "0", "--tls-port", str(port)] if tls else ["--port", str(port)]
+    if tls:
+        for kind in ("ca-cert", "cert", "key"):
+            command += [f"--tls-{kind}-file", str(tls / f"{kind.partition('-')[0]}.pem")]
+        command += ["--tls-auth-clients", "no"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603  # our own words
     assert process.stdout is not None
     try:
@@ -77,6 +84,17 @@ async def behind(port: int, delay: float | None) -> AsyncIterator[int]:
         server.close()
         for writer in writers:
             writer.close()
+
+
+def tls(folder: Path) -> Path:
+    """A folder with a CA of its own, and a certificate of `localhost` that it signed."""
+    now = datetime.now(UTC).timestamp()
+    authority = Authority(["localhost"], now)
+    certificate, key = authority.sign("localhost", now)
+    folder.mkdir()
+    for name, data in (("ca", authority.pem()), ("cert", certificate), ("key", key)):
+        (folder / f"{name}.pem").write_bytes(data)
+    return folder
 
 
 def secrets(folder: Path, url: str, *, key: str = "a key of the whole fleet") -> dict[str, Any]:

@@ -21,15 +21,14 @@ from sidecar.core.fleet import LARGEST, Message, Seal
 from sidecar.meeting import Claim, RedisMeeting, Unavailable
 from sidecar.provider import Behaviour as Do
 from sidecar.provider import Vendor
-from tests.kit.redis import behind, client, free_port, redis_server, secrets
+from tests.kit.redis import behind, client, free_port, redis_server, secrets, tls
 from tests.kit.world import Sidecar, sidecar
 
 KEY = "a key of the whole fleet"
 # twenty start for a minute where a machine is small: LLM_SIDECAR_TEST_PODS=20 plays the whole fleet
-PODS = int(os.environ.get("LLM_SIDECAR_TEST_PODS", "6"))
-SHARE = 0.25 if PODS >= 20 else 0.5  # the first three pods find out for themselves, in a fleet of any size
-REST = 1.0  # second, as a breaker rests that is not to grow
-DEAD_FOR = 8 * REST
+PODS = int(os.environ.get("LLM_SIDECAR_TEST_PODS", "8"))
+REST = 0.5 if PODS < 20 else 1.0  # second, for the minute of our defaults; ten minutes are ten rests
+DEAD_FOR = 13 * REST  # the first three are for telling that it is dead, which goes by calls and not by rests
 
 # ---- the place itself ----------------------------------------------------------------------
 
@@ -122,6 +121,40 @@ def test_what_is_of_another_type_or_bars_the_way_is_written_anew() -> None:
                 )
 
     at_a_place(play)
+
+
+def test_over_tls_only_a_redis_of_a_known_ca_is_spoken_to_and_the_reason_is_told(tmp_path: Path) -> None:
+    known, other = tls(tmp_path / "known"), tls(tmp_path / "other")
+
+    async def told(url: str) -> tuple[str, str]:
+        async with meeting(0, url=url) as made:
+            with pytest.raises(Unavailable) as no:
+                await made.exchange([], 0.0, [], 10.0)
+        assert "hunter2" not in str(no.value)
+        return no.value.reason, no.value.detail
+
+    async def play(port: int, plain: int) -> None:
+        at = f"rediss://:hunter2@localhost:{port}/0"
+        async with meeting(0, url=f"{at}?ssl_ca_certs={known}/ca.pem") as one:
+            for _ in range(2):  # the second connection as well
+                answer = await one.exchange([b"news"], 0.0, [Claim("probe", b"one", held=False)], 10.0)
+                await one.close()
+        assert ([b"news"] * 2, b"one") == ([value for _, value in answer.entries], answer.leases[0][0])
+
+        for url, words in (
+            (at, "of a CA that is not known here: name the CA's file in the url, ?ssl_ca_certs=PATH"),
+            (f"{at}?ssl_ca_certs={other}/ca.pem", "of a CA that is not known here"),
+            (f"{at}?ssl_ca_certs={known}/ca.pem".replace("localhost", "127.0.0.1"), "another address"),
+            (f"rediss://localhost:{plain}/0", "does not speak TLS"),
+        ):
+            reason, detail = await told(url)
+            assert "tls" == reason, url
+            assert words in detail
+        assert ("setup", "names a file for TLS that cannot be read") == await told(f"{at}?ssl_ca_certs=/none")
+
+    port, plain = free_port(), free_port()
+    with redis_server(port, "hunter2", tls=known), redis_server(plain):
+        asyncio.run(play(port, plain))
 
 
 def test_why_it_cannot_be_asked_is_told_without_its_url() -> None:
@@ -228,15 +261,18 @@ async def _spoil(redis: Any) -> None:
 @pytest.mark.process
 def test_no_call_waits_for_a_redis_that_never_answers_is_slow_or_refuses_us(tmp_path: Path) -> None:
     """A call that awaited the mute one would never end."""
+    known, other = tls(tmp_path / "known"), tls(tmp_path / "other")
 
     async def play() -> None:
-        port = free_port()
-        with redis_server(port, "the password"), ExitStack() as pods:
+        port, secure = free_port(), free_port()
+        servers = redis_server(port, "the password"), redis_server(secure, tls=known)
+        with servers[0], servers[1], ExitStack() as pods:
             async with Vendor([Do("ok")]) as well, behind(port, None) as mute, behind(port, 0.2) as slow:
                 urls = {
                     "timeout": f"redis://:the password@127.0.0.1:{mute}/0",
                     "timeout again": f"redis://:the password@127.0.0.1:{slow}/0",
                     "auth": f"redis://:hunter2@127.0.0.1:{port}/0",
+                    "tls": f"rediss://:hunter2@localhost:{secure}/0?ssl_ca_certs={other}/ca.pem",
                 }
                 for reason, url in urls.items():
                     folder = tmp_path / reason.replace(" ", "-")
@@ -248,6 +284,7 @@ def test_no_call_waits_for_a_redis_that_never_answers_is_slow_or_refuses_us(tmp_
                     assert 1.0 == await metric(pod, "shared_silent")
                     log = pod.log.read_text()
                     assert '"event":"shared"' in log
+                    assert ("of a CA that is not known here" in log) is (reason == "tls")
                     assert "hunter2" not in log + (await asyncio.to_thread(_status, pod))
 
     asyncio.run(play())
@@ -261,19 +298,19 @@ def _status(pod: Sidecar) -> str:
 
 
 async def traffic(pods: list[Sidecar], provider: str) -> None:
-    """Three calls and more in a rest; one pod after the other begins."""
+    """A call of each pod in two rests; one pod after the other begins."""
     loop = asyncio.get_running_loop()
     began = loop.time()
 
     async def one(number: int, pod: Sidecar, session: aiohttp.ClientSession) -> None:
-        at = began + number * REST / PODS
+        at = began + number * 2 * REST / PODS
         while at < began + DEAD_FOR:
             await asyncio.sleep(max(0.0, at - loop.time()))
             body = {"model": "m", "messages": [{"role": "user", "content": f"{number} {at}"}]}
             async with session.post(pod.url(provider) + "/v1/chat/completions", json=body) as answer:
                 assert 200 == answer.status
                 await answer.read()
-            at = max(at + 0.3 * REST, loop.time())
+            at = max(at + 2 * REST, loop.time())
 
     async with aiohttp.ClientSession() as session:
         await asyncio.gather(*(one(number, pod, session) for number, pod in enumerate(pods)))
@@ -281,13 +318,15 @@ async def traffic(pods: list[Sidecar], provider: str) -> None:
 
 @pytest.mark.process
 def test_processes_that_meet_ask_a_dead_provider_seldom_and_one_at_a_time(tmp_path: Path) -> None:
-    """Eight rests of one second, not growing; the same pods without and with. (Ten minutes and the rests of
-    our defaults are played in virtual time, in test_advisor.)
+    """A quarter of the attempts at most, of the same pods without and with. Rests are a hundredth of our
+    defaults and grow as they do, so that there are as many probes as in ten minutes; calls and retries are
+    not shortened, so that what is sent before the breakers open is what it is. (All of it in its own time,
+    at other rates, is played in virtual time, in test_advisor.)
     """
 
     async def play() -> None:
         port = free_port()
-        rules = {"breaker": {"open": REST, "longest": REST, "growth": 1}, "retry": {"attempts": 1}}
+        rules = {"breaker": {"open": REST, "longest": 5 * REST}}
         with redis_server(port), ExitStack() as stack:
             plan = [Do("overloaded", delay=0.05)]
             async with Vendor([Do("ok")]) as well, Vendor(plan) as alone, Vendor(plan) as together:
@@ -298,7 +337,7 @@ def test_processes_that_meet_ask_a_dead_provider_seldom_and_one_at_a_time(tmp_pa
                 await traffic(pods, "alone")
                 shared = secrets(tmp_path, f"redis://127.0.0.1:{port}/0")
                 made = config(vendors, shared, defaults=rules)
-                made["shared"] |= {"every": "250ms", "timeout": "250ms"}
+                made["shared"] |= {"every": "250ms", "timeout": "250ms"}  # as a machine may be busy
                 for pod in pods:
                     pod.config.write_text(yaml.safe_dump(made))
                     os.kill(pod.process.pid, signal.SIGHUP)
@@ -306,7 +345,8 @@ def test_processes_that_meet_ask_a_dead_provider_seldom_and_one_at_a_time(tmp_pa
                     await until(pod, "shared_silent", lambda n: n == 0)
                 await traffic(pods, "together")
         asked = len(alone.log), len(together.log)
-        assert asked[1] <= SHARE * asked[0], asked
+        print(f"{PODS} processes: {asked[0]} attempts alone, {asked[1]} together")  # noqa: T201  # for the page
+        assert asked[1] * 4 <= asked[0], asked
         probes = [one for one in together.log if one.at > together.log[0].at + 3 * REST]
         overlaps = sum(later.at < (former.ended_at or 0.0) for former, later in pairwise(probes))
         assert probes
