@@ -58,6 +58,7 @@ CASES: Final = (
     Case(APPLICATION, "openshift"),
     Case(APPLICATION, "capture-proxy"),
     Case(APPLICATION, "digest-registry"),
+    Case(APPLICATION, "shared"),
     Case(APPLICATION, "plain", kube=OLD),
     Case(APPLICATION, "minimal"),
     Case(APPLICATION, "ha"),

@@ -41,7 +41,9 @@ def test_a_lock_pins_packages_by_hash_and_names_no_place(path: Path):
     assert "index" not in path.read_text()
 
 
-@pytest.mark.parametrize("wanted", _PROJECT["project"]["dependencies"])
+@pytest.mark.parametrize(
+    "wanted", [*_PROJECT["project"]["dependencies"], *_PROJECT["project"]["optional-dependencies"]["redis"]]
+)
 def test_the_lock_meets_a_floor_of_the_project(wanted: str):
     need = Requirement(wanted)
     version, _ = entries(LOCKS[0])[canonicalize_name(need.name)]

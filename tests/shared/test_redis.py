@@ -133,7 +133,7 @@ def test_over_tls_only_a_redis_of_a_known_ca_is_spoken_to_and_the_reason_is_told
         assert "hunter2" not in str(no.value)
         return no.value.reason, no.value.detail
 
-    async def play(port: int, plain: int) -> None:
+    async def play(port: int) -> None:
         at = f"rediss://:hunter2@localhost:{port}/0"
         async with meeting(0, url=f"{at}?ssl_ca_certs={known}/ca.pem") as one:
             for _ in range(2):  # the second connection as well
@@ -145,16 +145,15 @@ def test_over_tls_only_a_redis_of_a_known_ca_is_spoken_to_and_the_reason_is_told
             (at, "of a CA that is not known here: name the CA's file in the url, ?ssl_ca_certs=PATH"),
             (f"{at}?ssl_ca_certs={other}/ca.pem", "of a CA that is not known here"),
             (f"{at}?ssl_ca_certs={known}/ca.pem".replace("localhost", "127.0.0.1"), "another address"),
-            (f"rediss://localhost:{plain}/0", "does not speak TLS"),
         ):
             reason, detail = await told(url)
             assert "tls" == reason, url
             assert words in detail
         assert ("setup", "names a file for TLS that cannot be read") == await told(f"{at}?ssl_ca_certs=/none")
 
-    port, plain = free_port(), free_port()
-    with redis_server(port, "hunter2", tls=known), redis_server(plain):
-        asyncio.run(play(port, plain))
+    port = free_port()
+    with redis_server(port, "hunter2", tls=known):
+        asyncio.run(play(port))
 
 
 def test_why_it_cannot_be_asked_is_told_without_its_url() -> None:
@@ -318,10 +317,10 @@ async def traffic(pods: list[Sidecar], provider: str) -> None:
 
 @pytest.mark.process
 def test_processes_that_meet_ask_a_dead_provider_seldom_and_one_at_a_time(tmp_path: Path) -> None:
-    """A quarter of the attempts at most, of the same pods without and with. Rests are a hundredth of our
-    defaults and grow as they do, so that there are as many probes as in ten minutes; calls and retries are
-    not shortened, so that what is sent before the breakers open is what it is. (All of it in its own time,
-    at other rates, is played in virtual time, in test_advisor.)
+    """A quarter of the attempts at most, of the same pods without and with. Rests are a small part of our
+    defaults and grow as they do, so that there are as many probes as in ten minutes; calls and retries
+    are not shortened, so that what is sent before the breakers open is what it is. (All of it in its own
+    time, at other rates, is played in virtual time, in test_advisor.)
     """
 
     async def play() -> None:
