@@ -89,7 +89,7 @@ def app() -> tuple[Recording, ...]:
 
 def money() -> tuple[Recording, ...]:
     detours = events(catalog.COST, "1h", APP, 'purpose!="served"')
-    good = events(catalog.REQUESTS, "1h", APP, 'outcome="success"')
+    good = events(catalog.REQUESTS, "1h", APP, 'outcome="success"', 'tier="full"')
     return (
         Recording(COST_HOUR, events(catalog.COST, "1h", APP)),
         Recording(DETOUR_HOUR, filled(detours, COST_HOUR)),
