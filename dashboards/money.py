@@ -56,8 +56,8 @@ def detours() -> timeseries.Panel:
 def per_success() -> timeseries.Panel:
     return style.lines(
         "Cost of a successful call",
-        "All that was paid in the last hour, divided by the calls that were answered. It rises when answers "
-        "get longer, when a dearer target answers, and when attempts are paid for nothing.",
+        "All that was paid in the last hour, divided by the calls that got a full answer. It rises when "
+        "answers get longer, when a dearer target answers, and when attempts are paid for nothing.",
         Query(largest(pick(recordings.COST_PER_SUCCESS), ("namespace", "app")), "{{namespace}} {{app}}"),
         unit=DOLLARS,
     )
