@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -166,7 +167,9 @@ def test_the_real_redis_gives_back_what_was_kept_and_its_death_is_survived(
 
     async def scenario() -> None:
         one, clock = SharedAnswers(Clock()), Clock()
-        assert one.configure(settings(f"unix://{path}"))
+        said = settings(f"unix://{path}")
+        # as patient as may be: what is found is shown here, and not how soon on a busy machine
+        assert one.configure(replace(said, shared=replace(said.shared, timeout=5.0)))
         with server(path):
             await one.once()
             one.put(KEY, ANSWER, 3600.0)
