@@ -20,8 +20,8 @@ from struct import Struct
 
 from sidecar.telemetry.spans import Moment, Span, Value
 
-_REPEATED = 80  # bytes of key and value: longer ones are ids and contents, which no other span has
-_KNOWN_PAIRS = 4096  # encoded pairs that are kept; then all go
+_REPEATED = 32  # characters: longer texts are ids and contents, which no other span has
+_KNOWN_PAIRS = 1024  # encoded pairs that are kept; then all go
 _SERVER, _CLIENT = b"\x30\x02", b"\x30\x03"  # SpanKind
 _ERROR = b"\x7a\x02\x18\x02"  # Status, with StatusCode
 _KNOWN, _REMOTE = 0x100, 0x200  # SpanFlags: whether the parent is elsewhere is known; it is
@@ -121,7 +121,7 @@ class Encoder:
     def _learn(self, pair: tuple[str, Value]) -> bytes:
         """What only one span says, an id or a measured time, is encoded and forgotten."""
         said, kind = self._pair(*pair), type(pair[1])
-        if kind is not float and len(said) < _REPEATED:
+        if kind is not float and (kind is not str or len(pair[1]) < _REPEATED):  # type: ignore[arg-type]
             known = self._known[kind]
             if len(known) >= _KNOWN_PAIRS:
                 known.clear()
