@@ -493,6 +493,12 @@ def test_a_handshake_that_never_ends_is_left(run: Run) -> None:
         (b"deflate", zlib.compress(b"hello world")[2:-4]),
         (b"GZIP", gzip.compress(b"hello world")),
     ],
+    ids=[
+        "gzip in two members",
+        "deflate",
+        "deflate without its frame",
+        "gzip in capitals",
+    ],  # gzip holds the time
 )
 def test_an_answer_compressed_against_our_wish_is_inflated(run: Run, coding: bytes, data: bytes) -> None:
     async def main() -> None:
