@@ -126,7 +126,7 @@ class Breaker:
 
     def insist(self, now: float, *, early: bool = False) -> Permit | Denied:
         """The same, for a call that has nowhere else to go. `early`: nor time to wait for the probe,
-        so it may be the probe itself, once every `EARLY` seconds: who comes sooner is told when.
+        so it may be the probe itself, once every `EARLY` seconds.
         """
         permit = self.allow(now)
         if isinstance(permit, Permit) or self.forced is BreakerState.OPEN:
@@ -136,9 +136,7 @@ class Breaker:
         recent = list(self._samples)[-RECENT:]
         if self.state is BreakerState.OPEN and any(not sample.bad for sample in recent):
             return Permit(self._generation, insisted=True)
-        if self.state is BreakerState.OPEN and early:
-            if now < self._opened_at + EARLY:
-                return Denied(min(self.until, self._opened_at + EARLY))
+        if self.state is BreakerState.OPEN and early and now >= self._opened_at + EARLY:
             if not self.election.may_probe(now, self._opened_at + EARLY):
                 return Denied(now + PROBE_POLL)
             self.until = now

@@ -33,7 +33,6 @@ from math import inf
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from sidecar.core.breaker import EARLY
 from sidecar.core.deadline import share
 from sidecar.events import (
     FellBack,
@@ -265,7 +264,6 @@ class Fallback:
     async def _insist(self, call: Call, sink: Sink, walk: _Walk) -> Outcome | None:
         """Ask the target that can be asked soonest; None if that is not in time."""
         due = min(call.deadline, call.arrived + self.parked)
-        chance = inf  # until when another's early probe is waited for
         while True:
             open_ways = [(lane, no) for lane, no in walk.refused.values() if no.by in ASK_AGAIN]
             spent = len(call.record.attempts) >= self.attempts
@@ -283,11 +281,9 @@ class Fallback:
                 outcome = await self._ask(lane, replace(call, early=True), sink, walk, others=0)
                 if not isinstance(outcome, Refused):
                     return outcome
-                # somebody else has just probed, or the fleet chooses who does: the next chance is near
-                chance = min(chance, now + 2 * EARLY)
-                if outcome.until >= min(due, chance):
+                if outcome.until >= due:
                     return None
-                pause = outcome.until - now
+                pause = outcome.until - now  # the fleet chooses who probes: soon it has
             call.record.waited += max(pause, 0.0)
             await self.clock.sleep(max(pause, 0.01))
 
