@@ -96,9 +96,12 @@ def of_conversation(conversation: Conversation, size: int) -> Features:
             kind = type(part)
             if kind is TextPart or kind is ToolUsePart:  # most are
                 continue
-            for inner in part.parts if isinstance(part, ToolResultPart) else (part,):
-                if type(inner) is not TextPart:
-                    seen.part(inner)
+            if isinstance(part, ToolResultPart):
+                for inner in part.parts:
+                    if type(inner) is not TextPart:
+                        seen.part(inner)
+            else:
+                seen.part(part)
     sampling, thinking = conversation.sampling, conversation.thinking
     named = conversation.named_as
     last = conversation.turns[-1] if conversation.turns else None

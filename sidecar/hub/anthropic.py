@@ -35,7 +35,7 @@ from sidecar.hub.conversation import (
     goes_on,
 )
 from sidecar.hub.reading import (
-    PLACE,
+    MESSAGES,
     Object,
     Places,
     document,
@@ -198,7 +198,7 @@ def _tools(fields: Object) -> Iterable[Tool]:
 def _turns(messages: list[Object]) -> Iterable[Turn]:
     names: dict[str, str] = {}
     for index, message in enumerate(messages):
-        at = f"messages{PLACE[index]}"
+        at = MESSAGES[index]
         said = take(message, "role", str)
         role = _ROLES.get(said or "")
         if role is None:

@@ -52,9 +52,9 @@ from sidecar.hub.writing import encode
 _PATH = re.compile(r"/(?P<kind>models|tunedModels|endpoints)/(?P<model>[^/:]+?)(?::|%3[aA])(?P<verb>\w+)$")
 _MODES = {"AUTO": Choice.AUTO, "NONE": Choice.NONE, "ANY": Choice.REQUIRED}
 ASSISTANT = Role.ASSISTANT  # looking it up costs more than comparing it
-_INNER = {"functionCall": "args", "functionResponse": "response"}
+_WORDS = ("output", "result", "error")  # for what a function said; the last for its failure
 _ROLES = {"user": Role.USER, "model": Role.ASSISTANT, "function": Role.USER, "tool": Role.USER, "": Role.USER}
-_PARTS = Places(".parts")
+_PLACES, _PARTS = Places("contents"), Places(".parts")
 _PICTURE = re.compile(r"\.(png|jpe?g|gif|webp)(?:[?#]|$)")
 _KINDS = {"image": MediaKind.IMAGE, "audio": MediaKind.AUDIO, "video": MediaKind.VIDEO}
 _SAMPLING = {
@@ -222,13 +222,12 @@ def _system(top: Fields) -> Iterable[Turn]:
 
 
 def _turns(top: Fields) -> list[Turn]:
-    place = top.at("contents")
     waiting: dict[str, list[str]] = {}  # ids of the calls without a result, by the function's name
     turns: list[Turn] = []
     last: Role | None = None
     neighbours = False
     for index, said in enumerate(top.objects("contents")):
-        at = place + PLACE[index]
+        at = _PLACES[index]
         role = _ROLES.get(name) if type(name := said.get("role")) is str else None
         if role is ASSISTANT:
             if last is ASSISTANT:
@@ -277,15 +276,17 @@ def _parts(content: Fields, waiting: dict[str, list[str]]) -> Iterable[Part]:
 def _plain(part: Object, waiting: dict[str, list[str]], at: str) -> Part:
     """A part with nothing in it but what most have: histories are long, and this is all they cost."""
     if len(part) == 1:
-        ((kind, said),) = part.items()
-        if kind == "text":
-            if type(said) is str:
-                return TextPart(said, NOTHING, at)
-        elif kind in _INNER and type(said) is dict:
-            ident, name, inner = said.get("id", ""), said.get("name"), said.get(_INNER[kind])
+        text = part.get("text")
+        if type(text) is str:
+            return TextPart(text, NOTHING, at)
+        call = part.get("functionCall")
+        said = part.get("functionResponse") if call is None else call
+        if type(said) is dict:
+            ident, name = said.get("id", ""), said.get("name")
+            inner = said.get("response" if call is None else "args")
             usual = len(said) == (3 if ident else 2) and type(inner) is dict
             if usual and type(name) is str and type(ident) is str:
-                if kind == "functionResponse":
+                if call is None:
                     return _answered(ident, name, inner, waiting, at)
                 waiting.setdefault(name, []).append(ident)
                 return ToolUsePart(ident, name, encode(inner).decode(), NOTHING, at, inner)
@@ -341,9 +342,10 @@ def _answered(
             ident = unanswered.pop(0)
     error = False
     if type(response) is dict and len(response) == 1:
-        ((key, value),) = response.items()
-        if key in {"output", "result", "error"}:
-            error, response = key == "error", value
+        for word in _WORDS:
+            if word in response:
+                error, response = word == "error", response[word]
+                break
     text = response if type(response) is str else encode(response or {}).decode()
     return ToolResultPart(ident, name, (TextPart(text, NOTHING, at),), error, NOTHING, at)
 

@@ -10,8 +10,9 @@ made, Google documents a word that says so.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from math import inf
+from operator import itemgetter
 from urllib.parse import quote
 
 from sidecar.hub.base import Facts, Written
@@ -39,6 +40,7 @@ from sidecar.hub.writing import Ledger, as_object, encode, spoken_last, titled
 
 ASSISTANT, SYSTEM = Role.ASSISTANT, Role.SYSTEM  # looking one up costs more than comparing it
 MOST_STOPS = 5  # of Google's own reference
+_PLACE = itemgetter(0)
 UNSIGNED = "skip_thought_signature_validator"  # of Google's page on thought signatures
 _USUAL = {"image": "image/png", "document": "application/pdf", "audio": "audio/wav", "video": "video/mp4"}
 _MODES = {Choice.AUTO: "AUTO", Choice.NONE: "NONE", Choice.REQUIRED: "ANY", Choice.NAMED: "ANY"}
@@ -96,25 +98,25 @@ def _contents(
     conversation: Conversation, facts: Facts, ledger: Ledger, *, newer: bool
 ) -> tuple[list[Object], list[Object]]:
     system: list[Object] = []
-    contents: list[Object] = []
-    names: dict[str, str] = {}  # of the calls, by id
-    order: dict[str, int] = {}  # of the calls of the last model turn, by id
-    calls = 0
+    told: list[tuple[Role, list[tuple[float, Object]], list[Object]]] = []  # who, results, other parts
+    asked: dict[str, tuple[int, str]] = {}  # of the calls, by id: their places among all, their names
+    speaker: Role | None = None
+    unsigned = newer  # does the next call want a signature?
     for turn in conversation.turns:
+        role = turn.role
         if turn.rest:
             ledger.rest(turn.rest, turn.at)
         if turn.name:
             ledger.lose(f"{turn.at}.name")
-        if turn.role is SYSTEM:
-            if contents:
+        if role is SYSTEM:
+            if told:
                 ledger.lose(turn.at, "hoisted")
             system += _texts(turn, ledger)
             continue
-        role = "model" if turn.role is ASSISTANT else "user"
-        if role == "model" and not (contents and contents[-1]["role"] == role):
-            order, calls = {}, 0
-        parts: list[Object] = []
-        answers = False
+        if role is speaker:
+            _, results, parts = told[-1]
+        else:
+            results, parts, unsigned = [], [], newer
         for part in turn.parts:
             if isinstance(part, TextPart):
                 if part.rest:
@@ -122,32 +124,27 @@ def _contents(
                 if part.text:
                     parts.append({"text": part.text})
             elif isinstance(part, ToolUsePart):
-                said = _call(part, facts, ledger)
-                if newer and not calls and "thought_signature" not in said:
-                    said.setdefault("thoughtSignature", UNSIGNED)
-                ident = ledger.id_of(part)
-                names[ident] = part.name
-                order[ident] = calls
-                calls += 1
-                parts.append(said)
+                call = _call(part, facts, ledger)
+                if unsigned and "thought_signature" not in call:
+                    call.setdefault("thoughtSignature", UNSIGNED)
+                unsigned = False
+                asked[ledger.id_of(part)] = len(asked), part.name
+                parts.append(call)
             elif isinstance(part, ToolResultPart):
-                answers = True
-                parts += _result(part, names, order, facts, ledger)
+                place, name = asked.get(ledger.id_for(part)) or (inf, part.name)
+                results.append((place, _result(part, name, parts, facts, ledger)))
             else:
                 parts += _seldom(part, facts, ledger)
-        if not parts:
-            continue  # said nothing
-        if contents and contents[-1]["role"] == role:
-            contents[-1]["parts"] += parts
-        else:
-            contents.append({"role": role, "parts": parts})
-        if answers and len(contents[-1]["parts"]) > 1:
-            contents[-1]["parts"].sort(key=_place)
+        if role is not speaker and (parts or results):  # else it said nothing
+            told.append((role, results, parts))
+            speaker = role
+    contents: list[Object] = []
+    for role, results, parts in told:
+        if results:  # they come first, in the order of their calls
+            results.sort(key=_PLACE)
+            parts[:0] = [result for _, result in results]
+        contents.append({"role": "model" if role is ASSISTANT else "user", "parts": parts})
     _check_ends(conversation, contents, ledger)
-    for content in contents:
-        if content["role"] == "user":
-            for part in content["parts"]:
-                part.pop("#", None)
     return system, contents
 
 
@@ -160,12 +157,6 @@ def _check_ends(conversation: Conversation, contents: list[Object], ledger: Ledg
     if contents[0]["role"] == "model" and any("functionCall" in part for part in contents[0]["parts"]):
         first = next(turn for turn in conversation.turns if turn.role is ASSISTANT and turn.parts)
         ledger.refuse(first.parts[0].at, "no user begins it")
-
-
-def _place(part: Object) -> float:
-    """Results first, in the order of their calls; what has no id keeps the order of its coming."""
-    place: float = part.get("#", inf)
-    return place
 
 
 def _texts(turn: Turn, ledger: Ledger) -> Iterable[Object]:
@@ -215,30 +206,24 @@ def _signed(part: ToolUsePart, facts: Facts, ledger: Ledger) -> Object:
     return kept
 
 
-def _result(
-    part: ToolResultPart, names: Mapping[str, str], order: Mapping[str, int], facts: Facts, ledger: Ledger
-) -> list[Object]:
-    """The result, which holds text only, and what of it is to be seen: that is sorted behind the results."""
+def _result(part: ToolResultPart, name: str, beside: list[Object], facts: Facts, ledger: Ledger) -> Object:
+    """The result, which holds text only; what of it is to be seen goes `beside` it."""
     if part.rest:
         ledger.rest(part.rest, part.at)
-    ident = ledger.id_for(part)
-    name = names.get(ident, part.name)
     if not name:
         ledger.refuse(part.at, "the result of a call that the conversation does not hold")
     texts: list[str] = []
-    shown: list[Object] = []
     for inner in part.parts:
         if isinstance(inner, MediaPart):
             ledger.lose(inner.at or part.at, "merged")
-            shown += {"text": f"From {name}:"}, _media(inner, ledger, facts)
+            beside += {"text": f"From {name}:"}, _media(inner, ledger, facts)
             texts.append(f"({inner.kind}: see below)")
             continue
         if inner.rest:
             ledger.rest(inner.rest, inner.at)
         texts.append(inner.text)
-    word = "error" if part.error else "output"
-    said = {"name": name, "response": {word: "\n\n".join(texts)}}
-    return [{"functionResponse": said, "#": order.get(ident, len(order))}, *shown]
+    text = texts[0] if len(texts) == 1 else "\n\n".join(texts)
+    return {"functionResponse": {"name": name, "response": {"error" if part.error else "output": text}}}
 
 
 def _media(part: MediaPart, ledger: Ledger, facts: Facts) -> Object:

@@ -35,6 +35,7 @@ from sidecar.hub.conversation import (
 from sidecar.hub.openai_chat_voice import ChatVoice
 from sidecar.hub.openai_chat_writing import AUDIO, write
 from sidecar.hub.reading import (
+    MESSAGES,
     PLACE,
     Object,
     data_url,
@@ -200,7 +201,7 @@ def _thinking(fields: Object) -> Thinking:
 def _turns(messages: list[Object]) -> Iterable[Turn]:
     names: dict[str, str] = {}  # of the calls so far, by id: other dialects want the name with the result
     for index, message in enumerate(messages):
-        at = f"messages{PLACE[index]}"
+        at = MESSAGES[index]
         plain = _plain(message, names, at)
         if plain is not None:
             yield plain

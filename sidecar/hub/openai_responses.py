@@ -36,7 +36,18 @@ from sidecar.hub.conversation import (
 )
 from sidecar.hub.openai_responses_voice import ResponsesVoice
 from sidecar.hub.openai_responses_writing import write
-from sidecar.hub.reading import PLACE, Object, data_url, document, leave, objects, others, take, text_json
+from sidecar.hub.reading import (
+    PLACE,
+    Object,
+    Places,
+    data_url,
+    document,
+    leave,
+    objects,
+    others,
+    take,
+    text_json,
+)
 
 NAMES = {
     "sampling.max_output": "max_output_tokens",
@@ -54,6 +65,7 @@ NAMES = {
 USER, ASSISTANT = Role.USER, Role.ASSISTANT  # looking a member up costs more than what is done with it
 _ROLES = {"system": Role.SYSTEM, "developer": Role.SYSTEM, "user": USER, "assistant": ASSISTANT}
 _CHOICES = {"auto": Choice.AUTO, "none": Choice.NONE, "required": Choice.REQUIRED}
+_PLACES = Places("input")
 _OWN = ("id", "status", "type")  # of an item: its provider's, and nothing is lost with them
 
 
@@ -175,27 +187,34 @@ def _turns(fields: Object) -> list[Turn]:
         return [Turn(Role.USER, (TextPart(text, at="input"),), at="input")]
     names: dict[str, str] = {}
     told: list[Turn] = []
-    held: list[Turn] = []  # what the model said last: it may go on
+    held: list[Part] | None = None  # what the model said last: it may go on
+    beside: Object = {}  # what stood beside that
     called = answered = 0  # calls and results so far
     late = False
     for index, item in enumerate(objects(fields, "input")):
-        at = f"input{PLACE[index]}"
-        turn = _plain(item, at, names) or _item(item, at, names)
-        if turn.role is ASSISTANT:
-            late = late or (not held and answered < called)
-            held.append(turn)
-        else:
-            if held:
-                told.append(_joined(held))
-                held = []
-            if _is_result(turn):
+        at = _PLACES[index]
+        said = _plain(item, at, names) or _item(item, at, names)
+        if isinstance(said, Turn) and said.role is not ASSISTANT:
+            if held is not None:
+                told.append(Turn(ASSISTANT, tuple(held), "", beside or NOTHING))
+                held, beside = None, {}
+            if _is_result(said):
                 answered += 1
             else:
                 late = late or answered < called
-            told.append(turn)
+            told.append(said)
+            continue
+        if held is None:
+            held = []
+            late = late or answered < called
+        if isinstance(said, Turn):
+            held += said.parts
+            beside.update(said.rest)
+        else:
+            held.append(said)
         called = len(names)
-    if held:
-        told.append(_joined(held))
+    if held is not None:
+        told.append(Turn(ASSISTANT, tuple(held), "", beside or NOTHING))
     return _behind_their_calls(told) if late else told
 
 
@@ -219,23 +238,18 @@ def _behind_their_calls(turns: list[Turn]) -> list[Turn]:
     return [*placed, *(turn for orphans in results.values() for turn in orphans)]
 
 
-def _joined(said: list[Turn]) -> Turn:
-    if len(said) == 1:
-        return said[0]
-    rest = {key: value for turn in said if turn.rest for key, value in turn.rest.items()}
-    return Turn(ASSISTANT, tuple([part for turn in said for part in turn.parts]), "", rest or NOTHING)
-
-
-def _plain(item: Object, at: str, names: dict[str, str]) -> Turn | None:
-    """An item with nothing in it but what most have: histories are long, and this is all they cost."""
+def _plain(item: Object, at: str, names: dict[str, str]) -> Turn | Part | None:
+    """An item with nothing in it but what most have: histories are long, and this is all they cost.
+    What the model said is part of its turn, whose items stand one behind the other.
+    """
     kind, text = item.get("type"), item.get("content")
     if type(text) is str:
         role = item.get("role")
         usual = len(item) == 2 or (kind == "message" and len(item) == 3)
         if not usual or type(role) is not str or role not in _ROLES:
             return None
-        said = (TextPart(text, NOTHING, f"{at}.content"),)
-        return Turn(_ROLES[role], said, "", NOTHING, "" if role == "assistant" else at)
+        said = TextPart(text, NOTHING, f"{at}.content")
+        return said if role == "assistant" else Turn(_ROLES[role], (said,), "", NOTHING, at)
     ident = item.get("call_id")
     if type(ident) is not str:
         return None
@@ -245,7 +259,7 @@ def _plain(item: Object, at: str, names: dict[str, str]) -> Turn | None:
         if usual and type(name) is str and type(given) is str and given:
             if ident:
                 names[ident] = name
-            return Turn(ASSISTANT, (ToolUsePart(ident, name, given, NOTHING, at),))
+            return ToolUsePart(ident, name, given, NOTHING, at)
     elif kind == "function_call_output":
         text = item.get("output")
         if type(text) is str and len(item) == 3 + ("id" in item) + ("status" in item):

@@ -65,7 +65,10 @@ def write(conversation: Conversation, facts: Facts) -> Written:
     ):
         body["instructions"] = _instructions(turns[0], ledger)
         turns = turns[1:]
-    body["input"] = [item for turn in turns for item in _items(turn, facts, ledger)]
+    items: list[Object] = []
+    for turn in turns:
+        _add(turn, items, facts, ledger)
+    body["input"] = items
     if conversation.tools:
         body["tools"] = [_tool(tool, ledger) for tool in conversation.tools]
     if conversation.choice is Choice.NAMED:
@@ -109,15 +112,15 @@ def _instructions(turn: Turn, ledger: Ledger) -> str:
     return "\n\n".join(texts)
 
 
-def _items(turn: Turn, facts: Facts, ledger: Ledger) -> list[Object]:
+def _add(turn: Turn, items: list[Object], facts: Facts, ledger: Ledger) -> None:
+    """The items of a turn, behind those of the turns before it."""
     role, parts = turn.role, turn.parts
     if turn.rest:
         ledger.rest(turn.rest, turn.at)
     if turn.name:
         ledger.lose(f"{turn.at}.name")
     words = "output_text" if role is ASSISTANT else "input_text"
-    before: list[Object] = []  # results answer what was called: they stand in front
-    items: list[Object] = []
+    before = place = len(items)
     content: list[Object] = []
     for part in parts:
         if isinstance(part, TextPart):
@@ -125,8 +128,9 @@ def _items(turn: Turn, facts: Facts, ledger: Ledger) -> list[Object]:
                 ledger.rest(part.rest, part.at)
             if part.text:
                 content.append({"type": words, "text": part.text})
-        elif isinstance(part, ToolResultPart):
-            before.append(_result(part, ledger))
+        elif isinstance(part, ToolResultPart):  # it answers what was called: all of them stand in front
+            items.insert(place, _result(part, ledger))
+            place += 1
         elif isinstance(part, RefusalPart):
             ledger.rest(part.rest, part.at)
             content.append({"type": "refusal", "refusal": part.text})
@@ -142,9 +146,8 @@ def _items(turn: Turn, facts: Facts, ledger: Ledger) -> list[Object]:
                 items.append(said)
     if content:
         items.append({"role": role._value_, "content": _alone(content)})
-    if not parts or (not items and not before and _was_text(turn)):
+    if not parts or (len(items) == before and _was_text(turn)):
         items.append({"role": role._value_, "content": ""})  # an empty turn is a turn
-    return [*before, *items] if before else items
 
 
 def _call(part: ToolUsePart, ledger: Ledger) -> Object:

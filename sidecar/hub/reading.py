@@ -24,14 +24,14 @@ class Places(dict[int, str]):
     """name[0], name[1] and so on: printing a number is the dearest part of saying where something stands."""
 
     def __init__(self, name: str = "") -> None:
-        super().__init__((index, f"{name}[{index}]") for index in range(1024))
+        super().__init__((index, f"{name}[{index}]") for index in range(512))
         self._name = name
 
     def __missing__(self, index: int) -> str:
         return f"{self._name}[{index}]"
 
 
-PLACE = Places()
+PLACE, MESSAGES = Places(), Places("messages")
 
 
 def document(body: bytes) -> Object:

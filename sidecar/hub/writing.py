@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
-from functools import cached_property
 from typing import NoReturn
 
 import msgspec
@@ -28,7 +27,7 @@ from sidecar.hub.conversation import (
 )
 from sidecar.model import Loss
 
-encode = msgspec.json.encode
+encode, decode = msgspec.json.encode, msgspec.json.decode
 
 BUDGETS = {Effort.LOW: 1024, Effort.MEDIUM: 4096, Effort.HIGH: 16384}
 MORE = {Effort.XHIGH: 32768, Effort.MAX: 32768}  # not of all: a budget never becomes one of these
@@ -71,7 +70,8 @@ class Ledger:
         self._losses: dict[Loss, None] = {}
         self._unnamed = 0
         self._taken: set[str] = set()  # ids that were given out
-        self._waiting: dict[str, list[str]] = {}  # by the source's id: what calls without a result have now
+        self._waiting: dict[str, str] = {}  # by the source's id: what a call without a result has now
+        self._again: dict[str, list[str]] = {}  # the same of more calls with that id
         self._nameless: list[tuple[str, str]] = []  # the same of calls without an id, by their names
 
     @property
@@ -117,33 +117,33 @@ class Ledger:
         """
         if not call.id:
             self._unnamed += 1
-            while (made := f"call_{self._unnamed}") in self._given:
+            while (made := f"call_{self._unnamed}") in self._taken:
                 self._unnamed += 1
+            self._taken.add(made)
             self._nameless.append((call.name, made))
             return made
-        made = fitting(call.id)
+        made = call.id
+        if len(made) > LONGEST_ID or not made.isascii() or not made.isidentifier():  # most are, soon seen
+            made = fitting(made)
         while made in self._taken:
             made = fitting(f"{made} again")
         self._taken.add(made)
-        self._waiting.setdefault(call.id, []).append(made)
+        if self._waiting.setdefault(call.id, made) is not made:
+            self._again.setdefault(call.id, []).append(made)
         return made
 
     def id_for(self, result: ToolResultPart) -> str:
         """The id of the call that this result answers: by its id, or by name and order where it has none."""
         if result.id:
-            waiting = self._waiting.get(result.id)
-            return waiting.pop(0) if waiting else fitting(result.id)
+            made = self._waiting.pop(result.id, None) or fitting(result.id)
+            if self._again and (more := self._again.get(result.id)):
+                self._waiting[result.id] = more.pop(0)
+            return made
         for number, (name, made) in enumerate(self._nameless):
             if not result.name or name == result.name:
                 del self._nameless[number]
                 return made
         return f"call_{result.name}"
-
-    @cached_property
-    def _given(self) -> frozenset[str]:
-        """The ids that the source has already."""
-        turns = self._conversation.turns
-        return frozenset(part.id for turn in turns for part in turn.parts if isinstance(part, ToolUsePart))
 
     # ---- how much to think ---------------------------------------------------------------------
 
@@ -195,15 +195,15 @@ def spoken_last(conversation: Conversation, ledger: Ledger) -> Conversation:
 
 def fitting(ident: str) -> str:
     """An id of a call in a form that every dialect takes; the same for the same id, always."""
-    if len(ident) <= LONGEST_ID and ident.isascii() and (ident.isidentifier() or _FITTING(ident)):
-        return ident  # most are identifiers, which is seen sooner
+    if len(ident) <= LONGEST_ID and ident.isascii() and _FITTING(ident):
+        return ident
     return f"call_{hashlib.sha256(ident.encode()).hexdigest()[:24]}"
 
 
 def as_object(arguments: str) -> dict[str, Json] | None:
     """A tool's arguments as an object; None: they are none."""
     try:
-        value = msgspec.json.decode(arguments or "{}")
+        value = decode(arguments or "{}")
     except msgspec.DecodeError:
         return None
     if value is None:  # some models say null where a tool takes nothing
