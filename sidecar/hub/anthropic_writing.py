@@ -84,6 +84,7 @@ def write(conversation: Conversation, facts: Facts) -> Written:
 def _messages(conversation: Conversation, facts: Facts, ledger: Ledger) -> tuple[list[str], list[Object]]:
     system: list[str] = []
     messages: list[Object] = []
+    mixed: list[list[Object]] = []  # contents in which a result stands behind something else
     speaker: Role | None = None
     for turn in conversation.turns:
         role = turn.role
@@ -96,7 +97,7 @@ def _messages(conversation: Conversation, facts: Facts, ledger: Ledger) -> tuple
                 ledger.lose(turn.at, "hoisted")
             system += _texts(turn, ledger)
             continue
-        blocks: list[Object] = []
+        blocks: list[Object] = messages[-1]["content"] if role is speaker else []
         for part in turn.parts:
             if isinstance(part, TextPart):
                 if part.rest:
@@ -106,19 +107,16 @@ def _messages(conversation: Conversation, facts: Facts, ledger: Ledger) -> tuple
             elif isinstance(part, ToolUsePart):
                 blocks.append(_call(part, ledger))
             elif isinstance(part, ToolResultPart):
+                if blocks and "tool_use_id" not in blocks[-1]:
+                    mixed.append(blocks)
                 blocks.append(_result(part, turn, facts, ledger))
             else:
                 blocks += _seldom(part, turn, facts, ledger)
-        if not blocks:
-            continue  # said nothing: an empty turn is refused there
-        if role is speaker:
-            messages[-1]["content"] += blocks
-        else:
+        if role is not speaker and blocks:  # who says nothing is left out: an empty turn is refused there
             messages.append({"role": role._value_, "content": blocks})
             speaker = role
-    for message in messages:  # results first: what else the user says comes after them
-        if len(message["content"]) > 1 and message["role"] == "user":
-            message["content"].sort(key=_behind_results)
+    for blocks in mixed:  # results first: what else the user says comes after them
+        blocks.sort(key=_behind_results)
     if not messages or messages[0]["role"] != "user":
         first = next((t for t in conversation.turns if t.role is not Role.SYSTEM and t.parts), None)
         ledger.refuse(first.parts[0].at if first else "messages", "no user begins it")

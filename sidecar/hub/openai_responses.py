@@ -189,7 +189,7 @@ def _turns(fields: Object) -> list[Turn]:
     told: list[Turn] = []
     held: list[Part] | None = None  # what the model said last: it may go on
     beside: Object = {}  # what stood beside that
-    called = answered = 0  # calls and results so far
+    called = answered = 0  # calls and results so far, when it had ended
     late = False
     for index, item in enumerate(objects(fields, "input")):
         at = _PLACES[index]
@@ -197,7 +197,7 @@ def _turns(fields: Object) -> list[Turn]:
         if isinstance(said, Turn) and said.role is not ASSISTANT:
             if held is not None:
                 told.append(Turn(ASSISTANT, tuple(held), "", beside or NOTHING))
-                held, beside = None, {}
+                held, beside, called = None, {}, len(names)
             if _is_result(said):
                 answered += 1
             else:
@@ -205,14 +205,12 @@ def _turns(fields: Object) -> list[Turn]:
             told.append(said)
             continue
         if held is None:
-            held = []
-            late = late or answered < called
+            held, late = [], late or answered < called
         if isinstance(said, Turn):
             held += said.parts
             beside.update(said.rest)
         else:
             held.append(said)
-        called = len(names)
     if held is not None:
         told.append(Turn(ASSISTANT, tuple(held), "", beside or NOTHING))
     return _behind_their_calls(told) if late else told
