@@ -197,8 +197,7 @@ def _tools(fields: Object) -> Iterable[Tool]:
 
 def _turns(messages: list[Object]) -> Iterable[Turn]:
     names: dict[str, str] = {}
-    for index, message in enumerate(messages):
-        at = MESSAGES[index]
+    for at, message in MESSAGES.of(messages):
         said = take(message, "role", str)
         role = _ROLES.get(said or "")
         if role is None:

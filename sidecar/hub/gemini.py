@@ -226,8 +226,7 @@ def _turns(top: Fields) -> list[Turn]:
     turns: list[Turn] = []
     last: Role | None = None
     neighbours = False
-    for index, said in enumerate(top.objects("contents")):
-        at = _PLACES[index]
+    for at, said in _PLACES.of(top.objects("contents")):
         role = _ROLES.get(name) if type(name := said.get("role")) is str else None
         if role is ASSISTANT:
             if last is ASSISTANT:

@@ -36,7 +36,7 @@ from sidecar.hub.conversation import (
 from sidecar.hub.emulation import constrained
 from sidecar.hub.names import OF_GEMINI, renamed
 from sidecar.hub.reading import Object
-from sidecar.hub.writing import Ledger, as_object, encode, spoken_last, titled
+from sidecar.hub.writing import Ledger, as_object, encode, only_text, spoken_last, titled
 
 ASSISTANT, SYSTEM = Role.ASSISTANT, Role.SYSTEM  # looking one up costs more than comparing it
 MOST_STOPS = 5  # of Google's own reference
@@ -212,17 +212,18 @@ def _result(part: ToolResultPart, name: str, beside: list[Object], facts: Facts,
         ledger.rest(part.rest, part.at)
     if not name:
         ledger.refuse(part.at, "the result of a call that the conversation does not hold")
-    texts: list[str] = []
-    for inner in part.parts:
-        if isinstance(inner, MediaPart):
-            ledger.lose(inner.at or part.at, "merged")
-            beside += {"text": f"From {name}:"}, _media(inner, ledger, facts)
-            texts.append(f"({inner.kind}: see below)")
-            continue
-        if inner.rest:
-            ledger.rest(inner.rest, inner.at)
-        texts.append(inner.text)
-    text = texts[0] if len(texts) == 1 else "\n\n".join(texts)
+    text = only_text(part)
+    if text is None:
+        texts = []
+        for inner in part.parts:
+            if isinstance(inner, MediaPart):
+                ledger.lose(inner.at or part.at, "merged")
+                beside += {"text": f"From {name}:"}, _media(inner, ledger, facts)
+                texts.append(f"({inner.kind}: see below)")
+            else:
+                ledger.rest(inner.rest, inner.at)
+                texts.append(inner.text)
+        text = "\n\n".join(texts)
     return {"functionResponse": {"name": name, "response": {"error" if part.error else "output": text}}}
 
 

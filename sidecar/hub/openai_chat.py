@@ -200,8 +200,7 @@ def _thinking(fields: Object) -> Thinking:
 
 def _turns(messages: list[Object]) -> Iterable[Turn]:
     names: dict[str, str] = {}  # of the calls so far, by id: other dialects want the name with the result
-    for index, message in enumerate(messages):
-        at = MESSAGES[index]
+    for at, message in MESSAGES.of(messages):
         plain = _plain(message, names, at)
         if plain is not None:
             yield plain

@@ -38,7 +38,7 @@ from sidecar.hub.openai_writing import (
     shared_fields,
 )
 from sidecar.hub.reading import Object
-from sidecar.hub.writing import Ledger, encode
+from sidecar.hub.writing import Ledger, encode, only_text
 
 AUDIO = {"wav": "audio/wav", "mp3": "audio/mpeg"}
 _FORMS = {
@@ -176,18 +176,20 @@ def _result(part: ToolResultPart, ledger: Ledger, shown: list[Object]) -> Object
     """The result as text; what of it is to be seen is added to `shown`."""
     if part.rest:
         ledger.rest(part.rest, part.at)
-    said: Json = []
-    for inner in part.parts:
-        if isinstance(inner, MediaPart):
-            ledger.lose(inner.at or part.at, "merged")
-            shown += {"type": "text", "text": f"From {part.name or 'the tool'}:"}, _media_part(inner, ledger)
-            said.append({"type": "text", "text": f"({inner.kind}: see the next message of the user)"})
-            continue
-        if inner.rest:
-            ledger.rest(inner.rest, inner.at)
-        said.append({"type": "text", "text": inner.text})
-    if len(said) <= 1:
-        said = said[0]["text"] if said else ""
+    said: Json = only_text(part)
+    if said is None:
+        said = []
+        for inner in part.parts:
+            if isinstance(inner, MediaPart):
+                ledger.lose(inner.at or part.at, "merged")
+                whose = f"From {part.name or 'the tool'}:"
+                shown += {"type": "text", "text": whose}, _media_part(inner, ledger)
+                said.append({"type": "text", "text": f"({inner.kind}: see the next message of the user)"})
+            else:
+                ledger.rest(inner.rest, inner.at)
+                said.append({"type": "text", "text": inner.text})
+        if len(said) <= 1:
+            said = said[0]["text"] if said else ""
     if part.error:
         ledger.lose(f"{part.at}.is_error", "merged")
         said = f"Error: {said}" if isinstance(said, str) else [{"type": "text", "text": "Error:"}, *said]

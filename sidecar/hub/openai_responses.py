@@ -191,14 +191,13 @@ def _turns(fields: Object) -> list[Turn]:
     beside: Object = {}  # what stood beside that
     called = answered = 0  # calls and results so far, when it had ended
     late = False
-    for index, item in enumerate(objects(fields, "input")):
-        at = _PLACES[index]
+    for at, item in _PLACES.of(objects(fields, "input")):
         said = _plain(item, at, names) or _item(item, at, names)
         if isinstance(said, Turn) and said.role is not ASSISTANT:
             if held is not None:
                 told.append(Turn(ASSISTANT, tuple(held), "", beside or NOTHING))
                 held, beside, called = None, {}, len(names)
-            if _is_result(said):
+            if said.parts and type(said.parts[0]) is ToolResultPart:
                 answered += 1
             else:
                 late = late or answered < called
@@ -253,18 +252,23 @@ def _plain(item: Object, at: str, names: dict[str, str]) -> Turn | Part | None:
         return None
     if kind == "function_call":
         name, given = item.get("name"), item.get("arguments")
-        usual = len(item) == 4 + ("id" in item) + ("status" in item)
+        usual = len(item) == 4 or _is_usual(item, 4)
         if usual and type(name) is str and type(given) is str and given:
             if ident:
                 names[ident] = name
             return ToolUsePart(ident, name, given, NOTHING, at)
     elif kind == "function_call_output":
         text = item.get("output")
-        if type(text) is str and len(item) == 3 + ("id" in item) + ("status" in item):
+        if type(text) is str and (len(item) == 3 or _is_usual(item, 3)):
             told = (TextPart(text, NOTHING, f"{at}.output"),)
             result = ToolResultPart(ident, names.get(ident, ""), told, False, NOTHING, at)
             return Turn(USER, (result,), "", NOTHING, at)
     return None
+
+
+def _is_usual(item: Object, fields: int) -> bool:
+    """Has it these and its provider's own, and no more?"""
+    return len(item) == fields + ("id" in item) + ("status" in item)
 
 
 def _item(item: Object, at: str, names: dict[str, str]) -> Turn:

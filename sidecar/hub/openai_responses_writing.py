@@ -38,7 +38,7 @@ from sidecar.hub.openai_writing import (
     shared_fields,
 )
 from sidecar.hub.reading import Object
-from sidecar.hub.writing import Ledger, encode
+from sidecar.hub.writing import Ledger, encode, only_text
 
 ASSISTANT = Role.ASSISTANT  # looking it up costs more than comparing it
 LEAST_OUTPUT = 16  # tokens; less is an error
@@ -205,22 +205,24 @@ def _media(part: MediaPart, ledger: Ledger) -> Object:
 def _result(part: ToolResultPart, ledger: Ledger) -> Object:
     if part.rest:
         ledger.rest(part.rest, part.at)
-    said: list[Object] = []
-    for inner in part.parts:
-        if isinstance(inner, MediaPart):
-            said.append(_media(inner, ledger))
-            continue
-        if inner.rest:
-            ledger.rest(inner.rest, inner.at)
-        said.append({"type": "input_text", "text": inner.text})
+    output: Json = only_text(part)
+    if output is None:
+        output = [_inner(inner, ledger) for inner in part.parts]
+        output = _alone(output) if output else ""
     if part.error:
         ledger.lose(f"{part.at}.is_error", "merged")
-        if len(said) == 1 and "text" in said[0]:
-            said[0]["text"] = f"Error: {said[0]['text']}"
+        if isinstance(output, str):
+            output = f"Error: {output}"
         else:
-            said.insert(0, {"type": "input_text", "text": "Error:"})
-    output: Json = _alone(said) if said else ""
+            output.insert(0, {"type": "input_text", "text": "Error:"})
     return {"type": "function_call_output", "call_id": ledger.id_for(part), "output": output}
+
+
+def _inner(part: TextPart | MediaPart, ledger: Ledger) -> Object:
+    if isinstance(part, MediaPart):
+        return _media(part, ledger)
+    ledger.rest(part.rest, part.at)
+    return {"type": "input_text", "text": part.text}
 
 
 def _tool(tool: Tool, ledger: Ledger) -> Object:

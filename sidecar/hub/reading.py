@@ -7,6 +7,7 @@ of another dialect reports it as it reports every field it does not know.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import cache
 from typing import TypeVar
 
@@ -20,12 +21,21 @@ T = TypeVar("T")
 Object = dict[str, Json]
 
 
+FIRST = 512
+
+
 class Places(dict[int, str]):
     """name[0], name[1] and so on: printing a number is the dearest part of saying where something stands."""
 
     def __init__(self, name: str = "") -> None:
-        super().__init__((index, f"{name}[{index}]") for index in range(512))
+        super().__init__((index, f"{name}[{index}]") for index in range(FIRST))
         self._name = name
+
+    def of(self, items: list[T]) -> Iterable[tuple[str, T]]:
+        """Each item behind its place: for lists that are long, mostly."""
+        if len(items) <= FIRST:
+            return zip(self.values(), items, strict=False)
+        return ((self[index], item) for index, item in enumerate(items))
 
     def __missing__(self, index: int) -> str:
         return f"{self._name}[{index}]"

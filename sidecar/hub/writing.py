@@ -21,6 +21,7 @@ from sidecar.hub.conversation import (
     Json,
     Rest,
     Role,
+    TextPart,
     ToolResultPart,
     ToolUsePart,
     Unrepresentable,
@@ -198,6 +199,14 @@ def fitting(ident: str) -> str:
     if len(ident) <= LONGEST_ID and ident.isascii() and _FITTING(ident):
         return ident
     return f"call_{hashlib.sha256(ident.encode()).hexdigest()[:24]}"
+
+
+def only_text(result: ToolResultPart) -> str | None:
+    """What the tool said, if that is one text with nothing beside it, as it mostly is."""
+    parts = result.parts
+    if len(parts) == 1 and isinstance(parts[0], TextPart) and not parts[0].rest:
+        return parts[0].text
+    return None
 
 
 def as_object(arguments: str) -> dict[str, Json] | None:
