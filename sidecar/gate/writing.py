@@ -6,8 +6,6 @@ the client's own words.
 
 from __future__ import annotations
 
-import dataclasses
-
 from msgspec.structs import replace
 
 from sidecar.gate.check import Fit, Way, facts, losses, settled
@@ -23,4 +21,4 @@ def written(conversation: Conversation, fit: Fit, card: Card | None, way: Way, m
     if not fit.changes:
         return made
     lost = dict.fromkeys((*losses(conversation, fit.changes), *made.losses))
-    return dataclasses.replace(made, losses=tuple(lost))
+    return replace(made, losses=tuple(lost))

@@ -7,15 +7,15 @@ every answer, whole or streamed, in deltas; a `Voice` says deltas in its dialect
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Protocol
 
-from sidecar.hub.conversation import Conversation
+from msgspec import Struct
+
+from sidecar.hub.conversation import NOTHING, Conversation
 from sidecar.model import Delta, Loss
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(Struct, frozen=True):
     """What a writer has to know of its target beyond the dialect; None: unknown, taken as allowed."""
 
     max_output: int | None = None  # tokens; for the default where a dialect demands a limit
@@ -27,8 +27,7 @@ class Facts:
     same_provider: bool = False  # sealed thoughts, file ids and server state may be sent on
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(Struct, frozen=True):
     """A request ready for its target: path without version segment, query, body, and what was lost."""
 
     path: str
@@ -38,7 +37,7 @@ class Written:
     emulated: str = ""  # the tool that stands in for a schema: the answer's call of it is its text
     instructed: bool = False  # JSON was asked for in words: the answer may stand in a code fence
     # names of tools as the target has them -> the client's
-    renamed: Mapping[str, str] = field(default_factory=dict)
+    renamed: Mapping[str, str] = NOTHING
 
 
 class Voice(Protocol):

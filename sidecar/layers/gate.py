@@ -18,7 +18,6 @@ all that was wrong.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -207,7 +206,7 @@ class Gate:
         lost = (*made.losses, *(_of_ours(loss) for loss in losses(None, dropped)))
         if self.audit and variant is None:  # what a variant replaces is no loss
             lost += tuple(Loss(path, SILENT) for path in silent(call.body, body, lost))
-        return replace(call, written=dataclasses.replace(made, body=body), losses=tuple(dict.fromkeys(lost)))
+        return replace(call, written=replace(made, body=body), losses=tuple(dict.fromkeys(lost)))
 
     def _trimmed(self, call: Call, reading: Reading, fit: Fit, dialect: str, known: str) -> Call | Skip:
         if reading.conversation is None:
