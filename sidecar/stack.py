@@ -58,6 +58,7 @@ from sidecar.model import (
     Rng,
     Service,
     Target,
+    Traffic,
 )
 from sidecar.models.card import Card
 from sidecar.ordering import ranking, steps
@@ -216,7 +217,8 @@ def _build(route: Route, env: Env) -> Service:  # noqa: PLR0915  # the one place
             s,
             target,
             route.retry,
-            env.settings.deadlines.background_attempts,
+            # a route of that class has its own word, or was read with this number for it
+            0 if route.traffic is Traffic.BACKGROUND else env.settings.deadlines.background_attempts,
             memory.budget(route, target),
             memory.waits,
             clock,

@@ -21,7 +21,7 @@ from sidecar.listener import jobs
 from sidecar.listener.reception import Generation
 from sidecar.model import Call, Options, Outcome, Service, Traffic
 from sidecar.schema import compile_schema
-from sidecar.settings import Deferral, DeferredRules, Route, Settings, Webhook
+from sidecar.settings import Deferral, DeferredRules, RetryRules, Route, Settings, Webhook
 from sidecar.signals.judging import Schemas
 from tests.kit.answers import OpenAI
 from tests.kit.script import Play, Script, target, verdict
@@ -117,6 +117,7 @@ class Desk:
 
 def background(*names: str, rules: Deferral = Deferral(), **more: Any) -> Route:  # noqa: B008  # frozen
     chain = tuple(target(name, "openai_chat") for name in names)
+    more = {"retry": RetryRules(attempts=6), **more}  # as a configuration is read for this class
     return Route(name="r", chain=chain, traffic=Traffic.BACKGROUND, deferred=rules, **more)
 
 

@@ -17,6 +17,7 @@ from sidecar.model import (
     Record,
     Traffic,
 )
+from sidecar.settings import RetryRules
 from tests.kit import script as s
 from tests.kit.answers import OpenAI
 from tests.kit.script import Play, Script
@@ -62,6 +63,14 @@ def test_background_calls_try_longer():
     play.stack = play.build(play.route)
 
     assert 6 == attempts(play, traffic=Traffic.BACKGROUND, deadline=300.0)
+
+
+def test_a_route_of_class_background_says_itself_how_long_it_tries():
+    play = Play(Script({"a": [s.lost()]}), implicit=True)
+    play.route = replace(play.route, traffic=Traffic.BACKGROUND, retry=RetryRules(attempts=1))
+    play.stack = play.build(play.route)
+
+    assert 1 == attempts(play, traffic=Traffic.BACKGROUND, deadline=300.0)
 
 
 def test_whoever_is_left_in_the_chain_keeps_an_attempt():
