@@ -37,9 +37,11 @@ from sidecar.model import (
     Call,
     Clock,
     Failed,
+    Fault,
     Finding,
     Head,
     Outcome,
+    Scope,
     Service,
     Sink,
     Target,
@@ -151,6 +153,8 @@ class Judge:
                 await hold.release()
                 return outcome
             return self._trouble(hold, answer.trouble)
+        if answer.unreadable and not hold.committed and not hold.call.shadow:
+            return Failed(Fault.MALFORMED_CHUNK, Scope.MODEL, detail="no event of the answer is readable")
         late: tuple[Finding, ...] = ()
         if hold.readable or not hold.size:  # no bytes at all is as empty as an answer can be
             judgement = judge(self._seen(hold, took), self.rules.late)

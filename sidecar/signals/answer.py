@@ -68,6 +68,11 @@ class Answer:
         return not self.finished(*DECIDED)
 
     @property
+    def unreadable(self) -> bool:
+        """Is it all noise? That is a broken answer, not an empty one."""
+        return self.malformed > 0 and not self.content and not self.finishes
+
+    @property
     def tokens(self) -> float:
         told = self.usage.output_total if self.usage is not None else None
         return self.characters / PER_TOKEN if told is None else told

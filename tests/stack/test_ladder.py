@@ -107,6 +107,12 @@ def breaks_off(words: Words, stream: bool) -> Behaviour:
     return s.stream(pieces, end="cut") if stream else s.lost(Fault.STREAM_CUT)
 
 
+def noise(words: Words, stream: bool) -> Behaviour:
+    """Nothing of it can be read, and yet it ends as an answer does."""
+    pieces = [piece.replace(b"{", b"<") for piece in words.events([FULL])]
+    return s.stream(pieces) if stream else s.answer(words.whole(FULL)[:20])
+
+
 def a_page(*_: object) -> Behaviour:
     return s.answer(b"<html>busy</html>", headers=((b"content-type", b"text/html"),))
 
@@ -128,6 +134,7 @@ MET: dict[str, Misfortune] = {
     "no key": keyless,
     "silence": lambda *_: s.hang(),
     "a stream that breaks off": breaks_off,
+    "noise": noise,
     "a web page": a_page,
     "an empty answer": says(""),
     "an application's mistake": lambda words, _: s.error(words.INVALID),
