@@ -67,6 +67,10 @@ DRAWN = _call(
     "llm_sidecar.drawn", "the target that was drawn from the chain's first group; missing without groups"
 )
 NESTED = _call("llm_sidecar.nested", "retries of the application's own client; missing where there are none")
+JOB = _call(
+    "llm_sidecar.job",
+    "the deferred call that is worked off here; missing on what the application asked itself",
+)
 DEADLINE = _call("llm_sidecar.deadline_ms", "how long the call might wait; missing where for ever")
 OVERHEAD = _call("llm_sidecar.overhead_ms", "the part of its time that was ours")
 BACKOFF = _call("llm_sidecar.backoff_ms", "the part of its time that was waited between attempts")

@@ -180,6 +180,8 @@ class Spans:
             attributes[rows.DRAWN] = record.drawn
         if record.nested:
             attributes[rows.NESTED] = record.nested
+        if call.job:
+            attributes[rows.JOB] = call.job
         if isfinite(call.deadline):
             attributes[rows.DEADLINE] = round((call.deadline - call.arrived) * 1000)
         ours = words.overhead(call, event.ended)

@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import json
 import urllib.request
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 import anthropic
@@ -50,11 +50,13 @@ LANES = tuple(Lane(dialect, stream) for dialect in SPEAKS for stream in (False, 
 
 @dataclass(frozen=True)
 class Said:
-    """One answer. `ends`: how often it said that it was over. `label`: what it says of its tier."""
+    """One answer. `ends`: how often it said that it was over. `label`: what it says of its tier. `head`: its
+    headers as the SDK shows them, names in lower case."""
 
     text: str
     ends: int = 1
     label: str = ""
+    head: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
 
 class Client(Protocol):
@@ -62,9 +64,14 @@ class Client(Protocol):
     async def close(self) -> None: ...
 
 
+def named(headers: Mapping[str, str] | None) -> dict[str, str]:
+    return {name.lower(): value for name, value in (headers or {}).items()}
+
+
 def label_of(answer: Any) -> str:
-    """The label in a body, where the dialect allows one."""
-    return str(((answer.model_extra or {}).get("llm_sidecar") or {}).get("tier", ""))
+    """The label in a body, where the dialect allows one; a receipt is labelled itself."""
+    extra = answer.model_extra or {}
+    return str((extra.get("llm_sidecar") or {}).get("tier", "deferred" if extra.get("degraded") else ""))
 
 
 class Chat:
@@ -75,14 +82,18 @@ class Chat:
     async def ask(self, prompt: str, *, stream: bool, **more: Any) -> Said:
         asked: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": prompt}], **more}
         if not stream:
-            whole = await self.sdk.chat.completions.create(**asked)
-            return Said(whole.choices[0].message.content or "", label=label_of(whole))
-        chunks = [chunk async for chunk in await self.sdk.chat.completions.create(**asked, stream=True)]
+            raw = await self.sdk.chat.completions.with_raw_response.create(**asked)
+            whole = raw.parse()
+            text = "".join(choice.message.content or "" for choice in whole.choices or ())
+            return Said(text, label=label_of(whole), head=named(raw.headers))
+        stream_ = await self.sdk.chat.completions.create(**asked, stream=True)
+        chunks = [chunk async for chunk in stream_]
         choices = [choice for chunk in chunks for choice in chunk.choices]
         return Said(
             "".join(choice.delta.content or "" for choice in choices),
             sum(choice.finish_reason is not None for choice in choices),
             "".join(map(label_of, chunks)),
+            named(stream_.response.headers),
         )
 
 
@@ -94,13 +105,16 @@ class Responses:
     async def ask(self, prompt: str, *, stream: bool, **more: Any) -> Said:
         asked: dict[str, Any] = {"model": "m", "input": prompt, **more}
         if not stream:
-            whole = await self.sdk.responses.create(**asked)
-            return Said(whole.output_text, label=label_of(whole))
-        events = [event async for event in await self.sdk.responses.create(**asked, stream=True)]
+            raw = await self.sdk.responses.with_raw_response.create(**asked)
+            whole = raw.parse()
+            text = whole.output_text if whole.output is not None else ""  # there is none in a receipt
+            return Said(text, label=label_of(whole), head=named(raw.headers))
+        stream_ = await self.sdk.responses.create(**asked, stream=True)
+        events = [event async for event in stream_]
         over = [event.response for event in events if event.type == "response.completed"]
         deltas = "".join(event.delta for event in events if event.type == "response.output_text.delta")
         assert [deltas] == [response.output_text for response in over] or not over
-        return Said(deltas, len(over), "".join(map(label_of, over)))
+        return Said(deltas, len(over), "".join(map(label_of, over)), named(stream_.response.headers))
 
 
 class Messages:
@@ -112,10 +126,10 @@ class Messages:
         messages = [{"role": "user", "content": prompt}]
         asked: dict[str, Any] = {"model": "m", "max_tokens": 9999, "messages": messages, **more}
         if not stream:
-            whole = await self.sdk.messages.create(**asked)
-            return Said(
-                "".join(block.text for block in whole.content if block.type == "text"), label=label_of(whole)
-            )
+            raw = await self.sdk.messages.with_raw_response.create(**asked)
+            whole = await raw.parse()
+            text = "".join(block.text for block in whole.content or () if block.type == "text")
+            return Said(text, label=label_of(whole), head=named(raw.headers))
         async with self.sdk.messages.stream(**asked) as stream_:
             events = [event async for event in stream_]
             # a byte order mark costs the SDK the start, and with it the whole that it keeps
@@ -126,7 +140,8 @@ class Messages:
         if final is not None:
             assert deltas == "".join(block.text for block in final.content if block.type == "text")
         ends = sum(event.type == "message_delta" for event in events)
-        return Said(deltas, ends, "" if final is None else label_of(final))
+        label = "" if final is None else label_of(final)
+        return Said(deltas, ends, label, named(stream_.response.headers))
 
 
 class Gemini:
@@ -143,21 +158,25 @@ class Gemini:
         asked: dict[str, Any] = {"model": "m", "contents": prompt, **more}
         if not stream:
             whole = await self.sdk.models.generate_content(**asked)
-            return Said(whole.text or "", label=tier_of(whole))
+            return Said(whole.text or "", label=tier_of(whole), head=head_of(whole))
         chunks = [chunk async for chunk in await self.sdk.models.generate_content_stream(**asked)]
         finishes = [each.finish_reason for chunk in chunks for each in chunk.candidates or ()]
         return Said(
             "".join(chunk.text or "" for chunk in chunks),
             sum(finish is not None for finish in finishes),
             tier_of(chunks[0]),
+            head_of(chunks[0]),
         )
+
+
+def head_of(answer: genai.types.GenerateContentResponse) -> dict[str, str]:
+    assert answer.sdk_http_response is not None
+    return named(answer.sdk_http_response.headers)
 
 
 def tier_of(answer: genai.types.GenerateContentResponse) -> str:
     """Google's SDK drops the fields it does not know, so the label is the header's."""
-    assert answer.sdk_http_response is not None
-    headers = answer.sdk_http_response.headers or {}
-    tier = {name.lower(): value for name, value in headers.items()}.get("x-llm-sidecar-tier", "")
+    tier = head_of(answer).get("x-llm-sidecar-tier", "")
     return "" if tier == "full" else tier
 
 
@@ -186,12 +205,13 @@ async def client(lane: Lane, url: str, **options: Any) -> AsyncIterator[Client]:
 
 @dataclass(frozen=True)
 class Raised:
-    """The SDK's own exception. `code`: the word by which it tells the cause."""
+    """The SDK's own exception. `code`: the word by which it tells the cause. `head`: as Said's."""
 
     kind: str
     status: int
     message: str
     code: str = ""
+    head: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
 
 async def outcome(asking: Awaitable[T]) -> T | Raised:
@@ -199,11 +219,14 @@ async def outcome(asking: Awaitable[T]) -> T | Raised:
     try:
         return await asking
     except openai.APIStatusError as error:
-        return Raised(type(error).__name__, error.status_code, str(error), error.code or "")
+        head = named(error.response.headers)
+        return Raised(type(error).__name__, error.status_code, str(error), error.code or "", head)
     except anthropic.APIStatusError as error:
-        return Raised(type(error).__name__, error.status_code, str(error), error.type or "")
+        head = named(error.response.headers)
+        return Raised(type(error).__name__, error.status_code, str(error), error.type or "", head)
     except genai.errors.APIError as error:
-        return Raised(type(error).__name__, error.code, str(error), error.status or "")
+        head = named(error.response.headers)
+        return Raised(type(error).__name__, error.code, str(error), error.status or "", head)
 
 
 async def in_all(lanes: Iterable[Lane], one: Callable[[Lane], Awaitable[T]]) -> dict[str, T]:
