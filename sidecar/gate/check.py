@@ -244,8 +244,10 @@ def _answers_schema(card: Card, way: Way) -> bool:
 
 def _turns(features: Features, card: Card, way: Way) -> Skip | None:
     if features.prefill_at:
-        says_no = way.dialect in {"openai_chat", "openai_responses"} and way.translated
-        if says_no or (way.dialect == "anthropic" and card.can(Ability.PREFILL) is False):
+        starts_anew = way.dialect in {"openai_chat", "openai_responses"} and way.translated
+        if (starts_anew and features.continues) or (
+            way.dialect == "anthropic" and card.can(Ability.PREFILL) is False
+        ):
             return Skip(Reason.PREFILL, features.prefill_at)
     if features.system and card.can(Ability.SYSTEM) is False:
         return Skip(Reason.SYSTEM)

@@ -30,7 +30,7 @@ SYSTEM = Role.SYSTEM  # looking it up costs more than comparing it
 STATE = frozenset(
     {
         "previous_response_id", "conversation", "container", "prompt", "background", "cachedContent",
-        "cached_content", "mcp_servers", "context_management",
+        "cached_content", "mcp_servers",
     }
 )  # fmt: skip
 _WANTED = frozenset({"logprobs", "top_logprobs", "responseLogprobs", "response_logprobs"})
@@ -60,6 +60,7 @@ class Features(Struct, frozen=True, kw_only=True):
     thinks: bool = False  # reasoning is asked for, in whatever measure
     effort: Effort | None = None
     prefill_at: str = ""  # the last turn is the model's own
+    continues: bool = False  # it is one that the client wants to be gone on with
     system: bool = False
     late_system_at: str = ""  # a system message after the first turn
     state_at: str = ""  # what only one provider holds: a file, an earlier answer, a container
@@ -106,8 +107,9 @@ def of_conversation(conversation: Conversation, size: int) -> Features:
     named = conversation.named_as
     last = conversation.turns[-1] if conversation.turns else None
     prefilled = last is not None and last.role is Role.ASSISTANT and _texts(last.parts)
-    state = next((name for name in conversation.rest if name.rpartition(".")[2] in STATE), "")
-    wanted = next((k for k, v in conversation.rest.items() if v and k.rpartition(".")[2] in _WANTED), "")
+    rest = conversation.rest
+    state = next((k for k, v in rest.items() if (v or v == {}) and k.rpartition(".")[2] in STATE), "")
+    wanted = next((k for k, v in rest.items() if v and k.rpartition(".")[2] in _WANTED), "")
     off = thinking.effort is Effort.NONE or thinking.budget == 0
     return Features(
         size=max(size - seen.bytes, 0),
@@ -131,6 +133,7 @@ def of_conversation(conversation: Conversation, size: int) -> Features:
         thinks=not off and (thinking.effort is not None or thinking.budget is not None),
         effort=thinking.effort,
         prefill_at=last.at if last is not None and prefilled else "",
+        continues=conversation.continues,
         system=instructed,
         late_system_at=late,
         state_at=seen.own or state,

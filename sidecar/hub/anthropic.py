@@ -72,17 +72,21 @@ class Anthropic:
 
     def read(self, path: str, body: bytes) -> Conversation:
         fields = document(body)
+        names: dict[str, str] = {}
         choice, named, parallel = _choice(fields)
         config = take(fields, "output_config", dict) or {}
         thinking = _thinking(fields, config)
-        form = _format(config)
+        form = _format(config, "format")
+        older = "output_format" in fields and form.shape is Shape.TEXT  # as the beta called it
+        if older:
+            form = _format(fields, "output_format")
         if config:
             fields["output_config"] = config
         metadata = take(fields, "metadata", dict) or {}
         user = take(metadata, "user_id", str) or ""
         if metadata:
             fields["metadata"] = metadata
-        turns = (*_system(fields), *_turns(objects(fields, "messages")))
+        turns = (*_system(fields), *_turns(objects(fields, "messages"), names))
         return Conversation(
             model=take(fields, "model", str) or "",
             stream=bool(take(fields, "stream", bool)),
@@ -102,9 +106,10 @@ class Anthropic:
             ),
             user=user,
             turns=turns,
+            called=frozenset(names.values()),
             continues=goes_on(turns),
             rest={key: value for key, value in fields.items() if value is not None},
-            names=NAMES,
+            names={**NAMES, "format": "output_format"} if older else NAMES,
         )
 
     def write(self, conversation: Conversation, facts: Facts) -> Written:
@@ -159,11 +164,11 @@ def _thinking(fields: Object, config: Object) -> Thinking:
     return Thinking(effort=wanted)
 
 
-def _format(config: Object) -> Format:
-    said = config.get("format")
+def _format(config: Object, name: str) -> Format:
+    said = config.get(name)
     if isinstance(said, dict) and said.get("type") == "json_schema" and isinstance(said.get("schema"), dict):
-        config.pop("format")
-        leave(config, "format", said, "type", "schema")
+        config.pop(name)
+        leave(config, name, said, "type", "schema")
         return Format(Shape.SCHEMA, schema=said["schema"])
     return Format()
 
@@ -195,8 +200,8 @@ def _tools(fields: Object) -> Iterable[Tool]:
         )
 
 
-def _turns(messages: list[Object]) -> Iterable[Turn]:
-    names: dict[str, str] = {}
+def _turns(messages: list[Object], names: dict[str, str]) -> Iterable[Turn]:
+    """`names`: of the calls so far, by id."""
     for at, message in MESSAGES.of(messages):
         said = take(message, "role", str)
         role = _ROLES.get(said or "")

@@ -31,23 +31,34 @@ from sidecar.hub.conversation import (
 from sidecar.hub.emulation import constrained
 from sidecar.hub.names import OF_ANTHROPIC, renamed
 from sidecar.hub.reading import Object
-from sidecar.hub.writing import LEAST_BUDGET, Ledger, as_object, encode, merged, spoken_last, titled
+from sidecar.hub.writing import (
+    IMAGES,
+    LEAST_BUDGET,
+    SILENCE,
+    Ledger,
+    as_object,
+    encode,
+    first_words,
+    merged,
+    narrowed,
+    spoken_last,
+    text_of,
+    titled,
+)
 
 SYSTEM = Role.SYSTEM  # looking it up costs more than comparing it
 _SAID = {Choice.AUTO: "auto", Choice.REQUIRED: "any", Choice.NONE: "none"}
-_IMAGES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 DEFAULT_OUTPUT = 8192  # tokens, where neither the client nor the catalogue names a limit
 
 
 def write(conversation: Conversation, facts: Facts) -> Written:
     ledger = Ledger(conversation)
-    conversation, names = renamed(conversation, ledger, OF_ANTHROPIC)
+    conversation, names = renamed(narrowed(conversation, ledger), ledger, OF_ANTHROPIC)
     sampling = conversation.sampling
     if sampling.choices is not None and sampling.choices > 1:
         ledger.refuse(conversation.named_as("sampling.choices"), "one answer is all that can be asked for")
+    conversation = spoken_last(conversation, ledger, anywhere=facts.system_anywhere is True)
     conversation, emulated, words = constrained(conversation, ledger, schema=facts.schema is True, json=False)
-    if facts.system_anywhere is not True:
-        conversation = spoken_last(conversation, ledger)
     system, messages = _messages(conversation, facts, ledger)
     limit = sampling.max_output or facts.max_output or DEFAULT_OUTPUT
     if facts.max_output is not None and limit > facts.max_output:
@@ -117,9 +128,11 @@ def _messages(conversation: Conversation, facts: Facts, ledger: Ledger) -> tuple
             speaker = role
     for blocks in mixed:  # results first: what else the user says comes after them
         blocks.sort(key=_behind_results)
-    if not messages or messages[0]["role"] != "user":
-        first = next((t for t in conversation.turns if t.role is not Role.SYSTEM and t.parts), None)
-        ledger.refuse(first.parts[0].at if first else "messages", "no user begins it")
+    if not messages:
+        ledger.refuse("messages", "there is nothing to answer")
+    if messages[0]["role"] != "user":
+        ledger.lose(first_words(conversation), "emulated")
+        messages.insert(0, {"role": "user", "content": [{"type": "text", "text": SILENCE}]})
     if messages[-1]["role"] == "assistant":
         last = conversation.turns[-1]
         if last.role is not Role.ASSISTANT:
@@ -211,10 +224,14 @@ def _media(part: MediaPart, ledger: Ledger) -> Object:
     if part.url.startswith("data:"):
         ledger.refuse(part.at, "a data URL that is not base64")
     source: Object = {"type": "url", "url": part.url}
-    if part.data:
+    text = text_of(part)
+    if text is not None:
+        ledger.lose(part.at, "merged")
+        source = {"type": "text", "media_type": "text/plain", "data": text}
+    elif part.data:
         image = part.kind is MediaKind.IMAGE
         usual = "image/png" if image else "application/pdf"
-        if part.type and part.type not in (_IMAGES if image else {usual}):
+        if part.type and part.type not in (IMAGES if image else {usual}):
             ledger.refuse(part.at, f"it takes no {part.type}")
         source = {"type": "base64", "media_type": part.type or usual, "data": part.data}
     said: Object = {"type": part.kind.value, "source": source}
@@ -260,7 +277,10 @@ def _sampling(
         value = getattr(sampling, name)
         if value is None:
             continue
-        if facts.sampling is False or (thinks and not (name == "temperature" and value == 1)):
+        if name == "top_p" and "temperature" in body:  # newer models take one of the two
+            if value != 1:
+                ledger.lose_field("sampling.top_p")
+        elif facts.sampling is False or (thinks and not (name == "temperature" and value == 1)):
             ledger.lose_field(f"sampling.{name}")
         else:
             body[name] = value

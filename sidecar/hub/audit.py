@@ -42,12 +42,15 @@ OWN = frozenset(
 )
 ORDERS = frozenset({"propertyOrdering", "property_ordering"})  # told by the order of what they name
 # fields at the top that say nothing by these values: what everybody does
-USUAL: Mapping[str, float] = {
-    "n": 1, "candidateCount": 1, "candidate_count": 1,
-    "presence_penalty": 0, "presencePenalty": 0, "frequency_penalty": 0, "frequencyPenalty": 0,
-    "top_logprobs": 0,
-}  # fmt: skip
-_AT_THE_TOP = re.compile(r"(?:generation_?[Cc]onfig\.)?\w+").fullmatch
+USUAL: Mapping[str, tuple[float | str, ...]] = {
+    **dict.fromkeys(("n", "candidateCount", "candidate_count", "top_p", "topP"), (1,)),
+    **dict.fromkeys(("presence_penalty", "presencePenalty", "frequency_penalty", "frequencyPenalty"), (0,)),
+    "top_logprobs": (0,),
+    **dict.fromkeys(("modalities", "responseModalities", "response_modalities"), ("text", "TEXT")),
+    "service_tier": ("auto", "default"),
+    "truncation": ("disabled",),
+}
+_AT_THE_TOP = re.compile(r"(?:generation_?[Cc]onfig\.)?(\w+)(?:\[0\])?").fullmatch
 OPENED = 64 * 1024  # characters of a string that may be JSON
 
 
@@ -71,11 +74,14 @@ def silent(source: bytes, target: bytes, losses: Iterable[Loss]) -> list[str]:
             found = found or (leaf.isdecimal() and float(leaf) in numbers)  # of protocol buffers
         else:
             found = leaf in numbers or f"{leaf:g}" in exact
-            if not found and leaf == USUAL.get(path.rpartition(".")[2]) and _AT_THE_TOP(path):
-                continue
-        if not found and not any(covers(field, path) for field in named):
+        if not found and not _usual(path, leaf) and not any(covers(field, path) for field in named):
             missing.append(path)
     return missing
+
+
+def _usual(path: str, leaf: str | float) -> bool:
+    top = _AT_THE_TOP(path)
+    return top is not None and leaf in USUAL.get(top[1], ())
 
 
 def covers(field: str, path: str) -> bool:

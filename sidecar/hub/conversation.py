@@ -191,8 +191,10 @@ class Conversation(Struct, frozen=True):
     turns: tuple[Turn, ...]
     stream: bool = False
     tools: tuple[Tool, ...] = ()
+    called: frozenset[str] = frozenset()  # the tools that the turns have calls of, as far as these have ids
     choice: Choice | None = None
     named: str = ""  # the tool of Choice.NAMED
+    allowed: tuple[str, ...] = ()  # the only tools that may be called; (): all of them
     parallel: bool | None = None  # may the model call several tools at once? None: nothing said
     format: Format = Format()
     thinking: Thinking = Thinking()

@@ -50,6 +50,7 @@ from sidecar.hub.reading import PLACE, Fields, Object, Places, document
 from sidecar.hub.writing import encode
 
 _PATH = re.compile(r"/(?P<kind>models|tunedModels|endpoints)/(?P<model>[^/:]+?)(?::|%3[aA])(?P<verb>\w+)$")
+_UNCHOSEN: tuple[Choice | None, str, tuple[str, ...]] = (None, "", ())
 _MODES = {"AUTO": Choice.AUTO, "NONE": Choice.NONE, "ANY": Choice.REQUIRED}
 ASSISTANT = Role.ASSISTANT  # looking it up costs more than comparing it
 _WORDS = ("output", "result", "error")  # for what a function said; the last for its failure
@@ -77,12 +78,13 @@ class Gemini:
         top = Fields(document(body), "")
         config = top.inner("generationConfig")
         names, form, thinking, sampling = _configured(config) if config.fields else _BARE
-        choice, named = None, ""
+        choice, named, allowed = _UNCHOSEN
         if "toolConfig" in top.fields or "tool_config" in top.fields:
             names = {**names, "choice": top.at("toolConfig")}
-            choice, named = _choice(top)
+            choice, named, allowed = _choice(top)
         tools = tuple(_tools(top))
-        turns = (*_system(top), *_turns(top))
+        waiting: dict[str, list[str]] = {}
+        turns = (*_system(top), *_turns(top, waiting))
         return Conversation(
             model=model if found["kind"] == "models" else f"{found['kind']}/{model}",
             stream=found["verb"] == "streamGenerateContent",
@@ -90,10 +92,12 @@ class Gemini:
             tools=tools,
             choice=choice,
             named=named,
+            allowed=allowed,
             format=form,
             thinking=thinking,
             sampling=sampling,
             turns=turns,
+            called=frozenset(waiting),
             continues=goes_on(turns),
             rest={**config.rest(), **top.rest()},
             names=names,
@@ -165,21 +169,19 @@ def _thinking(config: Fields) -> Thinking:
     return thinking
 
 
-def _choice(top: Fields) -> tuple[Choice | None, str]:
+def _choice(top: Fields) -> tuple[Choice | None, str, tuple[str, ...]]:
     config = top.inner("toolConfig")
     calling = config.inner("functionCallingConfig")
     mode = calling.peek("mode")
     choice = _MODES.get(mode.upper()) if isinstance(mode, str) else None
-    named = ""
+    names: tuple[str, ...] = ()
     if choice is not None:
         calling.drop("mode")
-        allowed = calling.peek("allowedFunctionNames")
-        if choice is Choice.REQUIRED and isinstance(allowed, list) and len(allowed) == 1:
-            calling.drop("allowedFunctionNames")
-            choice, named = Choice.NAMED, str(allowed[0])
+        if choice is Choice.REQUIRED:
+            names = calling.strings("allowedFunctionNames")
     config.put_back(calling)
     top.put_back(config)
-    return choice, named
+    return (Choice.NAMED, names[0], ()) if len(names) == 1 else (choice, "", names)
 
 
 def _tools(top: Fields) -> Iterable[Tool]:
@@ -221,8 +223,8 @@ def _system(top: Fields) -> Iterable[Turn]:
         yield Turn(Role.SYSTEM, tuple(_parts(content, {})), rest=content.fields, at=place)
 
 
-def _turns(top: Fields) -> list[Turn]:
-    waiting: dict[str, list[str]] = {}  # ids of the calls without a result, by the function's name
+def _turns(top: Fields, waiting: dict[str, list[str]]) -> list[Turn]:
+    """`waiting`: by the name of each function that was called, the ids of the calls without a result."""
     turns: list[Turn] = []
     last: Role | None = None
     neighbours = False
@@ -232,7 +234,8 @@ def _turns(top: Fields) -> list[Turn]:
             if last is ASSISTANT:
                 neighbours = True
             else:
-                waiting.clear()
+                for idents in waiting.values():
+                    idents.clear()
         last = role
         parts = said.get("parts")
         if role is not None and len(said) == 2 and type(parts) is list and parts:
@@ -340,12 +343,14 @@ def _answered(
         else:  # one of the two sides has no id: by order
             ident = unanswered.pop(0)
     error = False
-    if type(response) is dict and len(response) == 1:
+    if response is None:
+        response = {}
+    elif type(response) is dict and len(response) == 1:
         for word in _WORDS:
             if word in response:
                 error, response = word == "error", response[word]
                 break
-    text = response if type(response) is str else encode(response or {}).decode()
+    text = response if type(response) is str else encode(response).decode()
     return ToolResultPart(ident, name, (TextPart(text, NOTHING, at),), error, NOTHING, at)
 
 

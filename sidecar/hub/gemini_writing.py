@@ -36,9 +36,20 @@ from sidecar.hub.conversation import (
 from sidecar.hub.emulation import constrained
 from sidecar.hub.names import OF_GEMINI, renamed
 from sidecar.hub.reading import Object
-from sidecar.hub.writing import Ledger, as_object, encode, only_text, spoken_last, titled
+from sidecar.hub.writing import (
+    SILENCE,
+    Ledger,
+    as_object,
+    encode,
+    first_words,
+    narrowed,
+    only_text,
+    spoken_last,
+    titled,
+)
 
 ASSISTANT, SYSTEM = Role.ASSISTANT, Role.SYSTEM  # looking one up costs more than comparing it
+MOST_SEED = 2**31 - 1  # it is a number of 32 bits
 MOST_STOPS = 5  # of Google's own reference
 _PLACE = itemgetter(0)
 UNSIGNED = "skip_thought_signature_validator"  # of Google's page on thought signatures
@@ -54,13 +65,13 @@ _ALWAYS = ("temperature", "topP", "topK")  # of these some models take none
 
 def write(conversation: Conversation, facts: Facts) -> Written:
     ledger = Ledger(conversation)
-    conversation, names = renamed(conversation, ledger, OF_GEMINI)
+    conversation, names = renamed(narrowed(conversation, ledger), ledger, OF_GEMINI)
     newer = _NEWER.search(conversation.model) is not None
     # before Gemini 3 a form of the answer and tools exclude each other
     native = facts.schema is not False and (newer or not conversation.tools)
     source = conversation
-    conversation, emulated, instructed = constrained(conversation, ledger, schema=native, json=native)
     conversation = spoken_last(conversation, ledger)
+    conversation, emulated, instructed = constrained(conversation, ledger, schema=native, json=native)
     system, contents = _contents(conversation, facts, ledger, newer=newer)
     body: Object = {"contents": contents}
     if system:
@@ -155,8 +166,8 @@ def _check_ends(conversation: Conversation, contents: list[Object], ledger: Ledg
     if contents[-1]["role"] == "model" and last.role is not ASSISTANT:
         ledger.refuse(last.at, "an empty turn asks nothing")
     if contents[0]["role"] == "model" and any("functionCall" in part for part in contents[0]["parts"]):
-        first = next(turn for turn in conversation.turns if turn.role is ASSISTANT and turn.parts)
-        ledger.refuse(first.parts[0].at, "no user begins it")
+        ledger.lose(first_words(conversation), "emulated")
+        contents.insert(0, {"role": "user", "parts": [{"text": SILENCE}]})
 
 
 def _texts(turn: Turn, ledger: Ledger) -> Iterable[Object]:
@@ -265,7 +276,7 @@ def _config(conversation: Conversation, facts: Facts, ledger: Ledger) -> Object:
         value = getattr(sampling, ours)
         if value is None:
             continue
-        if facts.sampling is False and theirs in _ALWAYS:
+        if (facts.sampling is False and theirs in _ALWAYS) or (theirs == "seed" and abs(value) > MOST_SEED):
             ledger.lose_field(f"sampling.{ours}")
         else:
             config[theirs] = value

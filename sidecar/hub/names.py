@@ -29,15 +29,16 @@ _KEPT = 48  # characters of the name that was given
 
 
 def renamed(conversation: Conversation, ledger: Ledger, fits: Fits) -> tuple[Conversation, Mapping[str, str]]:
-    """The conversation with names that fit, and what the client calls them. Only what is declared is
-    looked at: a name that nobody can call any more is not worth the way through the history.
+    """The conversation with names that fit, and what the client calls them. A tool that was called and is
+    not declared any more has to have one, too.
     """
-    odd = [tool for tool in conversation.tools if tool.name and not fits(tool.name)]
-    if not odd:
+    names = conversation.called | {tool.name for tool in conversation.tools}
+    made = {name: _fitting(name) for name in names if name and not fits(name)}
+    if not made:
         return conversation, NOTHING
-    made = {tool.name: _fitting(tool.name) for tool in odd}
-    for tool in odd:
-        ledger.lose(tool.at, "emulated")
+    for tool in conversation.tools:
+        if tool.name in made:
+            ledger.lose(tool.at, "emulated")
     if conversation.named in made:
         ledger.lose_field("choice", "emulated")
     told = partial(_told, made=made, ledger=ledger)

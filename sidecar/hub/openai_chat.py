@@ -38,6 +38,7 @@ from sidecar.hub.reading import (
     MESSAGES,
     PLACE,
     Object,
+    allowed_tools,
     data_url,
     document,
     leave,
@@ -79,7 +80,8 @@ class OpenAIChat:
 
     def read(self, path: str, body: bytes) -> Conversation:
         fields = document(body)
-        choice, named = _choice(fields)
+        names: dict[str, str] = {}
+        choice, named, allowed = _choice(fields)
         output = take(fields, "max_completion_tokens", int)
         older = take(fields, "max_tokens", int) if output is None else None  # two limits: one stays, told
         options = fields.get("stream_options")
@@ -93,6 +95,7 @@ class OpenAIChat:
             tools=tuple(_tools(fields)),
             choice=choice,
             named=named,
+            allowed=allowed,
             parallel=take(fields, "parallel_tool_calls", bool),
             format=_format(fields),
             thinking=_thinking(fields),
@@ -108,7 +111,8 @@ class OpenAIChat:
                 max_output=older if output is None else output,
             ),
             user=take(fields, "user", str) or "",
-            turns=tuple(_turns(objects(fields, "messages"))),
+            turns=tuple(_turns(objects(fields, "messages"), names)),
+            called=frozenset(names.values()),
             rest={key: value for key, value in fields.items() if value is not None},
             names=NAMES if output is not None else {**NAMES, "sampling.max_output": "max_tokens"},
         )
@@ -128,19 +132,25 @@ class OpenAIChat:
 # ---- reading -------------------------------------------------------------------------------
 
 
-def _choice(fields: Object) -> tuple[Choice | None, str]:
+def _choice(fields: Object) -> tuple[Choice | None, str, tuple[str, ...]]:
     said = fields.get("tool_choice")
     if isinstance(said, str) and said in _CHOICES:
         fields.pop("tool_choice")
-        return _CHOICES[said], ""
-    if isinstance(said, dict) and said.get("type") == "function" and isinstance(said.get("function"), dict):
+        return _CHOICES[said], "", ()
+    if not isinstance(said, dict):
+        return None, "", ()
+    several = said.get("allowed_tools")
+    if isinstance(several, dict) and (allowed := allowed_tools(several)):
+        fields.pop("tool_choice")
+        return _CHOICES[several["mode"]], "", allowed
+    if said.get("type") == "function" and isinstance(said.get("function"), dict):
         name = said["function"].get("name")
         if isinstance(name, str):
             fields.pop("tool_choice")
             leave(fields, "tool_choice", said, "type", "function")
             leave(fields, "tool_choice.function", said["function"], "name")
-            return Choice.NAMED, name
-    return None, ""
+            return Choice.NAMED, name, ()
+    return None, "", ()
 
 
 def _tools(fields: Object) -> Iterable[Tool]:
@@ -198,8 +208,8 @@ def _thinking(fields: Object) -> Thinking:
     return Thinking()
 
 
-def _turns(messages: list[Object]) -> Iterable[Turn]:
-    names: dict[str, str] = {}  # of the calls so far, by id: other dialects want the name with the result
+def _turns(messages: list[Object], names: dict[str, str]) -> Iterable[Turn]:
+    """`names`: of the calls so far, by id: other dialects want the name with the result."""
     for at, message in MESSAGES.of(messages):
         plain = _plain(message, names, at)
         if plain is not None:
@@ -328,9 +338,8 @@ def _part(part: Object, at: str) -> Part:
 
 
 def _inner(fields: Object, name: str, *taken: str) -> Object:
-    """What is left of an object in a part, by names that say where it stood; `detail` is known by its own."""
-    left = others(fields, *taken)
-    return {key if key == "detail" else f"{name}.{key}": value for key, value in left.items()}
+    """What is left of an object in a part, by names that say where it stood."""
+    return {f"{name}.{key}": value for key, value in others(fields, *taken).items()}
 
 
 def _media(kind: MediaKind, url: str, rest: Rest, at: str) -> MediaPart:

@@ -29,16 +29,20 @@ from sidecar.hub.emulation import constrained, instructed, says_json
 from sidecar.hub.names import OF_OPENAI, renamed
 from sidecar.hub.openai_writing import (
     data_of,
+    detail_of,
     effort_of,
     limited,
     no_prefill,
     only_users,
+    parameters_of,
+    pictured,
     sampled,
     schema_of,
     shared_fields,
+    written_out,
 )
 from sidecar.hub.reading import Object
-from sidecar.hub.writing import Ledger, encode, only_text
+from sidecar.hub.writing import Ledger, encode, narrowed, only_text
 
 AUDIO = {"wav": "audio/wav", "mp3": "audio/mpeg"}
 _FORMS = {
@@ -54,7 +58,7 @@ MOST_STOPS = 4  # of OpenAI's own reference
 
 def write(conversation: Conversation, facts: Facts) -> Written:
     ledger = Ledger(conversation)
-    conversation, names = renamed(conversation, ledger, OF_OPENAI)
+    conversation, names = renamed(narrowed(conversation, ledger), ledger, OF_OPENAI)
     no_prefill(conversation, ledger)
     native = facts.schema is not False
     conversation, emulated, words = constrained(conversation, ledger, schema=native, json=native)
@@ -150,14 +154,11 @@ def _media_part(part: MediaPart, ledger: Ledger) -> Object:
     if part.file:
         ledger.refuse(part.at, "a file that only its own provider holds")
     if part.kind is MediaKind.IMAGE:
-        rest = {k: v for k, v in part.rest.items() if k != "detail"}
-        ledger.rest(rest, part.at)
-        if part.name:
-            ledger.lose(part.name_at)
-        url = part.url or data_of(part, "image/png")
-        detail = {"detail": part.rest["detail"]} if "detail" in part.rest else {}
-        return {"type": "image_url", "image_url": {"url": url, **detail}}
+        detail = detail_of(part, ledger)
+        return {"type": "image_url", "image_url": {"url": pictured(part, ledger), **detail}}
     ledger.rest(part.rest, part.at)
+    if (text := written_out(part, ledger)) is not None:
+        return {"type": "text", "text": text}
     if part.kind is MediaKind.AUDIO and part.data:
         if part.name:
             ledger.lose(part.name_at)
@@ -204,7 +205,7 @@ def _tool(tool: Tool, ledger: Ledger) -> Object:
     if tool.description:
         function["description"] = tool.description
     if tool.schema is not None:
-        function["parameters"] = tool.schema
+        function["parameters"] = parameters_of(tool.schema)
     if tool.strict is not None:
         function["strict"] = tool.strict
     return {"type": "function", "function": function}

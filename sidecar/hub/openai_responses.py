@@ -40,6 +40,7 @@ from sidecar.hub.reading import (
     PLACE,
     Object,
     Places,
+    allowed_tools,
     data_url,
     document,
     leave,
@@ -76,7 +77,8 @@ class OpenAIResponses:
 
     def read(self, path: str, body: bytes) -> Conversation:
         fields = document(body)
-        choice, named = _choice(fields)
+        names: dict[str, str] = {}
+        choice, named, allowed = _choice(fields)
         form = _format(fields)
         thinking = _thinking(fields)
         return Conversation(
@@ -86,6 +88,7 @@ class OpenAIResponses:
             tools=tuple(_tools(fields)),
             choice=choice,
             named=named,
+            allowed=allowed,
             parallel=take(fields, "parallel_tool_calls", bool),
             format=form,
             thinking=thinking,
@@ -95,7 +98,8 @@ class OpenAIResponses:
                 max_output=take(fields, "max_output_tokens", int),
             ),
             user=take(fields, "user", str) or "",
-            turns=(*_instructions(fields), *_turns(fields)),
+            turns=(*_instructions(fields), *_turns(fields, names)),
+            called=frozenset(names.values()),
             rest={key: value for key, value in fields.items() if value is not None},
             names=NAMES,
         )
@@ -107,16 +111,21 @@ class OpenAIResponses:
         return ResponsesVoice(conversation, ident=ident, created=created)
 
 
-def _choice(fields: Object) -> tuple[Choice | None, str]:
+def _choice(fields: Object) -> tuple[Choice | None, str, tuple[str, ...]]:
     said = fields.get("tool_choice")
     if isinstance(said, str) and said in _CHOICES:
         fields.pop("tool_choice")
-        return _CHOICES[said], ""
-    if isinstance(said, dict) and said.get("type") == "function" and isinstance(said.get("name"), str):
+        return _CHOICES[said], "", ()
+    if not isinstance(said, dict):
+        return None, "", ()
+    if said.get("type") == "function" and isinstance(said.get("name"), str):
         fields.pop("tool_choice")
         leave(fields, "tool_choice", said, "type", "name")
-        return Choice.NAMED, said["name"]
-    return None, ""
+        return Choice.NAMED, said["name"], ()
+    if said.get("type") == "allowed_tools" and (allowed := allowed_tools(said)):
+        fields.pop("tool_choice")
+        return _CHOICES[said["mode"]], "", allowed
+    return None, "", ()
 
 
 def _format(fields: Object) -> Format:
@@ -181,11 +190,11 @@ def _instructions(fields: Object) -> Iterable[Turn]:
         yield Turn(Role.SYSTEM, (TextPart(said, at="instructions"),), at="instructions")
 
 
-def _turns(fields: Object) -> list[Turn]:
+def _turns(fields: Object, names: dict[str, str]) -> list[Turn]:
+    """`names`: of the calls so far, by id."""
     text = take(fields, "input", str)
     if text is not None:
         return [Turn(Role.USER, (TextPart(text, at="input"),), at="input")]
-    names: dict[str, str] = {}
     told: list[Turn] = []
     held: list[Part] | None = None  # what the model said last: it may go on
     beside: Object = {}  # what stood beside that

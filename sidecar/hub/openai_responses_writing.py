@@ -29,16 +29,20 @@ from sidecar.hub.emulation import constrained, instructed, says_json
 from sidecar.hub.names import OF_OPENAI, renamed
 from sidecar.hub.openai_writing import (
     data_of,
+    detail_of,
     effort_of,
     limited,
     no_prefill,
     only_users,
+    parameters_of,
+    pictured,
     sampled,
     schema_of,
     shared_fields,
+    written_out,
 )
 from sidecar.hub.reading import Object
-from sidecar.hub.writing import Ledger, encode, only_text
+from sidecar.hub.writing import Ledger, encode, narrowed, only_text
 
 ASSISTANT = Role.ASSISTANT  # looking it up costs more than comparing it
 LEAST_OUTPUT = 16  # tokens; less is an error
@@ -46,7 +50,7 @@ LEAST_OUTPUT = 16  # tokens; less is an error
 
 def write(conversation: Conversation, facts: Facts) -> Written:
     ledger = Ledger(conversation)
-    conversation, names = renamed(conversation, ledger, OF_OPENAI)
+    conversation, names = renamed(narrowed(conversation, ledger), ledger, OF_OPENAI)
     no_prefill(conversation, ledger)
     sampling = conversation.sampling
     if sampling.choices is not None and sampling.choices > 1:
@@ -54,12 +58,14 @@ def write(conversation: Conversation, facts: Facts) -> Written:
     conversation, emulated, words = constrained(
         conversation, ledger, schema=facts.schema is not False, json=facts.schema is not False
     )
-    if conversation.format.shape is Shape.JSON and not says_json(conversation):
+    loose = conversation.format.shape is Shape.JSON
+    if loose and not says_json(conversation):
         conversation = instructed(conversation)
     body: Object = {"model": conversation.model}
     turns = conversation.turns
     if (
         len(turns) > 1
+        and not loose  # JSON has to be spoken of, and what stands in `instructions` does not count
         and turns[0].role is Role.SYSTEM
         and all(isinstance(p, TextPart) for p in turns[0].parts)
     ):
@@ -69,6 +75,10 @@ def write(conversation: Conversation, facts: Facts) -> Written:
     for turn in turns:
         _add(turn, items, facts, ledger)
     body["input"] = items
+    if loose:
+        for item in items:
+            if item.get("role") == "system":
+                item["role"] = "developer"  # the same, and it counts
     if conversation.tools:
         body["tools"] = [_tool(tool, ledger) for tool in conversation.tools]
     if conversation.choice is Choice.NAMED:
@@ -186,12 +196,11 @@ def _media(part: MediaPart, ledger: Ledger) -> Object:
     if part.file:
         ledger.refuse(part.at, "a file that only its own provider holds")
     if part.kind is MediaKind.IMAGE:
-        ledger.rest({key: value for key, value in part.rest.items() if key != "detail"}, part.at)
-        if part.name:
-            ledger.lose(part.name_at)
-        url = part.url or data_of(part, "image/png")
-        return {"type": "input_image", "image_url": url, "detail": part.rest.get("detail", "auto")}
+        detail = detail_of(part, ledger)
+        return {"type": "input_image", "image_url": pictured(part, ledger), "detail": "auto", **detail}
     ledger.rest(part.rest, part.at)
+    if (text := written_out(part, ledger)) is not None:
+        return {"type": "input_text", "text": text}
     if part.kind is not MediaKind.DOCUMENT:
         ledger.refuse(part.at, f"it takes no {part.kind}")
     if part.url:
@@ -232,6 +241,6 @@ def _tool(tool: Tool, ledger: Ledger) -> Object:
     said: Object = {"type": "function", "name": tool.name}
     if tool.description:
         said["description"] = tool.description
-    said["parameters"] = tool.schema or {"type": "object", "properties": {}}
+    said["parameters"] = parameters_of(tool.schema)
     said["strict"] = tool.strict is True
     return said

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sidecar.hub.base import Facts
 from sidecar.hub.conversation import Conversation, Effort, Json, MediaPart, Role, Turn
 from sidecar.hub.reading import Object
-from sidecar.hub.writing import SHARED, Ledger, is_object_schema, schema_name, strict_ready
+from sidecar.hub.writing import IMAGES, SHARED, Ledger, is_object_schema, schema_name, strict_ready, text_of
+
+_SCHEMAS = frozenset({"items", "prefixItems", "anyOf", "oneOf", "allOf", "additionalProperties"})
+_NAMED = frozenset({"properties", "$defs", "definitions"})  # schemas by name
+_PLAIN = ("string", "integer", "number", "boolean", "null")
+_DEMANDED = {"object": "properties", "array": "items"}  # without it a type is refused here
 
 
 def schema_of(conversation: Conversation, ledger: Ledger) -> Object:
@@ -59,6 +66,60 @@ def shared_fields(body: Object, conversation: Conversation, facts: Facts, ledger
     for key in kept & conversation.rest.keys():
         body[key] = conversation.rest[key]
     ledger.own_fields(kept)
+
+
+def parameters_of(schema: Mapping[str, Json] | None) -> Json:
+    """The schema of a tool's arguments. An object has to name its properties here and a list its items, which
+    tools behind MCP often leave out.
+    """
+    return _completed({"type": "object", **(schema or {})})
+
+
+def _completed(schema: Json) -> Json:
+    if isinstance(schema, list):
+        return [_completed(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    kinds = schema.get("type")
+    if kinds in _PLAIN:  # most are
+        return schema
+    said = dict(schema)
+    for key in _SCHEMAS & schema.keys():
+        said[key] = _completed(schema[key])
+    for key in _NAMED & schema.keys():
+        if isinstance(schema[key], dict):
+            said[key] = {name: _completed(each) for name, each in schema[key].items()}
+    for kind in kinds if isinstance(kinds, list) else (kinds,):
+        if kind in ("object", "array"):
+            said.setdefault(_DEMANDED[kind], {})
+    return said
+
+
+def detail_of(part: MediaPart, ledger: Ledger) -> Object:
+    """How closely a picture is to be looked at, as each of OpenAI's dialects has it; all else is lost."""
+    rest = dict(part.rest)
+    said = [rest.pop(name) for name in ("detail", "image_url.detail") if name in rest]
+    ledger.rest(rest, part.at)
+    return {"detail": said[0]} if said else {}
+
+
+def written_out(part: MediaPart, ledger: Ledger) -> str | None:
+    """A document that is a text, as that: only PDFs are documents everywhere here. None: it is none."""
+    text = text_of(part)
+    if text is not None:
+        ledger.lose(part.at, "merged")
+        if part.name:
+            ledger.lose(part.name_at)
+    return text
+
+
+def pictured(part: MediaPart, ledger: Ledger) -> str:
+    """The address of an image."""
+    if part.type and part.type not in IMAGES:
+        ledger.refuse(part.at, f"it takes no {part.type}")
+    if part.name:
+        ledger.lose(part.name_at)
+    return part.url or data_of(part, "image/png")
 
 
 def data_of(part: MediaPart, usual: str) -> str:

@@ -111,7 +111,8 @@ def data_url(url: str) -> tuple[str, str] | None:
     head, comma, data = url[5:].partition(",")
     if not comma or not head.endswith(";base64"):
         return None
-    return head[:-7].partition(";")[0], data
+    kind = head[:-7].partition(";")[0].lower()
+    return "image/jpeg" if kind == "image/jpg" else kind, data  # the one is what many call the other
 
 
 @cache  # of the names that our own code asks for
@@ -170,7 +171,11 @@ class Fields:
         return strings(self.fields, self._name(name))
 
     def objects(self, name: str) -> list[Object]:
-        return objects(self.fields, self._name(name))
+        """A list of objects; JSON of protocol buffers may leave out the list around one."""
+        name = self._name(name)
+        if type(self.fields.get(name)) is dict:
+            return [self.fields.pop(name)]
+        return objects(self.fields, name)
 
     def inner(self, name: str) -> Fields:
         """Remove and return an object in this one; an empty one where it is none."""
@@ -186,6 +191,18 @@ class Fields:
         """What is left, by names that say where it stood below the object around this one."""
         prefix = f"{self._called}." if self._called else ""
         return {f"{prefix}{key}": value for key, value in self.fields.items() if value is not None}
+
+
+def allowed_tools(said: Object) -> tuple[str, ...]:
+    """The functions that OpenAI's `allowed_tools` names, where it names nothing else; else ()."""
+    names = []
+    tools = said.get("tools")
+    for tool in tools if isinstance(tools, list) and said.get("mode") in ("auto", "required") else ():
+        name = (tool.get("function") or tool).get("name") if isinstance(tool, dict) else None
+        if not isinstance(name, str) or tool.get("type") != "function":
+            return ()
+        names.append(name)
+    return tuple(names)
 
 
 def others(fields: Object, *taken: str) -> Object:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from base64 import b64decode
 from collections.abc import Iterable, Mapping
 from typing import NoReturn
 
@@ -19,6 +20,8 @@ from sidecar.hub.conversation import (
     Effort,
     Format,
     Json,
+    MediaKind,
+    MediaPart,
     Rest,
     Role,
     TextPart,
@@ -33,6 +36,8 @@ encode, decode = msgspec.json.encode, msgspec.json.decode
 BUDGETS = {Effort.LOW: 1024, Effort.MEDIUM: 4096, Effort.HIGH: 16384}
 MORE = {Effort.XHIGH: 32768, Effort.MAX: 32768}  # not of all: a budget never becomes one of these
 LEAST_BUDGET = 1024
+IMAGES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})  # of OpenAI and Anthropic both
+SILENCE = "(The user has said nothing yet.)"  # where a user has to begin, and the model did
 LONGEST_ID = 40  # characters: OpenAI's limit in chat completions, the least of all
 JSON_ONLY = "Answer with one JSON object and nothing else: no prose around it, no code fence."
 
@@ -55,7 +60,15 @@ _ONLY_THEIRS: Mapping[str, str] = {
         ("audio", "modalities", "responseModalities", "response_modalities"), "an answer that is not text"
     ),
 }  # fmt: skip
-_ONLY_TEXT: tuple[Json, ...] = (["text"], ["TEXT"])
+# Fields that say nothing by these values: it is what everybody does who is not told.
+_USUAL: Mapping[str, tuple[Json, ...]] = {
+    **dict.fromkeys(("modalities", "responseModalities", "response_modalities"), (["text"], ["TEXT"])),
+    "service_tier": ("auto", "default"),
+    "store": (False,),  # nobody else keeps it either
+    "truncation": ("disabled",),
+    "verbosity": ("medium",),
+}
+_COST = frozenset({"cache_control", "prompt_cache_key", "prompt_cache_retention"})  # the bill's alone
 # Fields of OpenAI's dialects both; sent on only where the same provider answers in the other one.
 SHARED = frozenset(
     {"metadata", "service_tier", "prompt_cache_key", "prompt_cache_retention", "safety_identifier"}
@@ -91,17 +104,17 @@ class Ledger:
         """What only the source's dialect has, below `at`; what says nothing is no loss."""
         for key, value in rest.items():
             if value is not None and value not in ([], {}, ""):
-                self.lose(f"{at}.{key}" if at else key, "cost" if key == "cache_control" else "dropped")
+                self.lose(f"{at}.{key}" if at else key, "cost" if key in _COST else "dropped")
 
     def own_fields(self, kept: frozenset[str] = frozenset()) -> None:
         """The top-level fields that only the source's dialect has. Refuses what binds to its provider."""
         rest = {}
         for key, value in self._conversation.rest.items():
-            why = _ONLY_THEIRS.get(key.rpartition(".")[2])
+            name = key.rpartition(".")[2]
+            if key in kept or value in _USUAL.get(name, ()):
+                continue
+            why = _ONLY_THEIRS.get(name)
             if why is None:
-                if key not in kept and not (key == "store" and value is False):  # nobody else keeps it either
-                    rest[key] = value
-            elif value in _ONLY_TEXT:
                 rest[key] = value
             elif value or value == {}:  # {} is a wish, for whatever is usual
                 self.refuse(key, why)
@@ -177,16 +190,37 @@ class Ledger:
         return {**BUDGETS, **MORE}.get(thinking.effort, 0)
 
 
-def spoken_last(conversation: Conversation, ledger: Ledger) -> Conversation:
+def narrowed(conversation: Conversation, ledger: Ledger) -> Conversation:
+    """With those tools alone that may be called, which comes to the same and is understood by everybody."""
+    allowed = conversation.allowed
+    if not allowed:
+        return conversation
+    for tool in conversation.tools:
+        if tool.name and tool.name not in allowed:
+            ledger.lose(tool.at)
+    tools = tuple(tool for tool in conversation.tools if not tool.name or tool.name in allowed)
+    return replace(conversation, tools=tools)
+
+
+def first_words(conversation: Conversation) -> str:
+    """Where the model speaks first."""
+    return next(t.parts[0].at for t in conversation.turns if t.role is Role.ASSISTANT and t.parts)
+
+
+def spoken_last(conversation: Conversation, ledger: Ledger, *, anywhere: bool = False) -> Conversation:
     """Where instructions go to the front: those behind the model's last words are the user's instead.
 
-    Else those words would be the end, which reads as a wish that the model goes on with them.
+    Else those words would be the end, which reads as a wish that the model goes on with them. Where there
+    are instructions and nothing else, the last of them is the user's: somebody has to ask. That holds too
+    where they may stand `anywhere`.
     """
     turns = conversation.turns
     first = len(turns)
     while first and turns[first - 1].role is Role.SYSTEM:
         first -= 1
-    if first in {0, len(turns)} or turns[first - 1].role is not Role.ASSISTANT:
+    if not first and turns:
+        first = len(turns) - 1
+    elif anywhere or first in {0, len(turns)} or turns[first - 1].role is not Role.ASSISTANT:
         return conversation
     for turn in turns[first:]:
         ledger.lose(turn.at, "merged")
@@ -218,6 +252,16 @@ def as_object(arguments: str) -> dict[str, Json] | None:
     if value is None:  # some models say null where a tool takes nothing
         return {}
     return value if isinstance(value, dict) else None
+
+
+def text_of(part: MediaPart) -> str | None:
+    """A document that is a text, for who takes no such document but its words. None: it is none."""
+    if part.kind is not MediaKind.DOCUMENT or not part.data or not part.type.startswith("text/"):
+        return None
+    try:
+        return b64decode(part.data, validate=True).decode() or None
+    except ValueError:
+        return None
 
 
 def merged(texts: Iterable[str]) -> str:

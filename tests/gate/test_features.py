@@ -123,6 +123,8 @@ def test_a_system_message_after_the_first_turn_is_late():
         (chat(user({"type": "file", "file": {"file_id": "f-1"}})), "messages[0].content[0]"),
         (messages(container="c-1"), "container"),
         (messages(user({"type": "search_result", "source": "x"})), "messages[0].content[0]"),
+        (messages(container=None, mcp_servers=[]), ""),
+        (messages(context_management={"edits": [{"type": "clear_tool_uses_20250919"}]}), ""),
         (chat(), ""),
     ],
 )

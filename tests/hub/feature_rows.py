@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 
 from sidecar.hub import Facts
@@ -107,6 +108,16 @@ def _empty(d: str) -> Json:
     return bare(d, cases._user(d, "Hello"), *cases._empty(d), cases._user(d, "Hello?"))
 
 
+def _greeting(d: str) -> Json | None:
+    greeting = cases._said(d, "Moin! Where to?")
+    return None if d == ANTHROPIC else bare(d, greeting, cases._user(d, "To sea."))
+
+
+def _instructions(d: str) -> Json | None:
+    told = {"role": "system", "content": "Tell a joke."}
+    return bare(d, told) if d in {CHAT, RESPONSES} else None
+
+
 def _plain_image(d: str) -> Json:
     part = cases._image(d)
     part.pop("detail", None)
@@ -179,11 +190,24 @@ def _tools(d: str) -> Json:
 
 
 _AUDIO = {"type": "input_audio", "input_audio": {"data": cases.WAV, "format": "wav"}}
-_ALLOWED = [
-    {"type": "function", "function": {"name": "tide"}},
-    {"type": "function", "function": {"name": "wind"}},
-]
-_ALLOWED_R = [{"type": "function", "name": "tide"}, {"type": "function", "name": "wind"}]
+_NOTE = base64.b64encode(b"High water at six.").decode()
+
+
+def _several(d: str) -> Json | None:
+    """Of three tools two may be called, and one has to be."""
+    if d == ANTHROPIC:
+        return None
+    tools = cases._tools(d)
+    held = tools["tools"] if d != GEMINI else tools["tools"][0]["functionDeclarations"]
+    held.append(json.loads(json.dumps(held[0]).replace('"tide"', '"bell"')))
+    called = [{"type": "function", "name": name} for name in ("tide", "wind")]
+    nested = [{"type": "function", "function": {"name": name}} for name in ("tide", "wind")]
+    said: dict[str, Json] = {
+        CHAT: {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": nested}},
+        RESPONSES: {"type": "allowed_tools", "mode": "required", "tools": called},
+        GEMINI: {"functionCallingConfig": {"mode": "ANY", "allowedFunctionNames": ["tide", "wind"]}},
+    }
+    return bare(d, **tools, **{"toolConfig" if d == GEMINI else "tool_choice": said[d]})
 
 
 def _mode(d: str, word: str) -> Json:
@@ -208,6 +232,8 @@ SECTIONS: dict[str, tuple[Feature, ...]] = {
         Feature("the same, to a model that takes it there", _late_system, texts, _LATE),
         Feature("empty assistant turn", _empty, texts),
         Feature("an answer begun by the client (prefill)", _prefill, texts),
+        Feature("a greeting of the model before the user speaks", _greeting, texts),
+        Feature("instructions and nothing else", _instructions, texts),
         Feature("name of who speaks", _named_user, names),
         Feature("image by data", _plain_image, media(MediaKind.IMAGE)),
         Feature("image by URL", _remote, media(MediaKind.IMAGE)),
@@ -229,7 +255,23 @@ SECTIONS: dict[str, tuple[Feature, ...]] = {
                 anthropic={
                     "type": "document",
                     "source": {"type": "text", "media_type": "text/plain", "data": "High water at six."},
-                }
+                },
+            ),
+            texts,
+        ),
+        Feature(
+            "text document by data",
+            behind(
+                chat={
+                    "type": "file",
+                    "file": {"filename": "tide.txt", "file_data": f"data:text/plain;base64,{_NOTE}"},
+                },
+                responses={
+                    "type": "input_file",
+                    "filename": "tide.txt",
+                    "file_data": f"data:text/plain;base64,{_NOTE}",
+                },
+                gemini={"inlineData": {"mimeType": "text/plain", "data": _NOTE}},
             ),
             texts,
         ),
@@ -282,24 +324,7 @@ SECTIONS: dict[str, tuple[Feature, ...]] = {
         Feature("tool choice: none", lambda d: _mode(d, "none"), choice),
         Feature("tool choice: required", lambda d: _mode(d, "required"), choice),
         Feature("tool choice: a named one", named, choice),
-        Feature(
-            "tool choice: one of several",
-            with_tools(
-                chat={
-                    "tool_choice": {
-                        "type": "allowed_tools",
-                        "allowed_tools": {"mode": "required", "tools": _ALLOWED},
-                    }
-                },
-                responses={"tool_choice": {"type": "allowed_tools", "mode": "required", "tools": _ALLOWED_R}},
-                gemini={
-                    "toolConfig": {
-                        "functionCallingConfig": {"mode": "ANY", "allowedFunctionNames": ["tide", "wind"]}
-                    }
-                },
-            ),
-            choice,
-        ),
+        Feature("tool choice: one of several", _several, choice),
         Feature(
             "one call at a time (parallel forbidden)",
             with_tools(

@@ -151,6 +151,16 @@ FORM: dict[str, tuple[Feature, ...]] = {
             ),
             sampled("top_p"),
         ),
+        Feature(
+            "temperature and top_p",
+            table(
+                chat={"temperature": 0.5, "top_p": 0.9},
+                responses={"temperature": 0.5, "top_p": 0.9},
+                anthropic={"temperature": 0.5, "top_p": 0.9},
+                gemini=config(temperature=0.5, topP=0.9),
+            ),
+            lambda asked: (sampled("temperature")(asked), sampled("top_p")(asked)),
+        ),
         Feature("top_k", table(anthropic={"top_k": 40}, gemini=config(topK=40)), sampled("top_k")),
         Feature(
             "presence penalty",
@@ -207,7 +217,7 @@ FORM: dict[str, tuple[Feature, ...]] = {
             table(
                 chat={"service_tier": "flex"},
                 responses={"service_tier": "flex"},
-                anthropic={"service_tier": "auto"},
+                anthropic={"service_tier": "standard_only"},
             ),
             nothing,
         ),

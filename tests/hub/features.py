@@ -132,7 +132,8 @@ def media(kind: MediaKind, *names: str) -> Callable[[Conversation], Any]:
 
 def details(conversation: Conversation) -> Any:
     parts = [part for turn in conversation.turns for part in turn.parts]
-    return [part.rest.get("detail") for part in parts if isinstance(part, MediaPart)]
+    rests = [part.rest.items() for part in parts if isinstance(part, MediaPart)]
+    return [value for rest in rests for key, value in rest if key.rpartition(".")[2] == "detail"]
 
 
 def tools(conversation: Conversation) -> Any:

@@ -10,6 +10,7 @@ import pytest
 from sidecar.hub.audit import silent
 from sidecar.hub.conversation import Unrepresentable
 from tests.hub.cases import ANTHROPIC, CHAT, DIALECTS, GEMINI, RESPONSES
+from tests.hub.demands import wrongs
 from tests.hub.test_hard import body_of, crossed
 
 HELLO = {"role": "user", "content": "hello"}
@@ -78,12 +79,6 @@ def test_a_blank_instruction_is_none() -> None:
 
     assert "system" not in body_of(crossed(CHAT, ANTHROPIC, body))
     assert "systemInstruction" not in body_of(crossed(CHAT, GEMINI, body))
-
-
-@pytest.mark.parametrize("target", [ANTHROPIC, GEMINI])
-def test_a_call_that_no_user_asked_for_is_refused_by_name(target: str) -> None:
-    with pytest.raises(Unrepresentable, match=r"input\[0\]"):
-        crossed(RESPONSES, target, {"model": "m", "input": [called("a"), answered("a")]})
 
 
 def test_what_everybody_does_is_no_loss() -> None:
@@ -192,3 +187,154 @@ def test_a_data_url_of_text_is_no_address_for_anthropic() -> None:
 
     with pytest.raises(Unrepresentable, match=r"messages\[0\].content\[0\]"):
         crossed(CHAT, ANTHROPIC, {"model": "m", "messages": [{"role": "user", "content": [part]}]})
+
+
+def tooled(*schemas: Any) -> list[dict[str, Any]]:
+    return [{"name": f"t{n}", "input_schema": schema} for n, schema in enumerate(schemas)]
+
+
+def test_an_object_names_its_properties_and_a_list_its_items_for_openai() -> None:
+    """Tools behind MCP leave them out, and OpenAI refuses the whole request for one of them."""
+    tags = {"type": ["array", "null"]}
+    bare, nested = (
+        {"type": "object"},
+        {"type": "object", "properties": {"type": tags, "also": {"anyOf": [tags]}}},
+    )
+    body = {"model": "m", "max_tokens": 99, "messages": [HELLO], "tools": tooled(bare, nested, {})}
+    whole = {"type": ["array", "null"], "items": {}}
+    expected = [
+        {"type": "object", "properties": {}},
+        {"type": "object", "properties": {"type": whole, "also": {"anyOf": [whole]}}},
+        {"type": "object", "properties": {}},
+    ]
+
+    chat = body_of(crossed(ANTHROPIC, CHAT, body))["tools"]
+    assert expected == [tool["function"]["parameters"] for tool in chat]
+    assert expected == [tool["parameters"] for tool in body_of(crossed(ANTHROPIC, RESPONSES, body))["tools"]]
+
+
+def test_json_is_spoken_of_where_responses_looks_for_it() -> None:
+    """OpenAI refuses JSON mode where only its `instructions` say the word."""
+    told = {"role": "system", "content": "Answer in JSON."}
+    body = {"model": "m", "messages": [told, HELLO], "response_format": {"type": "json_object"}}
+    asked = body_of(crossed(CHAT, RESPONSES, body))
+
+    assert [{**told, "role": "developer"}, HELLO] == asked["input"]
+    assert "instructions" not in asked
+
+
+def answer_of(result: Any) -> dict[str, Any]:
+    call = {"functionCall": {"name": "count", "args": {}}}
+    said = {"functionResponse": {"name": "count", "response": result}}
+    turns = [("user", {"text": "how many?"}), ("model", call), ("user", said)]
+    return {"contents": [{"role": role, "parts": [part]} for role, part in turns]}
+
+
+@pytest.mark.parametrize(
+    ("result", "text"),
+    [
+        ({"result": 0}, "0"),
+        ({"result": False}, "false"),
+        ({"result": []}, "[]"),
+        ({"output": None}, "null"),
+        ({"result": ""}, ""),
+        ({}, "{}"),
+    ],
+)
+def test_a_function_that_gives_nothing_much_gives_that(result: Any, text: str) -> None:
+    """Google's SDK wraps whatever a function returned."""
+    *_, told = body_of(crossed(GEMINI, CHAT, answer_of(result)))["messages"]
+
+    assert text == told["content"]
+
+
+def test_one_object_stands_for_a_list_of_one_as_in_googles_own_examples() -> None:
+    body = {
+        "system_instruction": {"parts": {"text": "You are a cat."}},
+        "contents": {"parts": {"text": "Hello there"}},
+        "tools": {"function_declarations": {"name": "purr"}},
+    }
+    written = crossed(GEMINI, CHAT, body)
+
+    assert ["You are a cat.", "Hello there"] == [turn["content"] for turn in body_of(written)["messages"]]
+    assert ["purr"] == [tool["function"]["name"] for tool in body_of(written)["tools"]]
+    assert () == written.losses
+
+
+@pytest.mark.parametrize("target", [CHAT, RESPONSES, ANTHROPIC])
+def test_a_call_of_a_tool_that_is_not_declared_any_more_has_a_name_that_fits(target: str) -> None:
+    body = msgspec.json.decode(
+        msgspec.json.encode(answer_of({"result": 3})).replace(b"count", b"api:ships.count")
+    )
+    written = crossed(GEMINI, target, body)
+
+    assert [] == wrongs(target, body_of(written))
+    assert {"contents[1].parts[0]", "contents[2].parts[0]"} == {loss.field for loss in written.losses}
+
+
+def test_a_call_before_the_user_speaks_is_answered_behind_a_turn_that_stands_for_silence() -> None:
+    body = {"model": "m", "input": [called("a"), answered("a"), HELLO]}
+    for target in (ANTHROPIC, GEMINI):
+        written = crossed(RESPONSES, target, body)
+
+        assert [] == wrongs(target, body_of(written))
+        assert [("input[0]", "emulated")] == [(loss.field, loss.how) for loss in written.losses]
+
+
+def test_instructions_alone_are_asked_in_json_too() -> None:
+    body = {
+        "model": "m",
+        "messages": [{"role": "system", "content": "Name a ship."}],
+        "response_format": {"type": "json_object"},
+    }
+    (message,) = body_of(crossed(CHAT, ANTHROPIC, body))["messages"]
+
+    assert [{"type": "text", "text": "Name a ship."}] == message["content"]
+
+
+def test_a_wish_for_what_is_usual_is_no_loss() -> None:
+    usual = {"modalities": ["text"], "service_tier": "auto", "verbosity": "medium", "store": False}
+    body = {"model": "m", "messages": [HELLO], "temperature": 0.5, "top_p": 1, **usual}
+    for target in (RESPONSES, ANTHROPIC, GEMINI):
+        written = crossed(CHAT, target, body)
+
+        assert () == written.losses
+        assert [] == silent(msgspec.json.encode(body), written.body, ())
+
+
+def test_the_key_of_a_cache_is_the_bills_alone() -> None:
+    (loss,) = crossed(CHAT, GEMINI, {"model": "m", "messages": [HELLO], "prompt_cache_key": "k"}).losses
+
+    assert ("prompt_cache_key", "cost") == (loss.field, loss.how)
+
+
+def test_a_seed_of_more_than_32_bits_is_none_for_gemini() -> None:
+    written = crossed(CHAT, GEMINI, {"model": "m", "messages": [HELLO], "seed": 2**40})
+
+    assert ["seed"] == [loss.field for loss in written.losses]
+    assert "generationConfig" not in body_of(written)
+
+
+def test_the_schema_of_the_beta_is_one() -> None:
+    form = {"type": "json_schema", "schema": {"type": "object", "properties": {"ship": {"type": "string"}}}}
+    body = {"model": "m", "max_tokens": 99, "messages": [HELLO], "output_format": form}
+    written = crossed(ANTHROPIC, CHAT, body)
+
+    assert form["schema"] == body_of(written)["response_format"]["json_schema"]["schema"]
+    assert () == written.losses
+
+
+@pytest.mark.parametrize("target", [ANTHROPIC, GEMINI])
+def test_a_jpeg_by_its_other_name_is_one(target: str) -> None:
+    part = {"type": "image_url", "image_url": {"url": "data:image/jpg;base64,AAAA"}}
+    written = crossed(CHAT, target, {"model": "m", "messages": [{"role": "user", "content": [part]}]})
+
+    assert b'"image/jpeg"' in written.body
+
+
+@pytest.mark.parametrize("target", [CHAT, RESPONSES, ANTHROPIC])
+def test_a_picture_of_a_kind_that_the_target_does_not_take_is_refused(target: str) -> None:
+    part = {"inlineData": {"mimeType": "image/heic", "data": "AAAA"}}
+
+    with pytest.raises(Unrepresentable, match="image/heic"):
+        crossed(GEMINI, target, {"contents": [{"role": "user", "parts": [part]}]})
