@@ -26,7 +26,7 @@ from sidecar.hub.conversation import (
     Unrepresentable,
 )
 from sidecar.hub.emulation import STAND_IN
-from sidecar.hub.writing import JSON_ONLY
+from sidecar.hub.writing import JSON_ONLY, SILENCE
 from sidecar.model import Loss
 from tests.hub.cases import ANTHROPIC, CHAT, DIALECTS, GEMINI, MODELS, RESPONSES, Json
 from tests.hub.demands import wrongs
@@ -121,7 +121,7 @@ SHOWN = re.compile(r"From (?:tide|wind):|\(image: see (?:below|the next message 
 
 def words(texts: Iterable[str]) -> str:
     """The words alone: where a text is cut into parts is each dialect's own affair."""
-    return " ".join(SHOWN.sub("", " ".join(texts).replace(JSON_ONLY, "").strip()).split())
+    return " ".join(SHOWN.sub("", " ".join(texts).replace(JSON_ONLY, "").replace(SILENCE, "").strip()).split())
 
 
 def told(conversation: Conversation) -> dict[str, Any]:
