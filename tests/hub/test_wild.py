@@ -121,7 +121,8 @@ SHOWN = re.compile(r"From (?:tide|wind):|\(image: see (?:below|the next message 
 
 def words(texts: Iterable[str]) -> str:
     """The words alone: where a text is cut into parts is each dialect's own affair."""
-    return " ".join(SHOWN.sub("", " ".join(texts).replace(JSON_ONLY, "").replace(SILENCE, "").strip()).split())
+    told = " ".join(texts).replace(JSON_ONLY, "").replace(SILENCE, "").strip()
+    return " ".join(SHOWN.sub("", told).split())
 
 
 def told(conversation: Conversation) -> dict[str, Any]:
