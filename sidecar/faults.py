@@ -159,3 +159,8 @@ def handling(failed: Failed, *, own_key: bool) -> Handling:
     if failed.again is None or failed.again is row.again:
         return row
     return replace(row, again=failed.again)
+
+
+def forbidden(failed: Failed) -> bool:
+    """The provider itself says that asking again is no use; what it says cannot grant a retry."""
+    return failed.head is not None and failed.head.get(b"x-should-retry") == b"false"

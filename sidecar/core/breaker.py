@@ -15,12 +15,13 @@ poison, not the target.
 
 Coming back. After a rest, grown on each failed probe and decaying with time, one probe at a time
 is let through. Its slot is free at its first content, so that a long answer does not block the
-next probe; a bad end still reopens. After `successes` good ones it closes, and traffic ramps up
+next probe, and after `PATIENCE` of silence, so that a hung one does not; a bad end still reopens. After `successes` good ones it closes, and traffic ramps up
 over `ramp` seconds, so that a target that has just stood up is not run over.
 
 Nowhere else to go (`insist`). Without another target an open breaker must not make things worse:
 while the last five samples held a GOOD it lets calls pass, and the good ones close it early; only
-a target that answered nothing is refused until the next probe. (Stopping the retries of such
+a target that answered nothing is refused until the next probe, and `EARLY` seconds after it opened
+whoever asks is that probe. (Stopping the retries of such
 calls as well was measured and cost more answers than it spared attempts: docs/decisions/0004.)
 
 The other pods (core/fleet). What they say is advice and is never waited for: it may open this breaker
@@ -53,6 +54,7 @@ from sidecar.settings import BreakerRules
 RECENT = 5  # samples that tell whether a target still answers at all
 SUSPECTS = 3  # distinct requests that make charged samples evidence again
 PROBE_POLL = 0.5  # seconds after which to ask again while another call holds the probe
+PATIENCE = 10.0  # seconds that a silent probe is the only one
 EARLY = 5.0  # seconds between two probes that do not wait for their time
 PASSED_PER_SECOND = 1.0  # what a ramp always lets through: at low volume there is no herd
 QUORUM = 2  # other pods in trouble of their own that it takes to open on the fleet's evidence
@@ -88,6 +90,7 @@ class Breaker:
     _samples: deque[_Sample] = field(default_factory=deque)
     _good_bodies: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=4))
     _probing: Permit | None = None
+    _probed_at: float = -inf
     _successes: int = 0
     _failed_probes: int = 0
     _opened_at: float = -inf
@@ -114,9 +117,17 @@ class Breaker:
             if not self.election.may_probe(now, self.until):
                 return Denied(now + PROBE_POLL)
             self._half_open()
-        elif self._probing is not None or not self.election.may_probe(now, self.until):
+        elif self._is_probed(now) or not self.election.may_probe(now, self.until):
             return Denied(now + PROBE_POLL)
+        return self._probe(now)
+
+    def _is_probed(self, now: float) -> bool:
+        """Is somebody looking, who may yet tell? A silent probe keeps others away for so long only."""
+        return self._probing is not None and now < self._probed_at + PATIENCE
+
+    def _probe(self, now: float) -> Permit:
         self._probing = Permit(self._generation, probe=True)
+        self._probed_at = now
         return self._probing
 
     def _half_open(self) -> None:
@@ -141,8 +152,7 @@ class Breaker:
                 return Denied(now + PROBE_POLL)
             self.until = now
             self._half_open()
-            self._probing = Permit(self._generation, probe=True)
-            return self._probing
+            return self._probe(now)
         return permit
 
     def proved(self, permit: Permit) -> None:

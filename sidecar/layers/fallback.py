@@ -12,8 +12,9 @@ members are simply next.
 Nobody left. A call that has nobody else (no other target, no degraded answer) goes `alone`: a
 breaker lets it pass to a target that still answers some. Where all refused without being asked,
 the call waits for whoever can be asked soonest, as long as the deadline allows: an answer that
-comes late is worth more than a quick refusal, and a breaker that only fails fast saves nobody. Where
-nobody set a deadline there is only the SDK's own timeout, which is made for long answers (ten minutes, with
+comes late is worth more than a quick refusal, and a breaker that only fails fast saves nobody. While
+calls wait, one of them probes a dead target every `EARLY` seconds, whatever its breaker's rest: that
+spares a provider calls which others can answer, and here nobody can. Where nobody set a deadline there is only the SDK's own timeout, which is made for long answers (ten minutes, with
 OpenAI's): there a call waits no longer than `PARKED`, because behind it stands somebody.
 
 A slow target may be raced by the next one (layers/hedge).
@@ -33,6 +34,7 @@ from math import inf
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from sidecar.core.breaker import EARLY
 from sidecar.core.deadline import share
 from sidecar.events import (
     FellBack,
@@ -40,7 +42,7 @@ from sidecar.events import (
     TargetSkipped,
     Tell,
 )
-from sidecar.faults import HANDLING, handling
+from sidecar.faults import HANDLING, Charge, forbidden, handling
 from sidecar.layers.hedge import Hedge, Race
 from sidecar.model import (
     Answered,
@@ -63,7 +65,7 @@ from sidecar.ordering import Rank, drawn, ordered
 
 ASK_AGAIN = frozenset({RefusedBy.BREAKER, RefusedBy.QUALITY_BREAKER, RefusedBy.KNOWN_WAIT})
 
-PARKED = 75.0  # seconds: longer than the first rest of a breaker
+PARKED = 75.0  # seconds: most outages are shorter
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +257,8 @@ class Fallback:
         if not walk.failed:
             return
         lane, before = walk.failed[-1]
+        if lane.target is call.target:
+            return  # it was asked again
         if before.fault is failed.fault and HANDLING[failed.fault].suspect:
             now = self.clock.now()
             self.pardon(lane.target, call, now)
@@ -262,30 +266,46 @@ class Fallback:
             self.pardon(call.target, call, now)
 
     async def _insist(self, call: Call, sink: Sink, walk: _Walk) -> Outcome | None:
-        """Ask the target that can be asked soonest; None if that is not in time."""
+        """Ask whoever can be asked soonest, until somebody answers; None if nobody can in time."""
         due = min(call.deadline, call.arrived + self.parked)
         while True:
             open_ways = [(lane, no) for lane, no in walk.refused.values() if no.by in ASK_AGAIN]
             spent = len(call.record.attempts) >= self.attempts
             if not open_ways or spent or self.clock.now() >= due:
                 return None
-            lane, _ = min(open_ways, key=lambda way: way[1].until)
-            outcome = await self._ask(lane, call, sink, walk, others=0)
-            if not isinstance(outcome, Refused):
+            lane, no = min(open_ways, key=lambda way: way[1].until)
+            early = replace(call, early=no.by is RefusedBy.BREAKER)
+            outcome = await self._ask(lane, early, sink, walk, others=0)
+            if self._goes_again(call, outcome, lane, sink):
+                walk.refused[lane.target.name] = lane, no
+            elif not isinstance(outcome, Refused):
                 return outcome
             now = self.clock.now()
-            soonest = min((no.until for _, no in walk.refused.values() if no.by in ASK_AGAIN), default=inf)
-            pause = soonest - now
-            if now + pause >= due:
-                # no probe is due in time: the nearest one is tried as it is
+            refusals = (no for _, no in walk.refused.values() if no.by in ASK_AGAIN)
+            chance = min((_chance(no, now) for no in refusals), default=inf)
+            if chance >= due:
+                # nobody can be asked in time: the nearest one is tried as it is
                 outcome = await self._ask(lane, replace(call, early=True), sink, walk, others=0)
                 if not isinstance(outcome, Refused):
                     return outcome
-                if outcome.until >= due:
+                chance = outcome.until  # the fleet chooses who probes: soon it has
+                if chance >= due:
                     return None
-                pause = outcome.until - now  # the fleet chooses who probes: soon it has
-            call.record.waited += max(pause, 0.0)
-            await self.clock.sleep(max(pause, 0.01))
+            pause = max(chance - now, 0.01)
+            call.record.waited += pause
+            await self.clock.sleep(pause)
+
+    def _goes_again(self, call: Call, outcome: Outcome, lane: Lane, sink: Sink) -> bool:
+        """Was it a probe, and may it be one again?"""
+        if not isinstance(outcome, Failed) or sink.stage is Stage.COMMITTED or spent(call):
+            return False
+        rules = handling(outcome, own_key=lane.target.credential is None)
+        return call.options.retry and rules.again and rules.charge is Charge.BAD and not forbidden(outcome)
+
+
+def _chance(no: Refused, now: float) -> float:
+    """When it is worth asking again: a dead target may be probed before its time, by one call for all."""
+    return min(no.until, now + EARLY) if no.by is RefusedBy.BREAKER and no.until < inf else no.until
 
 
 def _tells(outcome: Failed | Refused) -> bool:

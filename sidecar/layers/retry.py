@@ -27,7 +27,7 @@ from sidecar.events import (
     Shadowed,
     Tell,
 )
-from sidecar.faults import Charge, Handling, handling
+from sidecar.faults import Charge, Handling, forbidden, handling
 from sidecar.layers.cap import Affords
 from sidecar.model import (
     Answered,
@@ -114,7 +114,7 @@ class Retry:
         lonely = call.alone and failed.fault in SILENT and call.stretch == 1.0
         if sink.stage is Stage.COMMITTED:
             return Stop.COMMITTED
-        if not (rules.again or lonely) or not call.options.retry or _forbids(failed):
+        if not (rules.again or lonely) or not call.options.retry or forbidden(failed):
             return Stop.NOT_RETRYABLE
         if spent(call):
             return Stop.SENT
@@ -165,11 +165,6 @@ class Retry:
             model=self.target.model or call.ask.model,
             digest=digest(self.target, call),
         )
-
-
-def _forbids(failed: Failed) -> bool:
-    """The provider itself says that asking again is no use; what it says cannot grant a retry."""
-    return failed.head is not None and failed.head.get(b"x-should-retry") == b"false"
 
 
 def digest(target: Target, call: Call) -> str:

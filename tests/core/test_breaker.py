@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sidecar.core.breaker import PROBE_POLL, Breaker, Denied, Permit
+from sidecar.core.breaker import PATIENCE, PROBE_POLL, Breaker, Denied, Permit
 from sidecar.faults import Charge
 from sidecar.model import BreakerState, Transition
 from sidecar.settings import QUALITY_BREAKER, BreakerRules
@@ -176,6 +176,25 @@ def test_open_admits_nothing_before_its_time_and_one_probe_after():
     assert isinstance(probe, Permit)
     assert probe.probe
     assert Denied(60.0 + PROBE_POLL) == driver.breaker.allow(60.0)
+
+
+def test_a_silent_probe_keeps_others_away_for_a_while_and_both_count():
+    driver = Driver()
+    driver.trip(0.0)
+    silent = driver.breaker.allow(60.0)
+    assert isinstance(silent, Permit)
+
+    assert isinstance(driver.breaker.allow(60.0 + PATIENCE - 0.1), Denied)
+    second = driver.breaker.allow(60.0 + PATIENCE)
+    assert isinstance(second, Permit)
+    assert second.probe
+    assert isinstance(driver.breaker.allow(61.0 + PATIENCE), Denied)
+    driver.breaker.proved(silent)  # no longer the one that others wait for
+    assert isinstance(driver.breaker.allow(61.0 + PATIENCE), Denied)
+    for permit in (silent, second):
+        driver.breaker.record(permit, GOOD, 72.0, call="c", body=1)
+
+    assert BreakerState.CLOSED is driver.breaker.state
 
 
 def test_first_content_frees_the_probes_slot_and_a_bad_end_still_reopens():
@@ -374,7 +393,7 @@ def test_whatever_happens_open_admits_nothing_early_and_one_probe_at_a_time(
     steps: list[tuple[str, float]], seed: int
 ):
     machine = Breaker(BreakerRules(), random.Random(seed))
-    now, n = 0.0, 0
+    now, n, probed = 0.0, 0, 0.0
     held: list[Permit] = []
     unproved: set[int] = set()
     for step, passed in steps:
@@ -385,8 +404,8 @@ def test_whatever_happens_open_admits_nothing_early_and_one_probe_at_a_time(
             if isinstance(given_permit, Permit):
                 assert not (state is BreakerState.OPEN and now < until)
                 if given_permit.probe:
-                    assert not unproved, "two probes at a time"
-                    unproved = {id(given_permit)}
+                    assert not unproved or now >= probed + PATIENCE, "two probes at a time"
+                    unproved, probed = {id(given_permit)}, now
                 held.append(given_permit)
             else:
                 assert given_permit.until > now
