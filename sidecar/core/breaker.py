@@ -13,16 +13,17 @@ request (`pardon`): such samples count only once they come from three different 
 when every BAD sample stems from one request body while other bodies got answers, the body is the
 poison, not the target.
 
-Coming back. After a rest, grown on each failed probe and decaying with time, one probe at a time
-is let through. Its slot is free at its first content, so that a long answer does not block the
-next probe, and after `PATIENCE` of silence, so that a hung one does not; a bad end still reopens. After `successes` good ones it closes, and traffic ramps up
-over `ramp` seconds, so that a target that has just stood up is not run over.
+Coming back. After a rest, grown on each failed probe and decaying with time, one probe at a time is let
+through. Its slot is free at its first content, so that a long answer does not block the next probe, and
+after `PATIENCE` of silence, so that a hung one does not; a bad end still reopens. After `successes`
+good ones it closes, and traffic ramps up over `ramp` seconds, so that a target that has just stood up
+is not run over.
 
-Nowhere else to go (`insist`). Without another target an open breaker must not make things worse:
-while the last five samples held a GOOD it lets calls pass, and the good ones close it early; only
-a target that answered nothing is refused until the next probe, and `EARLY` seconds after it opened
-whoever asks is that probe. (Stopping the retries of such
-calls as well was measured and cost more answers than it spared attempts: docs/decisions/0004.)
+Nowhere else to go (`insist`). Without another target an open breaker must not make things worse: while
+the last five samples held a GOOD it lets calls pass, and the good ones close it early; only a target
+that answered nothing is refused until the next probe, and `EARLY` seconds after it opened whoever asks
+is that probe. (Stopping the retries of such calls as well was measured and cost more answers than it
+spared attempts: docs/decisions/0004.)
 
 The other pods (core/fleet). What they say is advice and is never waited for: it may open this breaker
 early, but only where this pod's own last sample is BAD and no GOOD of its own contradicts; it passes on

@@ -9,13 +9,14 @@ A chain's steps may be put in another order for each call, and a step may be a g
 the calls by weight (sidecar/ordering): from here on they are targets like others, and a group's other
 members are simply next.
 
-Nobody left. A call that has nobody else (no other target, no degraded answer) goes `alone`: a
-breaker lets it pass to a target that still answers some. Where all refused without being asked,
-the call waits for whoever can be asked soonest, as long as the deadline allows: an answer that
-comes late is worth more than a quick refusal, and a breaker that only fails fast saves nobody. While
-calls wait, one of them probes a dead target every `EARLY` seconds, whatever its breaker's rest: that
-spares a provider calls which others can answer, and here nobody can. Where nobody set a deadline there is only the SDK's own timeout, which is made for long answers (ten minutes, with
-OpenAI's): there a call waits no longer than `PARKED`, because behind it stands somebody.
+Nobody left. A call that has nobody else (no other target, no degraded answer) goes `alone`: a breaker
+lets it pass to a target that still answers some. Where all refused without being asked, the call waits
+for whoever can be asked soonest, as long as the deadline allows: an answer that comes late is worth
+more than a quick refusal, and a breaker that only fails fast saves nobody. While calls wait, one of
+them probes a dead target every `EARLY` seconds, whatever its breaker's rest: that spares a provider
+calls which others can answer, and here nobody can. Where nobody set a deadline there is only the SDK's
+own timeout, which is made for long answers (ten minutes, with OpenAI's): there a call waits no longer
+than `PARKED`, because behind it stands somebody.
 
 A slow target may be raced by the next one (layers/hedge).
 
