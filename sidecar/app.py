@@ -49,7 +49,7 @@ from sidecar.telemetry.metrics import Metrics
 from sidecar.telemetry.tracing import Tracing
 from sidecar.upstream.egress import Pool
 from sidecar.upstream.upstream import Upstream
-from sidecar.watched import Watched
+from sidecar.watched import Keys, Watched
 
 LOOK_EVERY = 1.0  # seconds between two looks at the files, and at the memory
 END_EVERY = 0.05  # seconds between two looks whether it is over
@@ -96,6 +96,7 @@ class App:
         self.ending = Ending(pod.native, pod.grace)
         self._stop = asyncio.Event()
         self.pressure = Pressure()
+        self.keys = Keys(self.tell)
         self.overrides = overrides.Watch(pod.overrides, self.clock.wall)
         self.switchboard = Switchboard(self.memory, lambda: self.router.routes, self.clock, self.tell)
         self.keeper = keeping.Keeper(self.memory, lambda: self.settings.state_dir, self.clock, self.tell)
@@ -272,6 +273,7 @@ class App:
         self.memory.secret = self.answer_store.secret if sharing else self._secret
         self.memory.keep(settings)
         self.counters.configure(settings)
+        self.keys.follow(settings)
         self.tracing.configure(settings)
         self.logs.set_level(settings.log_level)
         self.admission.slots = settings.admission.in_flight
@@ -323,13 +325,15 @@ class App:
 
     def _warnings(self, settings: Settings) -> tuple[str, ...]:
         """What `check` warns of and no call tells: a fallback without its key is passed over in silence."""
-        return (*self.pod.unused, *(problem.text() for problem in config.without_key(settings)))
+        found = config.without_key(settings) + config.unkept(settings)
+        return (*self.pod.unused, *(problem.text() for problem in found))
 
     async def _keep_looking(self) -> None:
         while True:
             await self.clock.sleep(LOOK_EVERY)
             if self._file.changed() and self._file.there:
                 self.reload()
+            self.keys.look()
             self.memory.tab.look(self.clock.now(), self.tell)
             if self.overrides.look():
                 self.generation = self._generation(self.settings)

@@ -200,6 +200,13 @@ class Reloaded(Struct, frozen=True):
     problems: tuple[str, ...] = ()  # why it was not taken, or what of the pod's word was left out
 
 
+class Keyed(Struct, frozen=True):
+    """A key that could be read cannot be any more, or can again."""
+
+    ok: bool
+    detail: str  # ours: who wants it, where it is read, why it cannot be
+
+
 class Overridden(Struct, frozen=True):
     """The operator's overrides were read, or have come to their end."""
 
@@ -329,6 +336,7 @@ Event = (
     | NestedRetry
     | CallEnded
     | Reloaded
+    | Keyed
     | Overridden
     | Bypassed
     | Pressed

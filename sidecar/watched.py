@@ -1,8 +1,13 @@
-"""A file that is looked at again and again: one that a ConfigMap swaps, or an editor writes."""
+"""What is looked at again and again: a file that a ConfigMap swaps or an editor writes, and the keys."""
 
 from __future__ import annotations
 
 from pathlib import Path
+
+from sidecar import config
+from sidecar.events import Keyed, Tell
+from sidecar.secret import Secret
+from sidecar.settings import Settings
 
 Signature = tuple[int, int, int]
 
@@ -37,3 +42,28 @@ class Watched:
         except OSError as error:
             return error.errno or 0, 0, 0
         return status.st_mtime_ns, status.st_ino, status.st_size
+
+
+class Keys:
+    """Tells when a key has gone while the process runs, and when it is there again; never what it is.
+
+    What is missing at the start or at a reload is the reload's to tell.
+    """
+
+    def __init__(self, tell: Tell) -> None:
+        self._tell = tell
+        self._named: dict[Secret, str] = {}
+        self._gone: set[Secret] = set()
+
+    def follow(self, settings: Settings) -> None:
+        self._named = config.keys(settings)
+        self._gone = {secret for secret in self._named if secret.trouble}
+
+    def look(self) -> None:
+        for secret, path in self._named.items():
+            trouble = secret.trouble
+            if (secret in self._gone) is not bool(trouble):
+                self._gone ^= {secret}
+                self._tell(
+                    Keyed(not trouble, f"{path}: {secret.kind}:{secret.where}: {trouble or 'is there again'}")
+                )

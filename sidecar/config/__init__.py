@@ -17,10 +17,22 @@ from sidecar.config.build import Builder
 from sidecar.config.problems import ConfigError, Problem, Problems
 from sidecar.settings import Settings
 
-__all__ = ["ConfigError", "Problem", "check_text", "load", "parse", "warnings", "without_key"]
+__all__ = [
+    "ConfigError",
+    "Problem",
+    "check_text",
+    "keys",
+    "load",
+    "parse",
+    "unkept",
+    "warnings",
+    "without_key",
+]
 
 warnings = checks.warnings
 without_key = checks.without_key
+unkept = checks.unkept
+keys = checks.keys
 Amend = Callable[[Any, Problems], Any]  # lays over the plain values what is said elsewhere
 TEXT = "LLM_SIDECAR_CONFIG_TEXT"  # what a configuration without a file is called
 

@@ -397,6 +397,7 @@ def warnings(settings: Settings) -> list[Problem]:
     found: list[Problem] = [_warn(path, message) for path, message in _trouble_capturing(settings)]
     found += _shut(settings)
     found += [_warn(path, message) for path, message in _unsigned(settings)]
+    found += unkept(settings)
     cards = Cards(settings.models)
     for index, route in enumerate(settings.routes):
         found += [_warn(("routes", index), reason) for reason in _never_taken(route)]
@@ -444,6 +445,22 @@ def without_key(settings: Settings) -> list[Problem]:
         _warn(path, f"{secret.kind}:{secret.where}: {secret.trouble}")
         for path, secret in _secrets(settings)
         if secret.trouble
+    ]
+
+
+def unkept(settings: Settings) -> list[Problem]:
+    """What cannot be put where it is to be kept: the process would say it when something is lost."""
+    folder = settings.state_dir
+    if folder is None or os.access(folder, os.W_OK | os.X_OK):
+        return []
+    deferring = any(route.deferred for route in settings.routes)
+    lost = "no call is deferred, and what is learned is lost" if deferring else "what is learned is lost"
+    return [
+        _warn(
+            ("state_dir",),
+            f"{folder} is no folder that can be written here, so {lost} with the process; make it, or mount "
+            "a volume there that this user may write to (the Helm chart has one at /var/lib/llm-sidecar)",
+        )
     ]
 
 
@@ -569,6 +586,15 @@ def _beyond(route: Route, settings: Settings) -> Iterator[str]:
 
 def _warn(path: Path, message: str) -> Problem:
     return Problem(show(path), message)
+
+
+def keys(settings: Settings) -> dict[Secret, str]:
+    """Every key that is read while the process runs, and where it is named first."""
+    found: dict[Secret, str] = {}
+    for path, secret in _secrets(settings):
+        if path[-1] != "ca_file":
+            found.setdefault(secret, show(path))
+    return found
 
 
 def _secrets(settings: Settings) -> Iterator[tuple[Path, Secret]]:

@@ -36,6 +36,7 @@ from sidecar.events import (
     Hedged,
     Joined,
     Judged,
+    Keyed,
     Met,
     NestedRetry,
     OperatorAlert,
@@ -136,6 +137,7 @@ FIELDS = frozenset(
 
 # Sheds, refusals and nested retries come with every call of a storm: a few a second say it all.
 _STORMY = 10
+_PLAIN = {Keyed: "key", Queued: "queue", Restored: "restore", Trusted: "capture"}  # works, or why it does not
 _LOST = frozenset({"refused", "failed", "expired", "dropped"})  # of deferred calls: nobody has an answer
 
 
@@ -219,7 +221,7 @@ def level_of(event: Event) -> Level:
             return Level.WARNING if what in _LOST else Level.INFO
         case Posted(what=what):
             return Level.INFO if what == "delivered" else Level.WARNING
-        case Restored(ok=ok) | Delivered(ok=ok) | Met(ok=ok) | Queued(ok=ok):
+        case Restored(ok=ok) | Delivered(ok=ok) | Met(ok=ok) | Queued(ok=ok) | Keyed(ok=ok):
             return Level.INFO if ok else Level.WARNING
         case Overridden(ok=ok, active=active):
             return (Level.WARNING if active else Level.INFO) if ok else Level.ERROR
@@ -292,8 +294,6 @@ def describe(event: Event) -> tuple[str, Fields]:
             return "refused", {"reason": name(reason), "detail": _prose(detail)}
         case Proxied(how=how, reason=reason, provider=provider):
             return "proxied", {"outcome": name(how), "reason": name(reason), "provider": name(provider)}
-        case Trusted(ok=ok, detail=detail):
-            return "capture", {"outcome": "ok" if ok else "failed", "detail": _prose(detail)}
         case NestedRetry(call=call, source=source):
             return "nested_retry", {**_of(call), "source": name(source), "nested": call.record.nested}
         case Reloaded(ok=ok, digest=digest, problems=problems):
@@ -311,8 +311,9 @@ def describe(event: Event) -> tuple[str, Fields]:
             return "cost_budget", {"outcome": name(level), "value": round(spent, 6), "limit": budget}
         case PodEnds(source=source, left=left):
             return "ending", {"source": name(source), "wait": None if left == inf else round(left, 1)}
-        case Restored(ok=ok, detail=detail):
-            return "restore", {"outcome": "ok" if ok else "failed", "detail": _prose(detail)}
+        case Keyed() | Queued() | Restored() | Trusted():
+            result = "ok" if event.ok else "failed"
+            return _PLAIN[type(event)], {"outcome": result, "detail": _prose(event.detail)}
         case Delivered(ok=ok, signal=signal, detail=detail):
             result = "ok" if ok else "failed"
             return "telemetry", {"signal": name(signal), "outcome": result, "detail": _prose(detail)}
@@ -323,8 +324,6 @@ def describe(event: Event) -> tuple[str, Fields]:
             return "deferred", _job(event)
         case Posted(webhook=webhook):
             return "webhook", _job(event) | {"target": name(webhook)}
-        case Queued(ok=ok, detail=detail):
-            return "queue", {"outcome": "ok" if ok else "failed", "detail": _prose(detail)}
         case Bug(call=call, error=error):
             return "bug", {**_of(call), "error": name(error)}
         case _:

@@ -36,6 +36,7 @@ from sidecar.events import (
     Hedged,
     Joined,
     Judged,
+    Keyed,
     Met,
     NestedRetry,
     OperatorAlert,
@@ -415,7 +416,7 @@ class Metrics:
                 self._draining.set(1)
             case Degraded() | WouldOpen() | Restored() | Delivered() | Pressed() | Trusted():
                 pass  # a line in the log: nothing has happened to any call, or its own end tells it
-            case FieldsDenied() | Retiring() | BudgetMoved() | Met():
+            case FieldsDenied() | Retiring() | BudgetMoved() | Met() | Keyed():
                 pass  # likewise
             case _:
                 assert_never(event)

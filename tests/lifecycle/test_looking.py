@@ -11,7 +11,7 @@ from pathlib import Path
 import certifi
 import pytest
 
-from sidecar import app
+from sidecar import app, secret
 from sidecar.app import App
 from sidecar.core.cache import Stored
 from sidecar.environment import read
@@ -80,6 +80,52 @@ def test_a_fallback_without_its_key_is_told_at_the_start(tmp_path: Path):
     [told] = [json.loads(line) for line in lines]
     assert ("reload", "warning", "ok") == (told["event"], told["level"], told["outcome"])
     assert f"routes[0].chain[1].key: file:{tmp_path}/absent: No such file" in told["problems"]
+
+
+def test_a_key_that_goes_and_comes_back_is_told_once_each_and_not_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(app, "LOOK_EVERY", 0.0)
+    monkeypatch.setattr(secret, "LOOK_EVERY", 0.0)
+    key, lines = tmp_path / "openai", list[str]()
+    key.write_text("hunter2")
+    text = f"providers: {{openai: {{key: {{file: {key}}}}}, groq: {{key: {{file: {key}}}}}}}"
+    pod = read({"LLM_SIDECAR_CONFIG_TEXT": text})
+
+    async def scenario() -> None:
+        one = App(pod.load(), pod=pod, write=lines.append)
+        key.unlink()
+        await looking(one, lambda: bool(lines))
+        one.generation = one._generation(pod.load())  # overrides do so too: what is gone stays told
+        for _ in range(3):
+            one.keys.look()
+        key.write_text("hunter3")
+        await looking(one, lambda: len(lines) > 1)
+        one.keys.look()
+
+    asyncio.run(scenario())
+    gone, back = (json.loads(line) for line in lines)
+    assert ("key", "warning", "failed") == (gone["event"], gone["level"], gone["outcome"])
+    assert f"providers.openai.key: file:{key}: No such file or directory" == gone["detail"]
+    assert ("key", "info", "ok") == (back["event"], back["level"], back["outcome"])
+    assert f"providers.openai.key: file:{key}: is there again" == back["detail"]
+    assert "hunter" not in "".join(lines)
+
+
+def test_a_state_dir_that_cannot_be_written_is_told_at_the_start_and_by_check(tmp_path: Path):
+    (tmp_path / "file").write_text("no folder")
+    pod = read({"LLM_SIDECAR_CONFIG_TEXT": f"state_dir: {tmp_path}/file"})
+    lines: list[str] = []
+
+    async def scenario() -> None:
+        App(pod.load(), pod=pod, write=lines.append)
+
+    asyncio.run(scenario())
+    told = json.loads(lines[0])["problems"]
+    assert told.startswith(f"state_dir: {tmp_path}/file is no folder that can be written here")
+    assert "mount a volume there" in told
+    assert told in pod.check()[0]
+    assert "warning" not in replace(pod, text=f"state_dir: {tmp_path}").check()[0]
 
 
 def test_the_cache_is_given_up_where_the_containers_memory_runs_out(tmp_path: Path):

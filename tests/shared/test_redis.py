@@ -24,6 +24,8 @@ from sidecar.provider import Vendor
 from tests.kit.redis import behind, client, free_port, redis_server, secrets, tls
 from tests.kit.world import Sidecar, sidecar
 
+pytestmark = pytest.mark.process  # a port that was free is anybody's until the server has it
+
 KEY = "a key of the whole fleet"
 # twenty start for a minute where a machine is small: LLM_SIDECAR_TEST_PODS=20 plays the whole fleet
 PODS = int(os.environ.get("LLM_SIDECAR_TEST_PODS", "8"))
@@ -225,7 +227,6 @@ def config(vendors: dict[str, Vendor], shared: dict[str, Any] | None, **more: An
     return made | ({"shared": {**shared, "every": "50ms"}} if shared else {})
 
 
-@pytest.mark.process
 def test_no_call_fails_whatever_becomes_of_the_redis(tmp_path: Path) -> None:
     """Down at the start, up, flushed, filled with garbage, forged at, killed; one pod through all of it."""
 
@@ -257,7 +258,6 @@ async def _spoil(redis: Any) -> None:
         await redis.xadd("llm-sidecar:1:news", {"v": value})
 
 
-@pytest.mark.process
 def test_no_call_waits_for_a_redis_that_never_answers_is_slow_or_refuses_us(tmp_path: Path) -> None:
     """A call that awaited the mute one would never end."""
     known, other = tls(tmp_path / "known"), tls(tmp_path / "other")
@@ -315,7 +315,6 @@ async def traffic(pods: list[Sidecar], provider: str) -> None:
         await asyncio.gather(*(one(number, pod, session) for number, pod in enumerate(pods)))
 
 
-@pytest.mark.process
 def test_processes_that_meet_ask_a_dead_provider_seldom_and_one_at_a_time(tmp_path: Path) -> None:
     """A quarter of the attempts at most, of the same pods without and with. Rests are a small part of our
     defaults and grow as they do, so that there are as many probes as in ten minutes; calls and retries
