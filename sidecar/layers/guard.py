@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from math import inf
 
 from msgspec.structs import replace
 
@@ -68,18 +69,16 @@ class Guard:
         key = digest(self.target, call)
         hold = self.waits.refusal(now, provider=provider, model=model, digest=key, insist=call.alone)
         if hold is not None:
-            return await self._refuse(Refused(RefusedBy.KNOWN_WAIT, hold.until, hold.fault), call, sink)
+            return await self._refuse(RefusedBy.KNOWN_WAIT, hold.until, hold.fault, call, sink)
         breaker = self.breaker(provider, model, key)
         permit = breaker.insist(now, early=call.early) if call.alone else breaker.allow(now)
         if isinstance(permit, Denied):
-            return await self._refuse(Refused(RefusedBy.BREAKER, permit.until, Fault.OVERLOADED), call, sink)
+            return await self._refuse(RefusedBy.BREAKER, permit.until, Fault.OVERLOADED, call, sink)
         denied = self.standing.approve(call, now, strict=self.strict)
         if denied is not None:
             breaker.record(permit, Charge.NEUTRAL, now, call=call.id, body=0)
             self._report(call, breaker)
-            return await self._refuse(
-                Refused(RefusedBy.QUALITY_BREAKER, denied.until, Fault.LOW_QUALITY), call, sink
-            )
+            return await self._refuse(RefusedBy.QUALITY_BREAKER, denied.until, Fault.LOW_QUALITY, call, sink)
         self._report(call, breaker)  # asking alone may have half-opened it
         if permit.probe:
             sink = _Proving(sink, breaker, permit)
@@ -92,11 +91,14 @@ class Guard:
         finally:
             self._learn(call, outcome, breaker, permit, now)
 
-    async def _refuse(self, refused: Refused, call: Call, sink: Sink) -> Outcome:
+    async def _refuse(self, by: RefusedBy, until: float, fault: Fault, call: Call, sink: Sink) -> Outcome:
         """In shadow the target is asked all the same, and is no sample: in earnest it would be none."""
         if not call.shadow:
-            return refused
-        self.tell(Shadowed(call, refused.by.value, self.target.name))
+            name, provider = self.target.name, self.target.provider.name
+            whose = name if name.startswith(provider) else f"{name} of {provider}"
+            # only an operator's word has no end
+            return Refused(by, until, fault, whose if until < inf else f"{whose}, by an operator's word")
+        self.tell(Shadowed(call, by.value, self.target.name))
         return await self.inner(call, sink)
 
     def _learn(

@@ -85,6 +85,8 @@ _BY: Mapping[RefusedBy, str] = {
     RefusedBy.COST_CAP: "another attempt could cost more than the route allows for one call",
     RefusedBy.COST_BUDGET: "the money that this pod may spend in an hour is spent",
 }
+# with the target as their detail
+_LATER = frozenset((RefusedBy.BREAKER, RefusedBy.QUALITY_BREAKER, RefusedBy.KNOWN_WAIT))
 _STATUS: Mapping[RefusedBy, int] = {
     RefusedBy.KNOWN_WAIT: 429,
     RefusedBy.NO_CREDENTIAL: 401,
@@ -160,11 +162,14 @@ def of_outcome(outcome: Failed | Refused, call: Call, now: float) -> Complaint:
         status = HANDLING[outcome.fault].status
         return Complaint(max(status, 400), outcome.fault, outcome.fault.value, message, wait=wait)
     fault = outcome.fault
-    message = _sentence(_BY[outcome.by], outcome.by, outcome.detail, call)
+    wait, detail = outcome.until - now, outcome.detail
+    if detail and outcome.by in _LATER and isfinite(wait):
+        detail += f" is asked again in {ceil(max(wait, 1.0))} s"
+    message = _sentence(_BY[outcome.by], outcome.by, detail, call)
     if outcome.by is RefusedBy.ADMISSION:
         return Complaint(503, Fault.LOCAL_OVERLOAD, "overload", message, retry=True, wait=SOON_MS / 1000)
     status = _STATUS.get(outcome.by, 503) if fault is Fault.UNKNOWN else max(HANDLING[fault].status, 400)
-    return Complaint(status, fault, outcome.by.value, message, wait=outcome.until - now)
+    return Complaint(status, fault, outcome.by.value, message, wait=wait)
 
 
 def _sentence(said: str, word: str, detail: str, call: Call) -> str:

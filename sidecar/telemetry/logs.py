@@ -383,12 +383,18 @@ def _call(event: CallEnded) -> Fields:
         "status": event.status,
         "committed": event.committed,
         "attempts": len(call.record.attempts),
+        "wait": _until(outcome, event.ended),
         "waited": round(call.record.waited, 3),
         "duration": round(event.ended - call.arrived, 4),
         "cost": words.spent(call.record.attempts),
         "estimated": words.guessed(call.record.attempts) or None,
     }
     return fields | _why(outcome)
+
+
+def _until(outcome: object, now: float) -> float | None:
+    """Seconds until a target that was not asked may be."""
+    return round(outcome.until - now, 1) if isinstance(outcome, Refused) and outcome.until < inf else None
 
 
 def _why(outcome: object) -> Fields:

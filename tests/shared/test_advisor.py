@@ -132,6 +132,7 @@ def test_a_rate_limit_that_one_pod_is_told_of_holds_for_all() -> None:
             told = await second.play.ask(deadline=5.0)
         assert before == script.count("a")
         assert getattr(told.outcome, "by", None) is RefusedBy.KNOWN_WAIT
+        assert "a" == getattr(told.outcome, "detail", None)
         assert 1 == second.advised["wait"]
 
     run(play())

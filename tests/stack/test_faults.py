@@ -693,6 +693,7 @@ def test_a_call_does_not_wait_for_a_target_that_an_operator_shut():
         result = await play.ask()
 
         assert isinstance(result.outcome, Refused)
+        assert "a, by an operator's word" == result.outcome.detail
         assert result.ended == result.began
 
     play(Play(script, implicit=True), scenario)

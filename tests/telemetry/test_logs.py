@@ -106,6 +106,14 @@ def test_the_level_follows_who_has_to_read_it(event: Event, level: Level):
     assert level is level_of(event)
 
 
+def test_a_refused_call_says_which_target_was_not_asked_and_when_it_will_be():
+    refused = ended([], Refused(RefusedBy.BREAKER, until=114.5, fault=Fault.OVERLOADED, detail="openai/gpt"))
+
+    [line] = lines(refused)
+
+    assert ("openai/gpt", 12.5) == (line["detail"], line["wait"])
+
+
 def test_many_mistakes_are_told_whole_and_the_rest_by_their_number():
     problems = tuple(f"line {at}: routes[{at}].deadline: expected a duration" for at in range(1, 20))
 

@@ -290,10 +290,13 @@ def test_without_an_answer_of_the_provider_ours_says_what_happened_in_the_dialec
 
 def test_a_refusal_says_when_it_is_worth_coming_back():
     async def service(call: Call, _sink: Sink) -> Outcome:
-        return Refused(RefusedBy.BREAKER, until=call.arrived + 20.0)
+        return Refused(RefusedBy.BREAKER, until=call.arrived + 20.0, detail="openai/gpt-4o")
 
-    wait = int(once(service).get(b"retry-after") or b"0")
+    reply = once(service)
+    wait = int(reply.get(b"retry-after") or b"0")
     assert 15 <= wait <= 20
+    message = json.loads(reply.body)["error"]["message"]
+    assert f"(breaker): openai/gpt-4o is asked again in {wait} s; no attempt was made" in message
 
 
 def test_what_was_shed_may_be_retried_soon():
