@@ -184,6 +184,14 @@ class NestedRetry(Struct, frozen=True):
     source: str  # sdk_header, same_body, idempotency_key
 
 
+class Ignored(Struct, frozen=True):
+    """A request had a header with our prefix that is none of ours; each name is told once."""
+
+    call: Call
+    header: str  # a plain name
+    meant: str  # the nearest one that there is, or ""
+
+
 class CallEnded(Struct, frozen=True):
     """The call is over. `outcome` None: the client left or the process had to stop it."""
 
@@ -334,6 +342,7 @@ Event = (
     | Trusted
     | Joined
     | NestedRetry
+    | Ignored
     | CallEnded
     | Reloaded
     | Keyed

@@ -56,6 +56,7 @@ class ClientSink:
         "_version",
         "_write_limit",
         "event_stream",
+        "ignored",
         "stage",
         "status",
     )
@@ -90,6 +91,7 @@ class ClientSink:
         self.stage = Stage.UNTOUCHED
         self.status = 0
         self.event_stream = False
+        self.ignored: tuple[str, ...] = ()  # see Wishes.unknown
 
     def beat(self, comment: bytes) -> None:
         """A sign of life before the answer: the head of a stream, and comments. Nothing where the client does
@@ -204,12 +206,17 @@ class ClientSink:
         attempts = self._record.attempts
         answers = latest(attempts)
         served = answers.target.encode("ascii", "replace") if answers else b"-"
-        return b"x-llm-sidecar-trace-id: %b\r\nx-llm-sidecar-attempts: %d\r\n%b%b" % (
+        return b"x-llm-sidecar-trace-id: %b\r\nx-llm-sidecar-attempts: %d\r\n%b%b%b" % (
             self._trace_id.encode("ascii"),
             len(attempts),
             b"" if _SERVED in said else b"x-llm-sidecar-served-by: %b\r\n" % served,
             b"" if _TIER in said else b"x-llm-sidecar-tier: full\r\n",
+            self._unknown() if self.ignored else b"",
         )
+
+    def _unknown(self) -> bytes:
+        names = ", ".join(f"x-llm-sidecar-{name}" for name in self.ignored)
+        return b"x-llm-sidecar-ignored: %b\r\n" % names.encode("ascii")
 
     # ---- bytes -----------------------------------------------------------------------------
 

@@ -230,8 +230,15 @@ class Wishes(Struct, frozen=True):
     options: Options = Options()
     deadline: float | None = None
     traffic: Traffic | None = None
+    unknown: tuple[str, ...] = ()  # names that are none of ours, and plain ones only
 
 
+KNOWN = frozenset({
+    b"cache", b"class", b"deadline", b"defer", b"drill", b"fallback", b"retry", b"route", b"tenant", b"token",
+    b"webhook",
+})  # fmt: skip
+_PLAIN_NAME = re.compile(rb"[a-z0-9_-]{1,40}")
+_TOLD = 4  # unknown names that a client is told of
 _NO_WISHES = Wishes()
 
 
@@ -247,6 +254,7 @@ def wishes(ours: dict[bytes, bytes], allowed: RequestHeaders) -> Wishes:
         raise _bad("deadline", "a number of seconds above 0")
     if traffic is not None and traffic not in {b"interactive", b"background"}:
         raise _bad("class", "interactive or background")
+    others = ours.keys() - KNOWN
     defer = ours.get(b"defer", b"") if allowed.defer else b""
     if defer not in _DEFER:
         raise _bad("defer", "on, off or always")
@@ -262,7 +270,12 @@ def wishes(ours: dict[bytes, bytes], allowed: RequestHeaders) -> Wishes:
         ),
         deadline=None if seconds is None else min(seconds, LONGEST_DEADLINE),
         traffic=None if traffic is None else Traffic(traffic.decode()),
+        unknown=_unknown(others) if others else (),
     )
+
+
+def _unknown(names: set[bytes]) -> tuple[str, ...]:
+    return tuple(name.decode() for name in sorted(names) if _PLAIN_NAME.fullmatch(name))[:_TOLD]
 
 
 def _switch(ours: dict[bytes, bytes], name: str) -> bool:

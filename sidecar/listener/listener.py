@@ -41,6 +41,7 @@ from sidecar.listener.joining import Joining, mark
 from sidecar.listener.nested import Nested
 from sidecar.listener.reception import Asked, Generation, Reception
 from sidecar.listener.sockets import BACKLOG, PortInUse, bind, check_exposure
+from sidecar.listener.unknown import Unknown
 from sidecar.model import (
     Answered,
     Ask,
@@ -118,6 +119,7 @@ class Listener:
         self._servers: list[asyncio.AbstractServer] = []
         self._door: Door | None = None
         self._reception = Reception(clock, new_id)
+        self._unknown = Unknown(tell)
 
     # ---- life ------------------------------------------------------------------------------
 
@@ -316,6 +318,9 @@ class Listener:
         self, asked: Asked, call: Call, service: Service, running: _Running, route: Route
     ) -> Reply:
         sink = self._sink(asked.request, call.record, call.trace_id, route.limits.write)
+        if asked.wish.unknown:
+            sink.ignored = asked.wish.unknown
+            self._unknown.tell(call, asked.wish.unknown)
         key = asked.said.get(b"idempotency-key") or b""
         self._notice(call, key)
         self._running.add(running)

@@ -34,6 +34,7 @@ from sidecar.events import (
     FellBack,
     FieldsDenied,
     Hedged,
+    Ignored,
     Joined,
     Judged,
     Keyed,
@@ -211,7 +212,7 @@ def level_of(event: Event) -> Level:
             return Level.WARNING if moved.new is BreakerState.OPEN else Level.INFO
         case Retiring():
             return Level.WARNING
-        case Degraded() | Shed() | Drilled():
+        case Degraded() | Shed() | Drilled() | Ignored():
             return Level.WARNING
         case OperatorAlert() | Bug():
             return Level.ERROR
@@ -270,6 +271,8 @@ def describe(event: Event) -> tuple[str, Fields]:
             return "shadow", {**_of(call), "action": name(would), "reason": name(detail)}
         case Joined(call=call, how=how):
             return "joined", {**_of(call), "reason": name(how)}
+        case Ignored(call=call, header=header, meant=meant):
+            return "header_ignored", {**_of(call), "detail": _prose(words.ignored(header, meant))}
         case Retiring(target=target, last=last):
             return "retiring", {"target": name(target.name), "model": name(target.model or ""), "value": last}
         case FieldsDenied(call=call, target=target, fields=denied):

@@ -34,6 +34,7 @@ from sidecar.events import (
     FellBack,
     FieldsDenied,
     Hedged,
+    Ignored,
     Joined,
     Judged,
     Keyed,
@@ -416,7 +417,7 @@ class Metrics:
                 self._draining.set(1)
             case Degraded() | WouldOpen() | Restored() | Delivered() | Pressed() | Trusted():
                 pass  # a line in the log: nothing has happened to any call, or its own end tells it
-            case FieldsDenied() | Retiring() | BudgetMoved() | Met() | Keyed():
+            case FieldsDenied() | Retiring() | BudgetMoved() | Met() | Keyed() | Ignored():
                 pass  # likewise
             case _:
                 assert_never(event)

@@ -265,3 +265,7 @@ def _is_name(value: str) -> bool:
     if _NAME.fullmatch(value) is None:
         return False
     return not (LOOKS_LIKE_A_KEY.search(value) or _INTRODUCED.search(value))
+
+
+def ignored(header: str, meant: str) -> str:
+    return f"{header} is no header of ours" + (f", did you mean {meant}?" if meant else "")

@@ -246,7 +246,7 @@ def test_a_clean_call_is_counted_once_everywhere():
 def test_every_event_that_happens_to_a_call_moves_something(event: Event):
     """The tier of a degraded answer is counted at the end of its call."""
     silent = {"Degraded", "WouldOpen", "Restored", "Delivered", "Trusted", "Overridden", "Pressed"}
-    silent |= {"FieldsDenied", "Retiring", "BudgetMoved", "Met", "Keyed"}
+    silent |= {"FieldsDenied", "Retiring", "BudgetMoved", "Met", "Keyed", "Ignored"}
     moved = changes(metrics(), event)
 
     assert (type(event).__name__ in silent) == (not moved)

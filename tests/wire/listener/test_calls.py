@@ -10,6 +10,7 @@ from math import inf
 import pytest
 
 from sidecar.events import (
+    Ignored,
     Shed,
 )
 from sidecar.model import (
@@ -207,6 +208,34 @@ def test_a_wish_that_cannot_be_meant_is_refused(line: bytes):
             reply = await home.ask(post(PATH, CHAT, b"x-llm-sidecar-" + line))
             assert reply.status == 400
             assert line.partition(b":")[0] in reply.body
+
+    run(scenario())
+
+
+def test_a_misspelt_header_of_ours_costs_the_call_nothing_is_named_in_the_answer_and_told_once():
+    misspelt = (b"X-LLM-Sidecar-Rout: summaries", b"x-llm-sidecar-retry: off", b"x-llm-sidecar-a|b: 1")
+
+    async def scenario() -> None:
+        async with house() as home:
+            for _ in range(2):
+                reply = await home.ask(post(PATH, CHAT, *misspelt))
+                assert (200, b"x-llm-sidecar-rout") == (reply.status, reply.get(b"x-llm-sidecar-ignored"))
+            assert (await home.ask(post())).get(b"x-llm-sidecar-ignored") is None
+            [told] = [event for event in home.events if isinstance(event, Ignored)]
+            assert ("x-llm-sidecar-rout", "x-llm-sidecar-route") == (told.header, told.meant)
+            assert home.calls[0].options == Options(retry=False)
+
+    run(scenario())
+
+
+def test_made_up_headers_fill_neither_the_answer_nor_the_log():
+    async def scenario() -> None:
+        async with house() as home:
+            for start in range(10, 50, 4):
+                made_up = [b"x-llm-sidecar-z%d: 1" % number for number in range(start, start + 6)]
+                reply = await home.ask(post(PATH, CHAT, *made_up, b"x-llm-sidecar-" + b"q" * 100 + b": 1"))
+                assert 3 == (reply.get(b"x-llm-sidecar-ignored") or b"").count(b", ")
+            assert 32 == sum(isinstance(event, Ignored) for event in home.events)
 
     run(scenario())
 
