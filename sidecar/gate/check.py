@@ -67,7 +67,7 @@ SAID: Mapping[Reason, str] = {
     Reason.DOCUMENTS: "it takes no documents",
     Reason.AUDIO: "it takes no audio",
     Reason.VIDEO: "it takes no video",
-    Reason.REMOTE_MEDIA: "it fetches no media from an address",
+    Reason.REMOTE_MEDIA: "it fetches no documents from an address",
     Reason.TOOLS: "it takes no tools",
     Reason.TOOL_CHOICE: "it cannot be made to call a tool",
     Reason.PARALLEL_TOOLS: "it cannot be kept from calling several tools at once",
@@ -202,8 +202,6 @@ def _media(features: Features, card: Card, way: Way) -> Skip | None:
     blind = way.translated and way.dialect != "gemini"
     if features.video and (blind or _lacks(card, Ability.VIDEO, way)):
         return Skip(Reason.VIDEO)
-    if way.translated and way.dialect == "gemini" and features.remote_at:
-        return Skip(Reason.REMOTE_MEDIA, features.remote_at)
     if way.translated and way.dialect == "openai_chat" and features.remote_document_at:
         return Skip(Reason.REMOTE_MEDIA, features.remote_document_at)
     return None

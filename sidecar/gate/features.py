@@ -47,8 +47,7 @@ class Features(Struct, frozen=True, kw_only=True):
     documents: int = 0
     audio: int = 0
     video: int = 0
-    remote_at: str = ""  # media by address
-    remote_document_at: str = ""
+    remote_document_at: str = ""  # one that stands at an address
     tools: bool = False
     choice: Choice | None = None
     parallel: bool | None = None
@@ -118,7 +117,6 @@ def of_conversation(conversation: Conversation, size: int) -> Features:
         documents=seen.kinds.count(MediaKind.DOCUMENT),
         audio=seen.kinds.count(MediaKind.AUDIO),
         video=seen.kinds.count(MediaKind.VIDEO),
-        remote_at=seen.remote,
         remote_document_at=seen.remote_document,
         tools=any(tool.name for tool in conversation.tools),
         choice=conversation.choice,
@@ -150,7 +148,6 @@ class _Seen:
     def __init__(self) -> None:
         self.kinds: list[MediaKind] = []
         self.bytes = 0
-        self.remote = ""
         self.remote_document = ""
         self.own = ""
 
@@ -161,10 +158,8 @@ class _Seen:
                 self.bytes += len(part.data)
                 if part.file:
                     self.own = self.own or part.at
-                if part.url:
-                    self.remote = self.remote or part.at
-                    if part.kind is MediaKind.DOCUMENT:
-                        self.remote_document = self.remote_document or part.at
+                if part.url and part.kind is MediaKind.DOCUMENT:
+                    self.remote_document = self.remote_document or part.at
             case OwnPart():
                 self.own = self.own or part.at
             case _:

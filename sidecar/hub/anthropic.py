@@ -18,6 +18,7 @@ from sidecar.hub.conversation import (
     Conversation,
     Effort,
     Format,
+    Json,
     MediaKind,
     MediaPart,
     OwnPart,
@@ -268,9 +269,21 @@ def _block(block: Object, at: str, names: dict[str, str] | None = None) -> Part:
     if kind == "thinking":
         thought = take(block, "thinking", str) or ""
         return ThoughtPart(thought, sealed={"type": kind, **block}, at=at)
+    if kind == "search_result" and (found := _texts(block.get("content"))) is not None:
+        return TextPart(found, others(block, "content"), at)
     if kind == "redacted_thinking":
         return ThoughtPart("", sealed={"type": kind, **block}, at=at)
     return OwnPart(kind, block, at=at)
+
+
+def _texts(content: Json) -> str | None:
+    """What blocks of text alone say; None: there is something else."""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        return None
+    texts = [each["text"] for each in content if isinstance(each, dict) and set(each) == {"type", "text"}]
+    return "\n\n".join(map(str, texts)) if len(texts) == len(content) else None
 
 
 def _source(kind: str, block: Object, at: str) -> Part:
@@ -294,6 +307,9 @@ def _source(kind: str, block: Object, at: str) -> Part:
             )
         case "text":
             return TextPart(str(source.get("data")), rest={**kept, "title": name}, at=at)
+        case "content" if (text := _texts(source.get("content"))) is not None:
+            kept.pop("source.content", None)
+            return TextPart(text, rest={**kept, "title": name}, at=at)
         case _:
             return OwnPart(kind, {"source": source, **block}, at=at)
 

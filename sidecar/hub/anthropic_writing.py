@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from msgspec.structs import replace
+
+from sidecar.hub.anthropic_schema import fitted
 from sidecar.hub.base import Facts, Written
 from sidecar.hub.conversation import (
     Choice,
@@ -28,7 +31,7 @@ from sidecar.hub.conversation import (
     ToolUsePart,
     Turn,
 )
-from sidecar.hub.emulation import constrained
+from sidecar.hub.emulation import constrained, in_object
 from sidecar.hub.names import OF_ANTHROPIC, renamed
 from sidecar.hub.reading import Object
 from sidecar.hub.writing import (
@@ -36,7 +39,7 @@ from sidecar.hub.writing import (
     LEAST_BUDGET,
     SILENCE,
     Ledger,
-    as_object,
+    arguments_of,
     encode,
     first_words,
     merged,
@@ -58,7 +61,10 @@ def write(conversation: Conversation, facts: Facts) -> Written:
     if sampling.choices is not None and sampling.choices > 1:
         ledger.refuse(conversation.named_as("sampling.choices"), "one answer is all that can be asked for")
     conversation = spoken_last(conversation, ledger, anywhere=facts.system_anywhere is True)
-    conversation, emulated, words = constrained(conversation, ledger, schema=facts.schema is True, json=False)
+    conversation, enclosed = in_object(conversation, ledger)
+    form = conversation.format
+    native = fitted(form.schema) if facts.schema is True and form.schema is not None else None
+    conversation, emulated, words = constrained(conversation, ledger, schema=native is not None, json=False)
     system, messages = _messages(conversation, facts, ledger)
     limit = sampling.max_output or facts.max_output or DEFAULT_OUTPUT
     if facts.max_output is not None and limit > facts.max_output:
@@ -71,10 +77,12 @@ def write(conversation: Conversation, facts: Facts) -> Written:
         # a history of calls is refused without tools: they are defined, and not to be called
         tools = [{"name": name, "input_schema": {"type": "object", "properties": {}}} for name in called]
         choice = {"type": "none"}
-    if conversation.format.shape is Shape.SCHEMA:
-        body["output_config"] = {
-            "format": {"type": "json_schema", "schema": titled(conversation.format, ledger)}
-        }
+    if native is not None and conversation.format.shape is Shape.SCHEMA:
+        schema, limited = native
+        if limited:
+            ledger.lose_field("format", "clamped")
+        schema = titled(replace(form, schema=schema), ledger)
+        body["output_config"] = {"format": {"type": "json_schema", "schema": schema}}
     if any(text.strip() for text in system):
         body["system"] = merged(system)
     if tools:
@@ -89,7 +97,7 @@ def write(conversation: Conversation, facts: Facts) -> Written:
     if conversation.user:
         body["metadata"] = {"user_id": conversation.user}
     ledger.own_fields()
-    return Written("/messages", "", encode(body), ledger.losses, emulated, words, names)
+    return Written("/messages", "", encode(body), ledger.losses, emulated, words, names, enclosed)
 
 
 def _messages(conversation: Conversation, facts: Facts, ledger: Ledger) -> tuple[list[str], list[Object]]:
@@ -169,9 +177,7 @@ def _texts(turn: Turn, ledger: Ledger) -> Iterable[str]:
 def _call(part: ToolUsePart, ledger: Ledger) -> Object:
     if part.rest:
         ledger.rest(part.rest, part.at)
-    given = as_object(part.arguments) if part.given is None else part.given
-    if given is None:
-        ledger.refuse(part.at, "arguments that are no JSON object")
+    given = arguments_of(part, ledger) if part.given is None else part.given
     return {"type": "tool_use", "id": ledger.id_of(part), "name": part.name, "input": given}
 
 

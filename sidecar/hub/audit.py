@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from sidecar.hub.reading import data_url
+from sidecar.hub.reading import data_url, decoded
 from sidecar.model import Loss
 
 # keys whose values are the dialect's own vocabulary, or ours to map
@@ -67,7 +67,7 @@ def silent(source: bytes, target: bytes, losses: Iterable[Loss]) -> list[str]:
     exact = frozenset(strings)
     everything = "\x00".join(strings)
     missing = []
-    for path, leaf in _leaves(msgspec.json.decode(source), "", words=False):
+    for path, leaf in _leaves(decoded(source), "", words=False):
         if isinstance(leaf, str):
             held = data_url(leaf)  # its type is a word of each dialect's own
             found = leaf in exact or _stands((leaf if held is None else held[1]).strip(), everything)

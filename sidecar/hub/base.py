@@ -38,6 +38,7 @@ class Written(Struct, frozen=True):
     instructed: bool = False  # JSON was asked for in words: the answer may stand in a code fence
     # names of tools as the target has them -> the client's
     renamed: Mapping[str, str] = NOTHING
+    enclosed: bool = False  # the answer stands in an object, because it is none itself
 
 
 class Voice(Protocol):

@@ -2,8 +2,9 @@
 
 A schema: a tool is added whose arguments have the schema, and some tool has to be called; the call of
 this one is the answer's text. A JSON object: it is asked for in words, and a code fence around it
-is taken off. Both are told as losses, and what comes of it is held against the schema by whoever
-judges answers: an emulation asks, it does not promise.
+is taken off. A list or a single word: an object is asked to hold it, and taken off. All of it is told as
+losses, and what comes of it is held against the schema by whoever judges answers: an emulation asks, it
+does not promise.
 
 What a model says beside the stand-in's call is no part of the answer's form. So its words are held
 until it is clear what they are: before a call of the stand-in they are thoughts, else the answer.
@@ -12,20 +13,42 @@ until it is clear what they are: before a call of the stand-in they are thoughts
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from sidecar.hub.base import Written
 from sidecar.hub.conversation import Choice, Conversation, Format, Role, Shape, TextPart, Tool, Turn
-from sidecar.hub.writing import JSON_ONLY, Ledger, is_object_schema, titled
+from sidecar.hub.writing import JSON_ONLY, Ledger, encode, is_object_schema, titled
 from sidecar.model import Delta, Finish, FinishReason, Reasoning, Text, ToolCall
 
 STAND_IN = "answer"  # the name of the tool
 _ABOUT = "Gives the final answer in the form that was asked for."
-_OPENING = re.compile(r"\s*```[A-Za-z]*[ \t]*\n?")
-_OPENING_PERHAPS = re.compile(r"\s*(`{0,3}|```[A-Za-z]*[ \t]*)")
-_CLOSING_PERHAPS = re.compile(r"\s*`{0,3}\s*\Z")
+_SHARED = frozenset({"$defs", "definitions"})  # of a schema: addressed from its root
+
+
+class _Hull(NamedTuple):
+    """What may stand around an answer: where it begins, whether a text may become that, and its end."""
+
+    opening: re.Pattern[str]
+    opens_perhaps: Callable[[str], object]
+    closes_perhaps: re.Pattern[str]
+    closing: str
+
+
+_CODE = _Hull(
+    re.compile(r"\s*```[A-Za-z]*[ \t]*\n?"),
+    re.compile(r"\s*(`{0,3}|```[A-Za-z]*[ \t]*)").fullmatch,
+    re.compile(r"\s*`{0,3}\s*\Z"),
+    "```",
+)
+_OBJECT = _Hull(
+    re.compile(rf'\s*\{{\s*"{STAND_IN}"\s*:\s*'),
+    lambda text: f'{{"{STAND_IN}":'.startswith("".join(text.split())),
+    re.compile(r"\s*\}?\s*\Z"),
+    "}",
+)
 
 
 # ---- asking --------------------------------------------------------------------------------
@@ -38,8 +61,6 @@ def by_tool(conversation: Conversation, ledger: Ledger) -> tuple[Conversation, s
     if conversation.choice in {Choice.NAMED, Choice.REQUIRED} and conversation.tools:
         ledger.lose_field("format")  # this answer is a call; the schema is for the one after it
         return bare, ""
-    if form.schema is None or not is_object_schema(form.schema):
-        ledger.refuse(conversation.named_as("format"), "a schema whose root is no object")
     ledger.lose_field("format", "emulated")
     taken = {tool.name for tool in conversation.tools}
     name = STAND_IN
@@ -50,6 +71,30 @@ def by_tool(conversation: Conversation, ledger: Ledger) -> tuple[Conversation, s
     if conversation.choice is Choice.NONE or not conversation.tools:
         return replace(bare, tools=(*bare.tools, tool), choice=Choice.NAMED, named=name), name
     return replace(bare, tools=(*bare.tools, tool), choice=Choice.REQUIRED), name
+
+
+def in_object(conversation: Conversation, ledger: Ledger) -> tuple[Conversation, bool]:
+    """The same conversation with a schema whose root is an object, and whether it was none before.
+
+    Google's clients ask for lists and single words; elsewhere an answer in a form is an object. So one is
+    asked to hold the answer under one name, and is taken off again.
+    """
+    form = conversation.format
+    schema = form.schema
+    if schema is None or is_object_schema(schema):
+        return conversation, False
+    inner = {key: value for key, value in schema.items() if key not in _SHARED}
+    if b'"$ref":"#"' in encode(inner):
+        ledger.refuse(conversation.named_as("format"), "a schema whose root is no object, and holds itself")
+    ledger.lose_field("format", "emulated")
+    whole = {
+        "type": "object",
+        "properties": {STAND_IN: inner},
+        "required": [STAND_IN],
+        "additionalProperties": False,
+        **{key: schema[key] for key in _SHARED & schema.keys()},
+    }
+    return replace(conversation, format=replace(form, schema=whole)), True
 
 
 def by_words(conversation: Conversation, ledger: Ledger) -> Conversation:
@@ -97,7 +142,8 @@ class Undoing:
     def __init__(self, written: Written) -> None:
         self._name = written.emulated
         self._renamed = written.renamed
-        self._fences: dict[int, _Fence] | None = {} if written.instructed else None
+        self._hull = _OBJECT if written.enclosed else _CODE
+        self._fences: dict[int, _Fence] | None = {} if written.instructed or written.enclosed else None
         self._held: dict[int, list[Text]] = {}  # words of a choice, until it is clear what they are
         self._answers: dict[int, int] = {}  # choice -> the index of the call that is its answer
         self._calls: set[tuple[int, int]] = set()  # of real tools
@@ -156,7 +202,7 @@ class Undoing:
     def _unfence(self, delta: Delta, fences: dict[int, _Fence]) -> Iterable[Delta]:
         match delta:
             case Text(text, choice):
-                said = fences.setdefault(choice, _Fence()).feed(text)
+                said = fences.setdefault(choice, _Fence(self._hull)).feed(text)
             case Finish(_, choice) if choice in fences:
                 said = fences.pop(choice).close()
             case _:
@@ -169,9 +215,10 @@ class Undoing:
 
 
 class _Fence:
-    """Takes the code fence off a text that comes in pieces; what may be one waits."""
+    """Takes what is around an answer off a text that comes in pieces; what may be it waits."""
 
-    def __init__(self) -> None:
+    def __init__(self, hull: _Hull) -> None:
+        self._hull = hull
         self._begun = False
         self._fenced = False
         self._waiting = ""
@@ -179,21 +226,21 @@ class _Fence:
     def feed(self, text: str) -> str:
         self._waiting += text
         if not self._begun:
-            if _OPENING_PERHAPS.fullmatch(self._waiting):
+            if self._hull.opens_perhaps(self._waiting):
                 return ""
             self._begun = True
-            opening = _OPENING.match(self._waiting)
+            opening = self._hull.opening.match(self._waiting)
             if opening:
                 self._fenced = True
                 self._waiting = self._waiting[opening.end() :]
         end = len(self._waiting)
         if self._fenced:
-            closing = _CLOSING_PERHAPS.search(self._waiting)
+            closing = self._hull.closes_perhaps.search(self._waiting)
             end = closing.start() if closing else end
         said, self._waiting = self._waiting[:end], self._waiting[end:]
         return said
 
     def close(self) -> str:
-        if self._fenced and self._waiting.strip() == "```":
+        if self._fenced and self._waiting.strip() == self._hull.closing:
             return ""
         return self._waiting

@@ -46,7 +46,7 @@ from sidecar.hub.conversation import (
 from sidecar.hub.gemini_schema import as_json_schema
 from sidecar.hub.gemini_voice import GeminiVoice
 from sidecar.hub.gemini_writing import write
-from sidecar.hub.reading import PLACE, Fields, Object, Places, document
+from sidecar.hub.reading import PLACE, Fields, Object, Places, address_type, document
 from sidecar.hub.writing import encode
 
 _PATH = re.compile(r"/(?P<kind>models|tunedModels|endpoints)/(?P<model>[^/:]+?)(?::|%3[aA])(?P<verb>\w+)$")
@@ -56,7 +56,6 @@ ASSISTANT = Role.ASSISTANT  # looking it up costs more than comparing it
 _WORDS = ("output", "result", "error")  # for what a function said; the last for its failure
 _ROLES = {"user": Role.USER, "model": Role.ASSISTANT, "function": Role.USER, "tool": Role.USER, "": Role.USER}
 _PLACES, _PARTS = Places("contents"), Places(".parts")
-_PICTURE = re.compile(r"\.(png|jpe?g|gif|webp)(?:[?#]|$)")
 _KINDS = {"image": MediaKind.IMAGE, "audio": MediaKind.AUDIO, "video": MediaKind.VIDEO}
 _SAMPLING = {
     "temperature": "temperature", "top_p": "topP", "top_k": "topK", "stop": "stopSequences", "seed": "seed",
@@ -367,8 +366,8 @@ def _media(part: Fields, field: str, *, address: bool) -> Part:
             form, kind, data=data, name=name, name_at=name_at, rest=_without(rest, "data"), at=part.path
         )
     uri = said.take("fileUri", str) or ""
-    if not kind and (ending := _PICTURE.search(uri)):  # the type may be left out
-        form, kind = MediaKind.IMAGE, f"image/{ending[1]}".replace("jpg", "jpeg")
+    kind = kind or address_type(uri)  # it may be left out
+    form = _KINDS.get(kind.partition("/")[0], MediaKind.DOCUMENT)
     rest = _without(rest, "fileUri", "file_uri")
     if uri.startswith("https://") and "generativelanguage.googleapis.com" not in uri:
         return MediaPart(form, kind, url=uri, name=name, name_at=name_at, rest=rest, at=part.path)

@@ -33,13 +33,13 @@ from sidecar.hub.conversation import (
     ToolUsePart,
     Turn,
 )
-from sidecar.hub.emulation import constrained
+from sidecar.hub.emulation import constrained, in_object
 from sidecar.hub.names import OF_GEMINI, renamed
-from sidecar.hub.reading import Object
+from sidecar.hub.reading import Object, address_type
 from sidecar.hub.writing import (
     SILENCE,
     Ledger,
-    as_object,
+    arguments_of,
     encode,
     first_words,
     narrowed,
@@ -55,6 +55,7 @@ _PLACE = itemgetter(0)
 UNSIGNED = "skip_thought_signature_validator"  # of Google's page on thought signatures
 _USUAL = {"image": "image/png", "document": "application/pdf", "audio": "audio/wav", "video": "video/mp4"}
 _MODES = {Choice.AUTO: "AUTO", Choice.NONE: "NONE", Choice.REQUIRED: "ANY", Choice.NAMED: "ANY"}
+_OLDER = re.compile(r"gemini-(?:1\.|2\.0)")  # these fetch nothing
 _NEWER = re.compile(r"gemini-(?:[3-9]|\d\d)")
 _SAMPLING = (
     ("temperature", "temperature"), ("top_p", "topP"), ("top_k", "topK"), ("seed", "seed"),
@@ -71,6 +72,7 @@ def write(conversation: Conversation, facts: Facts) -> Written:
     native = facts.schema is not False and (newer or not conversation.tools)
     source = conversation
     conversation = spoken_last(conversation, ledger)
+    conversation, enclosed = (conversation, False) if native else in_object(conversation, ledger)
     conversation, emulated, instructed = constrained(conversation, ledger, schema=native, json=native)
     system, contents = _contents(conversation, facts, ledger, newer=newer)
     body: Object = {"contents": contents}
@@ -99,7 +101,7 @@ def write(conversation: Conversation, facts: Facts) -> Written:
     verb = "streamGenerateContent" if conversation.stream else "generateContent"
     path = f"/{kind}/{quote(name, safe='')}:{verb}"
     query = "alt=sse" if conversation.stream else ""
-    return Written(path, query, encode(body), ledger.losses, emulated, instructed, names)
+    return Written(path, query, encode(body), ledger.losses, emulated, instructed, names, enclosed)
 
 
 # ---- turns ---------------------------------------------------------------------------------
@@ -181,9 +183,7 @@ def _texts(turn: Turn, ledger: Ledger) -> Iterable[Object]:
 
 
 def _call(part: ToolUsePart, facts: Facts, ledger: Ledger) -> Object:
-    given = as_object(part.arguments) if part.given is None else part.given
-    if given is None:
-        ledger.refuse(part.at, "arguments that are no JSON object")
+    given = arguments_of(part, ledger) if part.given is None else part.given
     said: Object = {"functionCall": {"name": part.name, "args": given}}
     return {**said, **_signed(part, facts, ledger)} if part.rest else said
 
@@ -242,14 +242,18 @@ def _media(part: MediaPart, ledger: Ledger, facts: Facts) -> Object:
     ledger.rest(part.rest, part.at)
     if part.name:
         ledger.lose(part.name_at)
+    if part.type == "image/gif":
+        ledger.refuse(part.at, "it takes no image/gif")
     if part.data:
         return {"inlineData": {"mimeType": part.type or _USUAL[part.kind], "data": part.data}}
     if part.file and facts.same_provider:
         return {"fileData": {"mimeType": part.type or _USUAL[part.kind], "fileUri": part.file}}
     if part.file:
         ledger.refuse(part.at, "a file that only its own provider holds")
-    ledger.refuse(part.at, f"{part.kind} by address: it has to come as bytes")
-    raise AssertionError
+    kind = part.type or address_type(part.url)
+    if _OLDER.search(ledger.model) or not kind or not part.url.startswith("https:"):
+        ledger.refuse(part.at, f"{part.kind} by address: it has to come as bytes")
+    return {"fileData": {"mimeType": kind, "fileUri": part.url}}
 
 
 # ---- the rest of the request ---------------------------------------------------------------

@@ -25,7 +25,7 @@ from sidecar.hub.conversation import (
     ToolUsePart,
     Turn,
 )
-from sidecar.hub.emulation import constrained, instructed, says_json
+from sidecar.hub.emulation import constrained, in_object, instructed, says_json
 from sidecar.hub.names import OF_OPENAI, renamed
 from sidecar.hub.openai_writing import (
     data_of,
@@ -60,6 +60,7 @@ def write(conversation: Conversation, facts: Facts) -> Written:
     ledger = Ledger(conversation)
     conversation, names = renamed(narrowed(conversation, ledger), ledger, OF_OPENAI)
     no_prefill(conversation, ledger)
+    conversation, enclosed = in_object(conversation, ledger)
     native = facts.schema is not False
     conversation, emulated, words = constrained(conversation, ledger, schema=native, json=native)
     if conversation.format.shape is Shape.JSON and not says_json(conversation):
@@ -84,7 +85,7 @@ def write(conversation: Conversation, facts: Facts) -> Written:
     if conversation.user:
         body["user"] = conversation.user
     shared_fields(body, conversation, facts, ledger)
-    return Written("/chat/completions", "", encode(body), ledger.losses, emulated, words, names)
+    return Written("/chat/completions", "", encode(body), ledger.losses, emulated, words, names, enclosed)
 
 
 def _messages(conversation: Conversation, ledger: Ledger) -> list[Object]:

@@ -79,6 +79,8 @@ class OpenAIResponses:
         fields = document(body)
         names: dict[str, str] = {}
         choice, named, allowed = _choice(fields)
+        if fields.get("stream_options") in ({"include_obfuscation": False}, {"include_obfuscation": True}):
+            fields.pop("stream_options")  # a matter of the wire alone
         form = _format(fields)
         thinking = _thinking(fields)
         return Conversation(

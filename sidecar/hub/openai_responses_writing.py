@@ -25,7 +25,7 @@ from sidecar.hub.conversation import (
     ToolUsePart,
     Turn,
 )
-from sidecar.hub.emulation import constrained, instructed, says_json
+from sidecar.hub.emulation import constrained, in_object, instructed, says_json
 from sidecar.hub.names import OF_OPENAI, renamed
 from sidecar.hub.openai_writing import (
     data_of,
@@ -52,6 +52,7 @@ def write(conversation: Conversation, facts: Facts) -> Written:
     ledger = Ledger(conversation)
     conversation, names = renamed(narrowed(conversation, ledger), ledger, OF_OPENAI)
     no_prefill(conversation, ledger)
+    conversation, enclosed = in_object(conversation, ledger)
     sampling = conversation.sampling
     if sampling.choices is not None and sampling.choices > 1:
         ledger.refuse(conversation.named_as("sampling.choices"), "one answer is all that can be asked for")
@@ -107,7 +108,7 @@ def write(conversation: Conversation, facts: Facts) -> Written:
     if conversation.user:
         body["user"] = conversation.user
     shared_fields(body, conversation, facts, ledger)
-    return Written("/responses", "", encode(body), ledger.losses, emulated, words, names)
+    return Written("/responses", "", encode(body), ledger.losses, emulated, words, names, enclosed)
 
 
 def _instructions(turn: Turn, ledger: Ledger) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from sidecar.hub.base import Facts
 from sidecar.hub.conversation import Conversation, Effort, Json, MediaPart, Role, Turn
 from sidecar.hub.reading import Object
-from sidecar.hub.writing import IMAGES, SHARED, Ledger, is_object_schema, schema_name, strict_ready, text_of
+from sidecar.hub.writing import IMAGES, SHARED, Ledger, schema_name, strict_ready, text_of
 
 _SCHEMAS = frozenset({"items", "prefixItems", "anyOf", "oneOf", "allOf", "additionalProperties"})
 _NAMED = frozenset({"properties", "$defs", "definitions"})  # schemas by name
@@ -19,8 +19,6 @@ def schema_of(conversation: Conversation, ledger: Ledger) -> Object:
     """A schema with its name. What is strict enough is asked for strictly, if the client left it open."""
     form = conversation.format
     schema = form.schema or {}
-    if not is_object_schema(schema):
-        ledger.refuse(conversation.named_as("format"), "a schema whose root is no object")
     name = schema_name(form)
     if form.name and form.name != name:
         ledger.lose_field("format.name", "merged")
@@ -76,22 +74,20 @@ def parameters_of(schema: Mapping[str, Json] | None) -> Json:
 
 
 def _completed(schema: Json) -> Json:
-    if isinstance(schema, list):
-        return [_completed(each) for each in schema]
-    if not isinstance(schema, dict):
-        return schema
-    kinds = schema.get("type")
-    if kinds in _PLAIN:  # most are
+    if type(schema) is not dict:
+        return [_completed(each) for each in schema] if type(schema) is list else schema
+    kind = schema.get("type")
+    if kind in _PLAIN:  # most are
         return schema
     said = dict(schema)
-    for key in _SCHEMAS & schema.keys():
-        said[key] = _completed(schema[key])
-    for key in _NAMED & schema.keys():
-        if isinstance(schema[key], dict):
-            said[key] = {name: _completed(each) for name, each in schema[key].items()}
-    for kind in kinds if isinstance(kinds, list) else (kinds,):
-        if kind in ("object", "array"):
-            said.setdefault(_DEMANDED[kind], {})
+    for key, inner in schema.items():
+        if type(inner) is dict and key in _NAMED:
+            said[key] = {name: _completed(each) for name, each in inner.items()}
+        elif key in _SCHEMAS:
+            said[key] = _completed(inner)
+    for one, place in _DEMANDED.items():
+        if kind == one or (type(kind) is list and one in kind):
+            said.setdefault(place, {})
     return said
 
 

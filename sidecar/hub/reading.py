@@ -6,6 +6,7 @@ of another dialect reports it as it reports every field it does not know.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from functools import cache
@@ -19,6 +20,8 @@ from sidecar.hub.conversation import Json
 T = TypeVar("T")
 
 Object = dict[str, Json]
+
+_ENDING = re.compile(r"\.(png|jpe?g|gif|webp|pdf)(?:[?#]|$)")
 
 
 FIRST = 512
@@ -47,12 +50,28 @@ PLACE, MESSAGES = Places(), Places("messages")
 def document(body: bytes) -> Object:
     """The request as an object that may be taken apart. Raises BadBody."""
     try:
-        value = msgspec.json.decode(body)
+        value = decoded(body)
     except (msgspec.DecodeError, RecursionError) as error:
         raise BadBody(f"the body is not readable JSON: {type(error).__name__}") from None
     if not isinstance(value, dict):
         raise BadBody("the body is not a JSON object")
     return value
+
+
+def decoded(body: bytes) -> Json:
+    """The value of JSON in which characters may be cut in half: some clients do that to long texts, and
+    servers take it. A mark stands for each half. Raises msgspec.DecodeError.
+    """
+    try:
+        return msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        if b"\\ud" not in body.lower():
+            raise
+        try:
+            whole = json.dumps(json.loads(body), ensure_ascii=False).encode("utf-8", "replace")
+        except ValueError:
+            whole = body
+        return msgspec.json.decode(whole)
 
 
 def take(fields: Object, name: str, kind: type[T]) -> T | None:
@@ -102,6 +121,14 @@ def strings(fields: Object, name: str) -> tuple[str, ...]:
 def text_json(value: Json) -> str:
     """JSON text of a value that may be JSON text already: arguments come as either."""
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def address_type(url: str) -> str:
+    """The media type of a picture or a PDF by the ending of its address; "": it does not say."""
+    ending = _ENDING.search(url)
+    if ending is None:
+        return ""
+    return "application/pdf" if ending[1] == "pdf" else f"image/{ending[1]}".replace("jpg", "jpeg")
 
 
 def data_url(url: str) -> tuple[str, str] | None:

@@ -25,6 +25,7 @@ from sidecar.hub.conversation import (
     Rest,
     Role,
     TextPart,
+    ThoughtPart,
     ToolResultPart,
     ToolUsePart,
     Unrepresentable,
@@ -91,6 +92,11 @@ class Ledger:
     @property
     def losses(self) -> tuple[Loss, ...]:
         return tuple(self._losses)
+
+    @property
+    def model(self) -> str:
+        """Who is asked."""
+        return self._conversation.model
 
     def lose(self, at: str, how: str = "dropped") -> None:
         """Say that what stands there does not go along."""
@@ -204,7 +210,8 @@ def narrowed(conversation: Conversation, ledger: Ledger) -> Conversation:
 
 def first_words(conversation: Conversation) -> str:
     """Where the model speaks first."""
-    return next(t.parts[0].at for t in conversation.turns if t.role is Role.ASSISTANT and t.parts)
+    parts = (part for turn in conversation.turns if turn.role is Role.ASSISTANT for part in turn.parts)
+    return next(part.at for part in parts if not isinstance(part, ThoughtPart))
 
 
 def spoken_last(conversation: Conversation, ledger: Ledger, *, anywhere: bool = False) -> Conversation:
@@ -252,6 +259,15 @@ def as_object(arguments: str) -> dict[str, Json] | None:
     if value is None:  # some models say null where a tool takes nothing
         return {}
     return value if isinstance(value, dict) else None
+
+
+def arguments_of(call: ToolUsePart, ledger: Ledger) -> dict[str, Json]:
+    """The arguments as an object. What the model wrote and is none stands in one: its tool has told it so."""
+    given = as_object(call.arguments)
+    if given is None:
+        ledger.lose(call.at, "merged")
+        given = {"arguments": call.arguments}
+    return given
 
 
 def text_of(part: MediaPart) -> str | None:

@@ -133,9 +133,6 @@ def test_strict_wants_to_know_the_model():
         (wants(late_system_at="m"), card(Ability.SYSTEM_ANYWHERE), TO_ANTHROPIC, None),  # hoisted
         (wants(audio=1), None, TO_ANTHROPIC, Reason.AUDIO),
         (wants(video=1), None, TO_CHAT, Reason.VIDEO),
-        (wants(images=1, remote_at="m"), None, TO_GEMINI, Reason.REMOTE_MEDIA),
-        (wants(images=1, remote_at="m"), None, Way("gemini"), None),
-        (wants(images=1, remote_at="m"), None, TO_ANTHROPIC, None),
         (wants(documents=1, remote_document_at="m"), None, TO_CHAT, Reason.REMOTE_MEDIA),
         (wants(state_at="container"), None, TO_CHAT, Reason.SERVER_STATE),
         (wants(state_at="container"), None, Way("anthropic", same_provider=True), None),

@@ -54,11 +54,6 @@ def test_media_in_the_result_of_a_tool_counts_too():
     assert 1 == seen.images
 
 
-def test_media_by_address_is_found_where_it_stands():
-    there = {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}
-    assert "messages[0].content[1]" == chat(user({"type": "text", "text": "see"}, there)).remote_at
-
-
 def test_a_document_by_address_is_told_apart():
     there = {"type": "document", "source": {"type": "url", "url": "https://example.org/a.pdf"}}
     assert "messages[0].content[0]" == messages(user(there)).remote_document_at

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from sidecar.hub import Facts
 from tests.hub import cases
 from tests.hub.cases import ANTHROPIC, CHAT, GEMINI, RESPONSES, Json
@@ -44,6 +46,12 @@ def _schema(d: str) -> Json:
     return bare(d, **cases._schema(d))
 
 
+def _limited(d: str) -> Json:
+    """The schema with a limit on a value."""
+    said: Json = json.loads(json.dumps(_schema(d)).replace('"integer"}', '"integer", "minimum": 1}'))
+    return said
+
+
 def _schema_tools(d: str) -> Json:
     return bare(d, **cases._schema(d), **cases._tools(d))
 
@@ -67,6 +75,9 @@ def _effort(word: str) -> Said:
 
 _LOGPROBS: Json = {"chat": {"logprobs": True, "top_logprobs": 2}, "responses": {"top_logprobs": 2},
                    "gemini": config(responseLogprobs=True, logprobs=2)}  # fmt: skip
+_LIST = config(
+    responseMimeType="application/json", responseJsonSchema={"type": "array", "items": {"type": "string"}}
+)
 _ABLE = Facts(schema=True)
 _THINKER = Facts(thinking=True, adaptive_thinking=True, max_output=64000)
 
@@ -75,6 +86,8 @@ FORM: dict[str, tuple[Feature, ...]] = {
         Feature("JSON mode", _json_mode, form),
         Feature("JSON schema", _schema, form),
         Feature("the same, to a model that is known to take one", _schema, form, _ABLE),
+        Feature("schema with limits, to a model that is known to take one", _limited, form, _ABLE),
+        Feature("schema whose root is a list", table(gemini=_LIST), form),
         Feature("schema and tools", _schema_tools, form),
         Feature("schema and a forced tool", _schema_forced, form),
         Feature(

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
+from typing import Any
 
 import msgspec
 import pytest
 
 from sidecar.hub import TONGUES, Facts, Written
-from sidecar.hub.conversation import Unrepresentable
 from sidecar.hub.emulation import Undoing
 from sidecar.model import Delta, Finish, FinishReason, Reasoning, Text, ToolCall
 from tests.hub.answers import ASKED, gist, read_stream, say
 from tests.hub.cases import ANTHROPIC, CHAT, DIALECTS, GEMINI, MODELS, RESPONSES, cases, path_of
+from tests.hub.test_hard import body_of, crossed
 
 BY_TOOL = Written("/", "", b"", (), emulated="answer")
 BY_WORDS = Written("/", "", b"", (), instructed=True)
@@ -126,11 +128,88 @@ def test_with_tools_some_tool_has_to_be_called() -> None:
     assert ["tide", "wind", "answer"] == [tool["name"] for tool in body["tools"]]
 
 
-def test_a_schema_whose_root_is_a_list_is_refused_where_only_objects_are_taken() -> None:
-    config = {"responseMimeType": "application/json", "responseSchema": {"type": "ARRAY", "items": {}}}
-    body = {"contents": [{"parts": [{"text": "List."}]}], "generationConfig": config}
-    conversation = TONGUES[GEMINI].read(path_of(GEMINI), msgspec.json.encode(body))
+PERSON = {
+    "type": "object",
+    "properties": {
+        "name": {"type": "string", "minLength": 1},
+        "age": {"type": "integer", "minimum": 0},
+        "of": {"$ref": "#/$defs/Port"},
+    },
+    "$defs": {"Port": {"type": "object", "properties": {"town": {"type": "string", "format": "date"}}}},
+    "required": ["name"],
+}
 
-    for target in (CHAT, RESPONSES, ANTHROPIC):
-        with pytest.raises(Unrepresentable, match="responseSchema"):
-            TONGUES[target].write(conversation, Facts())
+
+def formed(schema: Any) -> dict[str, Any]:
+    form = {"type": "json_schema", "json_schema": {"name": "person", "schema": schema}}
+    return {"model": "m", "messages": [{"role": "user", "content": "Who?"}], "response_format": form}
+
+
+def test_a_schema_for_anthropic_is_closed_and_sets_no_limits() -> None:
+    """It refuses both; whoever judges the answer has the whole schema."""
+    written = crossed(CHAT, ANTHROPIC, formed(PERSON), Facts(schema=True))
+
+    assert {
+        "type": "object",
+        "properties": {
+            "name": {"type": "string"},
+            "age": {"type": "integer"},
+            "of": {"$ref": "#/$defs/Port"},
+        },
+        "$defs": {
+            "Port": {
+                "type": "object",
+                "properties": {"town": {"type": "string", "format": "date"}},
+                "additionalProperties": False,
+            }
+        },
+        "required": ["name"],
+        "additionalProperties": False,
+        "title": "person",
+    } == body_of(written)["output_config"]["format"]["schema"]
+    assert [("response_format", "clamped")] == [(loss.field, loss.how) for loss in written.losses]
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "object", "additionalProperties": {"type": "string"}},
+        {"type": "object"},
+        {"type": "object", "properties": {"next": {"$ref": "#"}}},
+        {
+            "type": "object",
+            "properties": {"tree": {"$ref": "#/$defs/T"}},
+            "$defs": {"T": {"type": "array", "items": {"$ref": "#/$defs/T"}}},
+        },
+        {"type": "object", "properties": {"a": {"enum": [{"b": 1}]}}},
+        {"type": "object", "properties": {"a": {"if": {}, "then": {}}}},
+    ],
+)
+def test_a_schema_that_anthropic_does_not_take_is_a_tools(schema: Any) -> None:
+    written = crossed(CHAT, ANTHROPIC, formed(schema), Facts(schema=True))
+
+    assert ("answer", "output_config" in body_of(written)) == (written.emulated, False)
+
+
+FLEET = {"type": "array", "items": {"$ref": "#/$defs/Ship"}, "$defs": {"Ship": {"type": "string"}}}
+
+
+@pytest.mark.parametrize("facts", [Facts(), Facts(schema=True), Facts(schema=False)])
+@pytest.mark.parametrize("target", [CHAT, RESPONSES, ANTHROPIC])
+def test_a_list_is_asked_for_in_an_object_and_taken_out_of_it(target: str, facts: Facts) -> None:
+    """Google's own first example of a schema is a list."""
+    config = {"responseMimeType": "application/json", "responseJsonSchema": FLEET}
+    body = {"contents": [{"role": "user", "parts": [{"text": "Which?"}]}], "generationConfig": config}
+    written = crossed(GEMINI, target, body, facts)
+
+    assert b'"answer":{"type":"array","items":{"$ref":"#/$defs/Ship"}}' in written.body
+    assert {"generationConfig.responseJsonSchema"} == {loss.field for loss in written.losses}
+    for said in ('{"answer":["Emma","Ida"]}', ' { "answer" : ["Emma", {"a":{}} ] } '):
+        for size in (1, 7, 99):
+            pieces = [said[at : at + size] for at in range(0, len(said), size)]
+            name = written.emulated
+            deltas = [ToolCall(0, "c", name, piece) if name else Text(piece) for piece in pieces]
+            told = heard(written, *deltas, Finish(FinishReason.STOP))
+            text = "".join(delta.text for delta in told if isinstance(delta, Text))
+
+            assert json.loads(said)["answer"] == json.loads(text)

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from sidecar.hub import TONGUES, Facts
 from sidecar.hub.audit import silent
 from sidecar.hub.conversation import Unrepresentable
 from tests.hub.cases import ANTHROPIC, CHAT, DIALECTS, GEMINI, RESPONSES
@@ -338,3 +339,41 @@ def test_a_picture_of_a_kind_that_the_target_does_not_take_is_refused(target: st
 
     with pytest.raises(Unrepresentable, match="image/heic"):
         crossed(GEMINI, target, {"contents": [{"role": "user", "parts": [part]}]})
+
+
+def test_arguments_that_are_no_object_stand_in_one() -> None:
+    """A model's mistake, which its tool has told it: no reason to refuse all that comes after."""
+    call = {**called("a"), "arguments": '{"port": "Em'}
+    body = {"model": "m", "input": [HELLO, call, answered("a")]}
+    for target, place in ((ANTHROPIC, b'"input":'), (GEMINI, b'"args":')):
+        written = crossed(RESPONSES, target, body)
+
+        assert place + rb'{"arguments":"{\"port\": \"Em"}' in written.body
+        assert [("input[1]", "merged")] == [(loss.field, loss.how) for loss in written.losses]
+
+
+def test_half_a_character_is_no_reason_to_refuse_a_conversation() -> None:
+    """Clients cut long texts where they like; the first provider takes that."""
+    body = rb'{"model":"m","messages":[{"role":"user","content":"wind \ud83d and \ud83c\udf0a"}]}'
+    conversation = TONGUES[CHAT].read("", body)
+    written = TONGUES[ANTHROPIC].write(conversation, Facts())
+
+    assert "wind ? and \U0001f30a" == body_of(written)["messages"][0]["content"][0]["text"]
+    assert [] == silent(body, written.body, written.losses)
+
+
+@pytest.mark.parametrize(
+    ("address", "kind"),
+    [("https://example.org/a.JPG?x=1", ""), ("https://example.org/a.jpg?x=1", "image/jpeg")],
+)
+def test_gemini_fetches_what_names_its_kind(address: str, kind: str) -> None:
+    part = {"type": "image_url", "image_url": {"url": address}}
+    body = {"model": "m", "messages": [{"role": "user", "content": [part]}]}
+    if not kind:
+        with pytest.raises(Unrepresentable, match="by address"):
+            crossed(CHAT, GEMINI, body)
+        return
+    (content,) = body_of(crossed(CHAT, GEMINI, body))["contents"]
+    assert [{"fileData": {"mimeType": kind, "fileUri": address}}] == content["parts"]
+    with pytest.raises(Unrepresentable, match="by address"):
+        crossed(CHAT, GEMINI, body, model="gemini-2.0-flash")

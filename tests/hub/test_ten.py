@@ -101,12 +101,12 @@ UNHEARD: dict[str, tuple[str, tuple[str, ...], Any]] = {
     ),
     "a PDF's address, of responses": (
         RESPONSES,
-        (CHAT, GEMINI),
+        (CHAT,),
         {"type": "input_file", "file_url": PDF_URL},
     ),
     "a PDF's address, of Anthropic": (
         ANTHROPIC,
-        (CHAT, GEMINI),
+        (CHAT,),
         {"type": "document", "source": {"type": "url", "url": PDF_URL}},
     ),
     "a PDF's address, of Gemini": (
