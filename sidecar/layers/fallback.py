@@ -215,11 +215,14 @@ class Fallback:
 
     def _copy(self, lane: Lane, call: Call, walk: _Walk, others: int) -> Call:
         """The call as this target gets it, with its share of the time."""
-        first = not call.record.attempts
+        if walk.left is not None and walk.left[0] is not lane.target:
+            kind = Kind.FALLBACK
+        else:
+            kind = Kind.RETRY if call.record.attempts else Kind.INITIAL
         return replace(
             call,
             target=lane.target,
-            kind=Kind.INITIAL if first and walk.left is None else Kind.FALLBACK,
+            kind=kind,
             leave_at=share(call.deadline, self.clock.now(), others),
             others=others,
             alone=others == 0 and not (self.degradable or call.covered),

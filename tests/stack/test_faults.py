@@ -660,6 +660,7 @@ def test_a_single_dead_target_is_parked_for_its_probe_and_answers_again():
 
         assert isinstance(result.outcome, Answered)
         assert EARLY <= result.ended - result.began <= EARLY + 1.0
+        assert "initial" == script.asked[-1].kind  # nobody stood in
 
     play(Play(script, implicit=True), scenario)
 
@@ -679,6 +680,7 @@ def test_calls_that_wait_for_a_dead_target_probe_it_in_turn_and_outlast_a_failed
             script.plans["a"] = [s.answer(OpenAI.whole("back"))]
 
         assert all(isinstance(one.result().outcome, Answered) for one in waiting)
+        assert {"initial", "retry"} == {asked.kind for asked in script.asked}
         assert max(one.result().ended for one in waiting) - began <= 22.0 + EARLY + 5.0
 
     play(Play(script, implicit=True), scenario)
