@@ -32,6 +32,7 @@ _OWN_ARGUMENTS = {
 
 RUN = """\
 Starts the sidecar: listens on loopback, port 4000 (admin: 9901), until SIGTERM or Ctrl-C.
+Then calls in flight have `drain` (20 s) to end; a second signal ends them at once, as errors.
 
 Without a configuration every well-known provider works by its prefix, with your own keys:
   OPENAI_BASE_URL=http://127.0.0.1:4000/openai/v1

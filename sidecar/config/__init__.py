@@ -62,6 +62,8 @@ def check_text(path: Path | None, text: str | None = None, *, amend: Amend | Non
     counts += [_count(len(found), "warning")] if found else []
     ok = f"{name}: ok, {', '.join(counts)}"
     told = checks.capture_text(settings)
+    if not (settings.routes or providers):
+        ok += "\n  well-known providers work by their prefixes, as without a file"
     lines = [ok, *([told] if told else []), *(f"  warning: {warning.text()}" for warning in found)]
     return "\n".join(lines), 0
 

@@ -399,7 +399,8 @@ class Listener:
         fault = Fault.STREAM_CUT if outcome is None else outcome.fault
         event = None
         if sink.event_stream and dialect is not None and call.ask.operation is not Operation.OTHER:
-            event = dialect.error_event(fault, f"llm-sidecar: the answer was broken off ({fault})")
+            why = "" if stopped is None else f": {stopped.message}"
+            event = dialect.error_event(fault, f"llm-sidecar: the answer was broken off ({fault}){why}")
         if event is None:
             sink.cut()
             return False

@@ -309,6 +309,14 @@ def test_check_without_a_file_says_what_works() -> None:
     assert "openai" in text
 
 
+def test_check_of_a_file_that_says_nothing_says_what_works(tmp_path: Path) -> None:
+    file = tmp_path / "sidecar.yaml"
+    file.write_text("# nothing yet\n")
+
+    said = "sidecar.yaml: ok, 0 routes, 0 providers\n  well-known providers work by their prefixes, as without a file"
+    assert (said, 0) == config.check_text(file)
+
+
 # ---- durations and sizes --------------------------------------------------------------------
 
 
