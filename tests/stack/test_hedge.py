@@ -406,6 +406,19 @@ def test_the_loser_is_no_sample_of_its_breaker_even_after_a_long_silence():
     scenario(play, what)
 
 
+def test_a_target_that_falls_silent_spends_the_usual_share_and_then_its_breaker_opens():
+    play = racing(Script({"a": [s.hang()], "b": [slow(USUAL)]}), hedge=P95)
+
+    async def what() -> None:
+        await learned(play)
+        for _ in range(15):
+            assert isinstance((await ask(play)).outcome, Answered)
+        [breaker] = [one for name, one in play.memory.breakers.items() if name[0] == "a"]
+        assert BreakerState.OPEN is breaker.state
+
+    scenario(play, what)
+
+
 def test_a_failure_of_the_first_leaves_the_call_to_the_second_that_runs_already():
     play = racing(Script({"a": [s.lost(Fault.TLS, after=0.7)], "b": [slow(2.0)]}))
 
