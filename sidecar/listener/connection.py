@@ -35,6 +35,10 @@ WRITE_BUFFER = 64 * 1024  # of an answer, before the provider is made to wait
 LINGER = 5.0  # seconds in which the rest of a refused body is read, so that the client sees our answer
 LAST_WORDS = 60.0  # seconds in which the client of a connection that ends may read the last of it
 OVERFLOW = 64  # connections above the cap that still get an answer instead of a reset
+_INVALID = (  # what the parser says of it may quote the request
+    "the request is not valid HTTP/1.1: a line of its head cannot be read, or a header that may stand there "
+    "once, such as content-type, stands twice"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +184,7 @@ class Connection(RequestHandler):
             super().data_received(passed)
             if self._messages and not isinstance(self._messages[-1][0], RawRequestMessage):
                 self._messages.pop()  # the parser refused what the gate let pass
-                refusal = RequestError(400, "bad_request", "the request is not valid HTTP/1.1")
+                refusal = RequestError(400, "bad_request", _INVALID)
         if refusal is not None:
             self.refuse(refusal)
         elif self._gate.head_pending:

@@ -228,6 +228,17 @@ def test_a_misspelt_header_of_ours_costs_the_call_nothing_is_named_in_the_answer
     run(scenario())
 
 
+def test_a_header_that_stands_twice_is_refused_with_words_that_help():
+    async def scenario() -> None:
+        async with house() as home:
+            kind = b"Content-Type: application/json"
+            reply = await home.ask(post(PATH, CHAT, kind, kind))
+            assert (400, b"bad_request") == (reply.status, reply.get(b"x-llm-sidecar-reason"))
+            assert b"such as content-type, stands twice" in reply.body
+
+    run(scenario())
+
+
 def test_made_up_headers_fill_neither_the_answer_nor_the_log():
     async def scenario() -> None:
         async with house() as home:
