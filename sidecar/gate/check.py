@@ -292,10 +292,13 @@ def _changes(features: Features, card: Card, way: Way) -> list[Change]:
 
 
 def _nearest(effort: Effort, card: Card) -> Effort:
-    """The nearest effort that the model knows, if it does not know this one."""
-    if effort is Effort.MAX and card.can(Ability.MAX_EFFORT) is False:
+    """The nearest effort that the model knows, if it does not know this one. Of the highest two the catalogue
+    names those that a model has, so one that it does not name beside the other is not there.
+    """
+    most, more = card.can(Ability.MAX_EFFORT), card.can(Ability.XHIGH_EFFORT)
+    if effort is Effort.MAX and (most is False or (most is None and more is not None)):
         effort = Effort.XHIGH
-    if effort is Effort.XHIGH and card.can(Ability.XHIGH_EFFORT) is False:
+    if effort is Effort.XHIGH and (more is False or (more is None and most)):
         return Effort.HIGH
     if effort is Effort.NONE and card.can(Ability.NO_EFFORT) is False:
         effort = Effort.MINIMAL

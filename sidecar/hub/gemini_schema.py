@@ -19,7 +19,7 @@ def as_json_schema(schema: Object) -> Object | None:
     """None for what cannot be told as JSON Schema."""
     try:
         return _schema(schema)
-    except (TypeError, ValueError, RecursionError):
+    except (AttributeError, TypeError, ValueError, RecursionError):
         return None
 
 

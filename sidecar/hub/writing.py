@@ -293,12 +293,15 @@ def strict_ready(schema: Json) -> bool:
         return True
     properties = schema.get("properties")
     if isinstance(properties, dict) or schema.get("type") == "object":
-        named = set(properties or ())
-        if schema.get("additionalProperties") is not False or named != set(schema.get("required") or ()):
+        named = properties if isinstance(properties, dict) else {}
+        required = schema.get("required") or []
+        if schema.get("additionalProperties") is not False or not isinstance(required, list):
+            return False
+        if named.keys() != set(map(str, required)):
             return False
         return all(
             strict_ready(inner)
-            for inner in (*(properties or {}).values(), *(v for k, v in schema.items() if k != "properties"))
+            for inner in (*named.values(), *(v for k, v in schema.items() if k != "properties"))
         )
     return all(strict_ready(inner) for inner in schema.values())
 

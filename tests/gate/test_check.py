@@ -254,6 +254,17 @@ def reason_at(size: int, window: int, ratio: float) -> Reason | None:
             card(Ability.MAX_EFFORT, Ability.XHIGH_EFFORT),
             [Change("thinking", How.CLAMPED, "high")],
         ),
+        (wants(effort=Effort.MAX), card(Ability.XHIGH_EFFORT), [Change("thinking", How.CLAMPED, "high")]),
+        (
+            wants(effort=Effort.MAX),
+            card(yes=frozenset({Ability.XHIGH_EFFORT})),
+            [Change("thinking", How.CLAMPED, "xhigh")],
+        ),
+        (
+            wants(effort=Effort.XHIGH),
+            card(yes=frozenset({Ability.MAX_EFFORT})),
+            [Change("thinking", How.CLAMPED, "high")],
+        ),
         (wants(effort=Effort.NONE), card(Ability.NO_EFFORT), [Change("thinking", How.CLAMPED, "minimal")]),
         (
             wants(effort=Effort.NONE),

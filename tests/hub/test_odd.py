@@ -377,3 +377,11 @@ def test_gemini_fetches_what_names_its_kind(address: str, kind: str) -> None:
     assert [{"fileData": {"mimeType": kind, "fileUri": address}}] == content["parts"]
     with pytest.raises(Unrepresentable, match="by address"):
         crossed(CHAT, GEMINI, body, model="gemini-2.0-flash")
+
+
+@pytest.mark.parametrize("schema", [{"properties": ["a"]}, {"required": [{"a": 1}]}, {"required": "a"}])
+def test_a_schema_that_is_none_breaks_nothing(schema: Any) -> None:
+    config = {"responseMimeType": "application/json", "responseSchema": {"type": "OBJECT", **schema}}
+    body = {"contents": [{"parts": [{"text": "hello"}]}], "generationConfig": config}
+    for target in (CHAT, RESPONSES, ANTHROPIC):
+        crossed(GEMINI, target, body, Facts(schema=True))
