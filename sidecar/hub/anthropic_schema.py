@@ -2,8 +2,8 @@
 
 Limits (`minimum`, `maxLength`, `pattern`) are taken off, as its own SDKs do: the answer is held against the
 whole schema by whoever judges answers. An object that was open is closed, which only narrows what the
-model may say. What then stays is no JSON schema of its kind at all: objects with keys of any name, schemas
-that hold themselves, conditions. A tool's arguments may still have it.
+model may say. Both are told. What cannot be told so is left to the arguments of a tool, which may have any
+schema: objects with keys of any name, schemas that hold themselves, conditions.
 """
 
 from __future__ import annotations
@@ -66,6 +66,8 @@ def _schema(schema: Json, taken: list[str]) -> Object:
             said.get("properties") or schema.get("additionalProperties") is False
         ):
             raise _Unfit  # keys of any name
+        if schema.get("additionalProperties") is not False:
+            taken.append("additionalProperties")
         said["additionalProperties"] = False
     return said
 

@@ -46,7 +46,7 @@ from sidecar.hub.conversation import (
 from sidecar.hub.gemini_schema import as_json_schema
 from sidecar.hub.gemini_voice import GeminiVoice
 from sidecar.hub.gemini_writing import write
-from sidecar.hub.reading import PLACE, Fields, Object, Places, address_type, document
+from sidecar.hub.reading import Fields, Object, Places, address_type, document
 from sidecar.hub.writing import encode
 
 _PATH = re.compile(r"/(?P<kind>models|tunedModels|endpoints)/(?P<model>[^/:]+?)(?::|%3[aA])(?P<verb>\w+)$")
@@ -184,12 +184,10 @@ def _choice(top: Fields) -> tuple[Choice | None, str, tuple[str, ...]]:
 
 
 def _tools(top: Fields) -> Iterable[Tool]:
-    place = top.at("tools")
-    for index, said in enumerate(top.objects("tools")):
-        tool = Fields(said, f"{place}{PLACE[index]}")
-        where = tool.at("functionDeclarations")
-        for number, declared in enumerate(tool.objects("functionDeclarations")):
-            yield _tool(Fields(declared, f"{where}[{number}]"))
+    for at, said in top.each("tools"):
+        tool = Fields(said, at)
+        for place, declared in tool.each("functionDeclarations"):
+            yield _tool(Fields(declared, place))
         if tool.fields:  # what the provider runs itself
             yield Tool(name="", rest=tool.fields, at=tool.path)
 
@@ -227,7 +225,8 @@ def _turns(top: Fields, waiting: dict[str, list[str]]) -> list[Turn]:
     turns: list[Turn] = []
     last: Role | None = None
     neighbours = False
-    for at, said in _PLACES.of(top.objects("contents")):
+    alone = type(top.peek("contents")) is dict
+    for at, said in top.each("contents") if alone else _PLACES.of(top.objects("contents")):
         role = _ROLES.get(name) if type(name := said.get("role")) is str else None
         if role is ASSISTANT:
             if last is ASSISTANT:
@@ -269,9 +268,8 @@ def _joined(turns: list[Turn]) -> list[Turn]:
 
 
 def _parts(content: Fields, waiting: dict[str, list[str]]) -> Iterable[Part]:
-    place = content.at("parts")
-    for number, said in enumerate(content.objects("parts")):
-        yield _part(Fields(said, f"{place}[{number}]"), waiting)
+    for at, said in content.each("parts"):
+        yield _part(Fields(said, at), waiting)
 
 
 def _plain(part: Object, waiting: dict[str, list[str]], at: str) -> Part:
@@ -322,10 +320,7 @@ def _result(part: Fields, waiting: dict[str, list[str]]) -> Part:
     response = said.peek("response")
     said.drop("response")
     plain = _answered(ident, name, response, waiting, part.path)
-    media: list[Part] = []
-    place = said.at("parts")
-    for number, inner in enumerate(said.objects("parts")):
-        media.append(_part(Fields(inner, f"{place}[{number}]"), {}))
+    media = [_part(Fields(inner, at), {}) for at, inner in said.each("parts")]
     if not all(isinstance(each, MediaPart) for each in media):
         return OwnPart("functionResponse", said.fields, at=part.path)
     shown = [each for each in media if isinstance(each, MediaPart)]

@@ -198,11 +198,14 @@ class Fields:
         return strings(self.fields, self._name(name))
 
     def objects(self, name: str) -> list[Object]:
-        """A list of objects; JSON of protocol buffers may leave out the list around one."""
-        name = self._name(name)
+        return objects(self.fields, self._name(name))
+
+    def each(self, name: str) -> list[tuple[str, Object]]:
+        """Objects behind their places. JSON of protocol buffers may leave out the list around one."""
+        place, name = self.at(name), self._name(name)
         if type(self.fields.get(name)) is dict:
-            return [self.fields.pop(name)]
-        return objects(self.fields, name)
+            return [(place, self.fields.pop(name))]
+        return [(place + PLACE[index], item) for index, item in enumerate(objects(self.fields, name))]
 
     def inner(self, name: str) -> Fields:
         """Remove and return an object in this one; an empty one where it is none."""
