@@ -78,6 +78,7 @@ UNSEEN_NAMES = {
     **dict.fromkeys(("detail", "verbosity", "reasoning_effort", "thinking", "thinkingConfig", "reasoning"),
                     "words of a dialect's own for how much"),
     **dict.fromkeys(("stop",), "white space"),
+    **dict.fromkeys(("response_format", "format", "responseJsonSchema"), "an object is closed: nothing goes"),
 }  # fmt: skip
 
 
