@@ -216,7 +216,7 @@ def _system(top: Fields) -> Iterable[Turn]:
         yield Turn(Role.SYSTEM, (TextPart(said, at=place),), at=place)
     elif isinstance(said, dict):
         content = top.inner("systemInstruction")
-        content.drop("role")
+        content.take("role", str)  # it says nothing here
         yield Turn(Role.SYSTEM, tuple(_parts(content, {})), rest=content.fields, at=place)
 
 
