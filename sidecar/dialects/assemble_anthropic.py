@@ -72,11 +72,16 @@ def _object(value: Any) -> Json:
     return value if isinstance(value, dict) else {}
 
 
-def _parsed(text: str) -> Any:
-    """A tool's input. What is no JSON stays the text it is: the client has to see what was said."""
+def _parsed(text: str) -> Json:
+    """A tool's input, which is an object for every client. What was cut off, or is none, stands in one: the
+    client has to see what was said.
+    """
     if not text.strip():
         return {}
     try:
-        return msgspec.json.decode(text)
+        value = msgspec.json.decode(text)
     except (ValueError, RecursionError):
-        return text
+        value = text
+    if value is None:  # some models say null where a tool takes nothing
+        return {}
+    return value if isinstance(value, dict) else {"arguments": value}

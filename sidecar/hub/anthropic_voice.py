@@ -135,7 +135,7 @@ class AnthropicVoice:
             start = {"type": "tool_use", "id": ident, "name": delta.name, "input": {}}
             block = _Block(delta.index, start)
             self._begin(block, said)
-        if delta.arguments:
+        if delta.arguments and (block.arguments or delta.arguments.strip() != "null"):  # it is none
             block.pieces.append({"type": "input_json_delta", "partial_json": delta.arguments})
             block.arguments.append(delta.arguments)
         self._flush(said)

@@ -306,7 +306,8 @@ def piece(text: str) -> str:
         ("{}", [], {}),
         ("{}", [""], {}),
         ('{"a":1}', [], {"a": 1}),
-        ("{}", ['{"a": oh no'], '{"a": oh no'),
+        ("{}", ['{"a": oh no'], {"arguments": '{"a": oh no'}),
+        ("{}", ["nu", "ll"], {}),
     ],
 )
 def test_the_input_of_a_tool_is_an_object_again(start: str, pieces: list[str], expected: Any):

@@ -10,6 +10,8 @@ import pytest
 from sidecar.hub import TONGUES, Facts
 from sidecar.hub.audit import silent
 from sidecar.hub.conversation import Unrepresentable
+from sidecar.model import Finish, FinishReason, ToolCall
+from tests.hub.answers import say
 from tests.hub.cases import ANTHROPIC, CHAT, DIALECTS, GEMINI, RESPONSES
 from tests.hub.demands import wrongs
 from tests.hub.test_hard import body_of, crossed
@@ -385,3 +387,10 @@ def test_a_schema_that_is_none_breaks_nothing(schema: Any) -> None:
     body = {"contents": [{"parts": [{"text": "hello"}]}], "generationConfig": config}
     for target in (CHAT, RESPONSES, ANTHROPIC):
         crossed(GEMINI, target, body, Facts(schema=True))
+
+
+def test_a_call_without_arguments_has_an_empty_input_for_anthropics_clients() -> None:
+    """Where a model says null for them, its SDK would hear of no input at all."""
+    said, _ = say(ANTHROPIC, [ToolCall(0, "t", "tide", "null"), Finish(FinishReason.TOOL)])
+
+    assert b"input_json_delta" not in said
