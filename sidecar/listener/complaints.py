@@ -168,6 +168,8 @@ def of_outcome(outcome: Failed | Refused, call: Call, now: float) -> Complaint:
     message = _sentence(_BY[outcome.by], outcome.by, detail, call)
     if outcome.by is RefusedBy.ADMISSION:
         return Complaint(503, Fault.LOCAL_OVERLOAD, "overload", message, retry=True, wait=SOON_MS / 1000)
+    if outcome.by is not RefusedBy.KNOWN_WAIT and isfinite(wait):
+        wait = min(wait, LONGEST_RETRY_AFTER)  # it is ours, and may be over sooner
     status = _STATUS.get(outcome.by, 503) if fault is Fault.UNKNOWN else max(HANDLING[fault].status, 400)
     return Complaint(status, fault, outcome.by.value, message, wait=wait)
 

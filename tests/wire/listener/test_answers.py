@@ -299,6 +299,16 @@ def test_a_refusal_says_when_it_is_worth_coming_back():
     assert f"(breaker): openai/gpt-4o is asked again in {wait} s; no attempt was made" in message
 
 
+def test_a_breakers_long_rest_is_not_told_as_the_providers_word():
+    async def service(call: Call, _sink: Sink) -> Outcome:
+        return Refused(RefusedBy.BREAKER, until=call.arrived + 240.0, detail="openai/gpt-4o")
+
+    reply = once(service)
+
+    assert reply.get(b"retry-after") == b"60"
+    assert reply.get(b"x-llm-sidecar-upstream-retry-after") is None
+
+
 def test_what_was_shed_may_be_retried_soon():
     reply = once(saying(Refused(RefusedBy.ADMISSION, fault=Fault.LOCAL_OVERLOAD)))
     assert reply.status == 503
