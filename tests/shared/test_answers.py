@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sidecar import meeting
 from sidecar.answer_store import SharedAnswers
 from sidecar.core.cache import Stored, pack, unpack
 from sidecar.meeting import Unavailable
@@ -155,9 +156,11 @@ def server(socket: str) -> Iterator[None]:
         process.stdout.close()
 
 
+@pytest.mark.process
 def test_the_real_redis_gives_back_what_was_kept_and_its_death_is_survived(
-    tmp_path_factory: pytest.TempPathFactory,
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ):
+    monkeypatch.setattr(meeting, "CONNECT", 30.0)
     pytest.importorskip("redis")
     path = str(tmp_path_factory.mktemp("r") / "s")
 
