@@ -182,5 +182,7 @@ def test_the_real_redis_gives_back_what_was_kept_and_its_death_is_survived(
             assert ANSWER.body == found.body
         assert await one.get(KEY, clock.now()) is None
         assert await one.get(KEY, clock.now()) is None
+        one.configure(Settings())
+        await one.once()  # closes what it had
 
     asyncio.run(scenario())
