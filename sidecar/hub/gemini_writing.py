@@ -107,12 +107,35 @@ def write(conversation: Conversation, facts: Facts) -> Written:
 # ---- turns ---------------------------------------------------------------------------------
 
 
+class _Asked:
+    """The calls without a result, by their ids, which do not go along here: their places among all calls,
+    and their names. Some servers give two calls the same id: they are answered in their order.
+    """
+
+    def __init__(self) -> None:
+        self._calls = 0
+        self._waiting: dict[str, tuple[float, str]] = {}
+        self._again: dict[str, list[tuple[float, str]]] = {}  # more of the same id
+
+    def call(self, ident: str, name: str) -> None:
+        self._calls += 1
+        entry = (self._calls, name)
+        if self._waiting.setdefault(ident, entry) is not entry:
+            self._again.setdefault(ident, []).append(entry)
+
+    def result(self, ident: str) -> tuple[float, str] | None:
+        found = self._waiting.pop(ident, None)
+        if self._again and (more := self._again.get(ident)):
+            self._waiting[ident] = more.pop(0)
+        return found
+
+
 def _contents(
     conversation: Conversation, facts: Facts, ledger: Ledger, *, newer: bool
 ) -> tuple[list[Object], list[Object]]:
     system: list[Object] = []
     told: list[tuple[Role, list[tuple[float, Object]], list[Object]]] = []  # who, results, other parts
-    asked: dict[str, tuple[int, str]] = {}  # of the calls, by id: their places among all, their names
+    asked = _Asked()
     speaker: Role | None = None
     unsigned = newer  # does the next call want a signature?
     for turn in conversation.turns:
@@ -141,10 +164,10 @@ def _contents(
                 if unsigned and "thought_signature" not in call:
                     call.setdefault("thoughtSignature", UNSIGNED)
                 unsigned = False
-                asked[ledger.id_of(part)] = len(asked), part.name
+                asked.call(part.id or ledger.id_of(part), part.name)
                 parts.append(call)
             elif isinstance(part, ToolResultPart):
-                place, name = asked.get(ledger.id_for(part)) or (inf, part.name)
+                place, name = asked.result(part.id or ledger.id_for(part)) or (inf, part.name)
                 results.append((place, _result(part, name, parts, facts, ledger)))
             else:
                 parts += _seldom(part, facts, ledger)
