@@ -611,7 +611,7 @@ class Call(Struct, frozen=True, kw_only=True):
     leave_at: float = inf  # when a silent target is left for the next one
     others: int = 0  # targets of the chain that may still be asked after this one
     alone: bool = False  # nobody else can take this call, not even a degraded answer
-    early: bool = False  # alone, and no breaker's probe is due before the deadline
+    early: bool = False  # alone, and waiting: it may probe before the breaker's rest is over
     stretch: float = 1.0  # of the silence limits, on the one more try of a lonely target
     breaker: BreakerState | None = None  # the state that let this attempt through
     runner: Runner | None = None  # where another target may be asked beside this one

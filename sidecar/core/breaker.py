@@ -137,8 +137,8 @@ class Breaker:
         self._probing = None
 
     def insist(self, now: float, *, early: bool = False) -> Permit | Denied:
-        """The same, for a call that has nowhere else to go. `early`: nor time to wait for the probe,
-        so it may be the probe itself, once every `EARLY` seconds.
+        """The same, for a call that has nowhere else to go. `early`: it waits for nothing else, so it may be
+        the probe before its time, once every `EARLY` seconds.
         """
         permit = self.allow(now)
         if isinstance(permit, Permit) or self.forced is BreakerState.OPEN:

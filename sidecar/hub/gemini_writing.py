@@ -39,6 +39,7 @@ from sidecar.hub.reading import Object, address_type
 from sidecar.hub.writing import (
     SILENCE,
     Ledger,
+    Waiting,
     arguments_of,
     encode,
     first_words,
@@ -107,35 +108,14 @@ def write(conversation: Conversation, facts: Facts) -> Written:
 # ---- turns ---------------------------------------------------------------------------------
 
 
-class _Asked:
-    """The calls without a result, by their ids, which do not go along here: their places among all calls,
-    and their names. Some servers give two calls the same id: they are answered in their order.
-    """
-
-    def __init__(self) -> None:
-        self._calls = 0
-        self._waiting: dict[str, tuple[float, str]] = {}
-        self._again: dict[str, list[tuple[float, str]]] = {}  # more of the same id
-
-    def call(self, ident: str, name: str) -> None:
-        self._calls += 1
-        entry = (self._calls, name)
-        if self._waiting.setdefault(ident, entry) is not entry:
-            self._again.setdefault(ident, []).append(entry)
-
-    def result(self, ident: str) -> tuple[float, str] | None:
-        found = self._waiting.pop(ident, None)
-        if self._again and (more := self._again.get(ident)):
-            self._waiting[ident] = more.pop(0)
-        return found
-
-
 def _contents(
     conversation: Conversation, facts: Facts, ledger: Ledger, *, newer: bool
 ) -> tuple[list[Object], list[Object]]:
     system: list[Object] = []
     told: list[tuple[Role, list[tuple[float, Object]], list[Object]]] = []  # who, results, other parts
-    asked = _Asked()
+    # by the ids that came, which do not go along: the calls' places among all, and their names
+    asked: Waiting[tuple[float, str]] = Waiting()
+    calls = 0
     speaker: Role | None = None
     unsigned = newer  # does the next call want a signature?
     for turn in conversation.turns:
@@ -164,10 +144,11 @@ def _contents(
                 if unsigned and "thought_signature" not in call:
                     call.setdefault("thoughtSignature", UNSIGNED)
                 unsigned = False
-                asked.call(part.id or ledger.id_of(part), part.name)
+                calls += 1
+                asked.add(part.id or ledger.id_of(part), (calls, part.name))
                 parts.append(call)
             elif isinstance(part, ToolResultPart):
-                place, name = asked.result(part.id or ledger.id_for(part)) or (inf, part.name)
+                place, name = asked.take(part.id or ledger.id_for(part)) or (inf, part.name)
                 results.append((place, _result(part, name, parts, facts, ledger)))
             else:
                 parts += _seldom(part, facts, ledger)

@@ -10,7 +10,7 @@ import hashlib
 import re
 from base64 import b64decode
 from collections.abc import Iterable, Mapping
-from typing import NoReturn
+from typing import Generic, NoReturn, TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -32,6 +32,7 @@ from sidecar.hub.conversation import (
 )
 from sidecar.model import Loss
 
+T = TypeVar("T")
 encode, decode = msgspec.json.encode, msgspec.json.decode
 
 BUDGETS = {Effort.LOW: 1024, Effort.MEDIUM: 4096, Effort.HIGH: 16384}
@@ -77,6 +78,26 @@ SHARED = frozenset(
 _FITTING = re.compile(r"[\w-]+", re.ASCII).fullmatch
 
 
+class Waiting(Generic[T]):
+    """What is known of the calls without a result, by the source's ids. Some servers give two calls the same
+    id: they are answered in their order.
+    """
+
+    def __init__(self) -> None:
+        self._first: dict[str, T] = {}
+        self._again: dict[str, list[T]] = {}  # more of the same id
+
+    def add(self, ident: str, entry: T) -> None:
+        if self._first.setdefault(ident, entry) is not entry:
+            self._again.setdefault(ident, []).append(entry)
+
+    def take(self, ident: str) -> T | None:
+        found = self._first.pop(ident, None)
+        if self._again and (more := self._again.get(ident)):
+            self._first[ident] = more.pop(0)
+        return found
+
+
 class Ledger:
     """Losses of one request on its way into another dialect, told in the source's words."""
 
@@ -85,8 +106,7 @@ class Ledger:
         self._losses: dict[Loss, None] = {}
         self._unnamed = 0
         self._taken: set[str] = set()  # ids that were given out
-        self._waiting: dict[str, str] = {}  # by the source's id: what a call without a result has now
-        self._again: dict[str, list[str]] = {}  # the same of more calls with that id
+        self._waiting: Waiting[str] = Waiting()  # the ids that the calls have now
         self._nameless: list[tuple[str, str]] = []  # the same of calls without an id, by their names
 
     @property
@@ -148,17 +168,13 @@ class Ledger:
         while made in self._taken:
             made = fitting(f"{made} again")
         self._taken.add(made)
-        if self._waiting.setdefault(call.id, made) is not made:
-            self._again.setdefault(call.id, []).append(made)
+        self._waiting.add(call.id, made)
         return made
 
     def id_for(self, result: ToolResultPart) -> str:
         """The id of the call that this result answers: by its id, or by name and order where it has none."""
         if result.id:
-            made = self._waiting.pop(result.id, None) or fitting(result.id)
-            if self._again and (more := self._again.get(result.id)):
-                self._waiting[result.id] = more.pop(0)
-            return made
+            return self._waiting.take(result.id) or fitting(result.id)
         for number, (name, made) in enumerate(self._nameless):
             if not result.name or name == result.name:
                 del self._nameless[number]
