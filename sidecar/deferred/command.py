@@ -13,8 +13,8 @@ from typing import Any
 
 from sidecar import config, environment
 from sidecar.config.convert import format_size
-from sidecar.deferred.file import Unusable
-from sidecar.deferred.store import STATES, Store
+from sidecar.deferred.rows import STATES, Unusable
+from sidecar.deferred.store import Store
 
 HELP = """Looks at the deferred calls of a sidecar, and changes what becomes of them.
 

@@ -22,7 +22,7 @@ from math import inf
 from sidecar.core.pace import Pace, pause
 from sidecar.core.webhook import OTHER, News, body_of, headers_of, key_of, name_of
 from sidecar.deferred.queue import Queue
-from sidecar.deferred.store import Next, Outbox, Store
+from sidecar.deferred.rows import Next, Outbox
 from sidecar.dialects.http import HTTP
 from sidecar.events import Posted, Tell
 from sidecar.model import (
@@ -114,7 +114,7 @@ class Courier:
             return LOOK
         now = self.clock.now()
         self._due = {job: due for job, due in self._due.items() if due[0] > now}
-        self.outboxes = await self.queue.use(Store.outboxes)
+        self.outboxes = await self.queue.use(lambda store: store.outboxes())
         wait = LOOK
         for name in (outbox.webhook for outbox in self.outboxes):
             webhook = webhooks.get(name)

@@ -12,6 +12,8 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
+from sidecar.deferred.rows import Unusable, word
+
 NAME: Final = "deferred.sqlite3"
 LOCK: Final = "deferred.lock"
 VERSION: Final = 1
@@ -49,10 +51,6 @@ ALTER TABLE job ADD COLUMN delivery TEXT NOT NULL DEFAULT '';
 ALTER TABLE job ADD COLUMN sends INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX job_due ON job (webhook, number) WHERE delivery = 'due';
 """
-
-
-class Unusable(Exception):  # a word for what the file is, not for what we did wrong
-    """The file cannot be used; says why, without quoting it."""
 
 
 def locked(path: Path) -> int:
@@ -108,8 +106,3 @@ def inode(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
-
-
-def word(error: Exception) -> str:
-    """SQLite's own word for it: its messages may quote."""
-    return getattr(error, "sqlite_errorname", type(error).__name__)

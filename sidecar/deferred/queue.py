@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import sqlite3
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from sidecar.core.jobs import PREFIX, Declined, Job, Receipt, keep, owns
-from sidecar.deferred.file import Unusable
-from sidecar.deferred.store import Bounds, Counts, Ended, Found, Store
+from sidecar.deferred.rows import Bounds, Counts, DiskError, Ended, Found, Unusable
 from sidecar.events import Deferred, Queued, Tell
 from sidecar.model import Call, Clock
 from sidecar.settings import Deferral, Settings
+
+if TYPE_CHECKING:
+    from sidecar.deferred.store import Store
 
 T = TypeVar("T")
 
@@ -76,10 +77,10 @@ class Queue:
         if self._failed_at is not None and now - self._failed_at < AGAIN:
             return False
         try:
-            store = await self._run(lambda: Store(Path(folder)))
+            store = await self._run(lambda: _opened(Path(folder)))
             self._store, self._folder = store, folder
             await self._bound()
-        except (Unusable, sqlite3.Error) as unusable:
+        except (Unusable, DiskError) as unusable:
             self._failed_at = now
             await self._let_go()
             if self._said != str(unusable):
@@ -111,10 +112,10 @@ class Queue:
     def _run(self, work: Callable[[], T]) -> Awaitable[T]:
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, thread_name_prefix="deferred")
-        return asyncio.get_running_loop().run_in_executor(self._thread, work)
+        return asyncio.get_running_loop().run_in_executor(self._thread, _told, work)
 
     async def use(self, work: Callable[[Store], T]) -> T:
-        """Do it in the thread. Raises Unusable where there is no file, sqlite3.Error as the disk does."""
+        """Do it in the thread. Raises Unusable where there is no file, OSError as the disk does."""
         store = self._store
         if store is None:
             raise Unusable("the file is not open")
@@ -144,7 +145,7 @@ class Queue:
             raise
         except Unusable:
             return self._declined(call, "no_file")
-        except (sqlite3.Error, OSError) as error:
+        except OSError as error:
             full = getattr(error, "sqlite_errorname", "") in _FULL
             return self._declined(call, "full_disk" if full else "disk")
         if isinstance(taken, Declined):
@@ -168,7 +169,7 @@ class Queue:
 
     async def find(self, job: str, secrets: tuple[bytes, ...]) -> Found | None:
         """The job, for whoever has the credential that it came with. Raises LookupError where there is no
-        file, TimeoutError and sqlite3.Error as the disk does.
+        file, TimeoutError and OSError as the disk does.
         """
         try:
             async with asyncio.timeout(READ):
@@ -178,7 +179,7 @@ class Queue:
         return found if found is not None and owns(secrets, job, found.owner) else None
 
     async def sweep(self) -> list[Ended]:
-        if await self.use(Store.gone):
+        if await self.use(lambda store: store.gone()):
             await self._let_go()
             raise Unusable("the file was taken away; what was in it is lost, and a new one is made")
         await self._bound()
@@ -187,3 +188,19 @@ class Queue:
 
     async def counts(self) -> Counts:
         return await self.use(lambda store: store.counts())
+
+
+def _opened(folder: Path) -> Store:
+    from sidecar.deferred.store import Store
+
+    return Store(folder)
+
+
+def _told(work: Callable[[], T]) -> T:
+    """Raises DiskError for SQLite's own, which only this thread knows."""
+    import sqlite3
+
+    try:
+        return work()
+    except sqlite3.Error as error:
+        raise DiskError(error) from None

@@ -29,64 +29,24 @@ import msgspec
 from sidecar.core.jobs import Declined, Job, Receipt
 from sidecar.core.webhook import News
 from sidecar.deferred.file import LOCK, NAME, inode, locked, opened
+from sidecar.deferred.rows import (
+    DELIVERED,
+    DROPPED,
+    DUE,
+    EXPIRED,
+    FAILED,
+    LATE,
+    WAITING,
+    Bounds,
+    Counts,
+    Ended,
+    Found,
+    Next,
+    Outbox,
+)
 from sidecar.model import Headers
 
-WAITING, ANSWERED, FAILED, EXPIRED, DROPPED = "waiting", "answered", "failed", "expired", "dropped"
-STATES: Final = (WAITING, ANSWERED, FAILED, EXPIRED, DROPPED)
-DUE, DELIVERED, LATE = "due", "delivered", "expired"  # of the webhook's message, once a job has ended
 SLACK: Final = 16 * 1024 * 1024  # bytes of the file that are neither a call nor an answer
-
-
-class Found(msgspec.Struct, frozen=True):
-    """A job as its owner may see it; `owner` is what to compare first."""
-
-    id: str
-    state: str
-    owner: bytes
-    expires: float
-    status: int = 0
-    headers: Headers = ()
-    answer: bytes = b""
-
-    def __repr__(self) -> str:  # type: ignore[explicit-override]  # as Call
-        return f"Found({self.id}, {self.state})"
-
-
-class Next(msgspec.Struct, frozen=True):
-    """A job that waits, as far as whoever chooses has to know it."""
-
-    id: str
-    tries: int
-
-
-class Ended(msgspec.Struct, frozen=True):
-    """A job that came to its end without an answer, or whose end could not be delivered; told once."""
-
-    id: str
-    route: str
-    state: str
-    age: float
-    webhook: str = ""  # that its end could not be delivered to in its time
-
-
-class Counts(msgspec.Struct, frozen=True):
-    jobs: dict[str, int]  # by state
-    bytes: int  # of jobs that wait
-    answers: int  # bytes of answers that are kept
-    oldest: float  # when the oldest one that waits was accepted; 0: none waits
-
-
-class Outbox(msgspec.Struct, frozen=True):
-    """What is to be delivered to one webhook."""
-
-    webhook: str
-    count: int
-    oldest: float  # when the first of these jobs ended
-
-
-class Bounds(msgspec.Struct, frozen=True):
-    items: int
-    bytes: int
 
 
 class Store:

@@ -14,17 +14,16 @@ nothing new is begun.
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from math import inf
+from typing import TYPE_CHECKING
 
 from sidecar.core.jobs import Gauges, Job, heals
 from sidecar.core.pace import Pace, pause
 from sidecar.core.webhook import OTHER
-from sidecar.deferred.file import Unusable, word
 from sidecar.deferred.queue import Queue
-from sidecar.deferred.store import ANSWERED, FAILED, WAITING, Counts, Next, Store
+from sidecar.deferred.rows import ANSWERED, FAILED, WAITING, Counts, Next, Unusable, word
 from sidecar.dialects.base import BadBody, Wire
 from sidecar.events import Bug, CallEnded, Deferred, Posted, Queued, Tell
 from sidecar.listener import complaints
@@ -48,6 +47,9 @@ from sidecar.model import (
     latest,
 )
 from sidecar.settings import Deferral
+
+if TYPE_CHECKING:
+    from sidecar.deferred.store import Store
 
 LOOK = 1.0  # seconds between two looks at what others did to the file
 HEADS = 256  # the oldest jobs of a route, among which the next one is chosen
@@ -145,7 +147,7 @@ class Worker:
         if self.ending():
             return wait
         later = self.current().later
-        for route in await self.queue.use(Store.routes):
+        for route in await self.queue.use(lambda store: store.routes()):
             if route in later:
                 wait = min(wait, await self._begin(route, group))
         return wait
@@ -284,7 +286,7 @@ class Worker:
         while True:
             try:
                 done = await self.queue.use(work)
-            except (sqlite3.Error, OSError):
+            except OSError:
                 self._trouble("answers cannot be written; nothing new is asked for", of="write")
                 await self.clock.sleep(DISK)
             else:

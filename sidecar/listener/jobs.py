@@ -8,7 +8,6 @@ byte for byte, or the error that was its end; 410 where it waited too long or wa
 from __future__ import annotations
 
 import re
-import sqlite3
 from collections.abc import Awaitable
 from typing import Protocol
 
@@ -24,7 +23,7 @@ _GONE = {"expired": "the call waited too long", "dropped": "an operator dropped 
 
 
 class Stored(Protocol):
-    """A job as its owner may see it; deferred.store.Found."""
+    """A job as its owner may see it; deferred.rows.Found."""
 
     @property
     def id(self) -> str: ...
@@ -42,7 +41,7 @@ class Stored(Protocol):
 
 class Jobs(Protocol):
     def __call__(self, job: str, secrets: tuple[bytes, ...], /) -> Awaitable[Stored | None]:
-        """None: there is none of this owner. Raises LookupError where there is no file, sqlite3.Error."""
+        """None: there is none of this owner. Raises LookupError where there is no file, OSError."""
 
 
 def is_ours(path: str) -> bool:
@@ -65,7 +64,7 @@ async def _answer(jobs: Jobs | None, method: str, target: str, headers: Headers)
         found = None
         if jobs is not None and _ID.fullmatch(name):
             found = await jobs(name, secrets_of(headers, query))
-    except (LookupError, sqlite3.Error, OSError):
+    except (LookupError, OSError):
         raise RequestError(503, "jobs_unreadable", "the file of deferred calls cannot be read now") from None
     if found is None:
         raise RequestError(

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from sidecar.core.jobs import Declined, Job, Receipt
-from sidecar.deferred.file import Unusable
-from sidecar.deferred.store import ANSWERED, FAILED, Bounds, Store
+from sidecar.deferred.rows import ANSWERED, FAILED, Bounds, Unusable
+from sidecar.deferred.store import Store
 
 WIDE = Bounds(10_000, 1 << 30)
 

@@ -16,7 +16,8 @@ import pytest
 
 from sidecar.core.webhook import News, body_of, headers_of, key_of
 from sidecar.deferred.file import _SCHEMA, VERSION, opened
-from sidecar.deferred.store import ANSWERED, Store
+from sidecar.deferred.rows import ANSWERED
+from sidecar.deferred.store import Store
 from sidecar.model import Answered, Call, Chunk, Failed, Fault, Head, Outcome, Provider, Scope, Sink
 from sidecar.settings import Deferral, Webhook
 from tests.deferred.test_store import WIDE, job
