@@ -156,6 +156,7 @@ def test_a_webhook_gets_the_result_signed_and_under_one_id_however_the_process_e
         until(lambda: 1 == second.metric(name, result="delivered"))
         assert 0 == command.main(["list", "--state-dir", str(tmp_path)])
         assert "webhook results delivered" in capsys.readouterr().out
+        until(lambda: second.lines("webhook") != [])  # lines are written a moment after they are told
         [line] = second.lines("webhook")
         assert ("delivered", receipt.json["id"], "results") == (line["outcome"], line["job"], line["target"])
         log = second.log.read_text()
